@@ -1,0 +1,132 @@
+"""A small made-up data set in PASCAL VOC's layout, for demonstrations and tests."""
+
+import json
+import os
+import shutil
+import xml.etree.ElementTree as ET
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from .synthetic_images import SYNTHETIC_CLASSES, draw_image, tight_box
+from .voc_box import voc_palette
+
+
+def _label_map(visible: Sequence[tuple[str, np.ndarray]], classes: Sequence[str], shape: tuple[int, int],
+               border: int) -> np.ndarray:
+    """(H, W) uint8: 0 background, 1..L, and 255 within ``border`` pixels of an object's edge."""
+    label = np.zeros(shape, np.uint8)
+    edge = np.zeros(shape, bool)
+    kernel = np.ones((2 * border + 1, 2 * border + 1), np.uint8)
+    for name, mask in visible:
+        label[mask] = classes.index(name) + 1
+        mask = mask.astype(np.uint8)
+        edge |= cv2.dilate(mask, kernel) != cv2.erode(mask, kernel)
+    label[edge] = 255
+    return label
+
+
+def _write_xml(path: Path, img_id: str, shape: tuple[int, int], visible: Sequence[tuple[str, np.ndarray]]) -> None:
+    """VOC's annotation: integer boxes, 1-based, both ends inclusive."""
+    root = ET.Element('annotation')
+    ET.SubElement(root, 'folder').text = 'synthetic'
+    ET.SubElement(root, 'filename').text = f'{img_id}.jpg'
+    size = ET.SubElement(root, 'size')
+    for key, value in zip(('width', 'height', 'depth'), (shape[1], shape[0], 3)):
+        ET.SubElement(size, key).text = str(value)
+    ET.SubElement(root, 'segmented').text = '1'
+    for name, mask in visible:
+        x1, y1, x2, y2 = tight_box(mask)
+        node = ET.SubElement(root, 'object')
+        for key, value in (('name', name), ('pose', 'Unspecified'), ('truncated', '0'), ('difficult', '0')):
+            ET.SubElement(node, key).text = value
+        box = ET.SubElement(node, 'bndbox')
+        for key, value in zip(('xmin', 'ymin', 'xmax', 'ymax'), (x1 + 1, y1 + 1, x2, y2)):
+            ET.SubElement(box, key).text = str(value)
+    ET.indent(root)
+    ET.ElementTree(root).write(path)
+
+
+def make_synthetic_voc(root: str | os.PathLike, num_train: int = 200, num_val: int = 50,
+                       image_size: tuple[int, int] = (96, 128), classes: Sequence[str] = SYNTHETIC_CLASSES,
+                       seed: int = 0, border: int = 0) -> Path:
+    """Write the data set: ``JPEGImages``, ``Annotations``, ``SegmentationClassAug`` and ``ImageSets/Segmentation``.
+
+    The splits are ``train_aug`` (all training images), ``train`` (its first half) and ``val``. An image depends on the
+    seed, its split and its number only, not on how many there are. A root that holds the same data set already is left
+    as it is, an unfinished one is written anew.
+
+    Args:
+        root (str | os.PathLike): Folder to fill; it takes the place of ``VOCdevkit/VOC2012``.
+        num_train (int): Training images. Defaults to 200.
+        num_val (int): Validation images. Defaults to 50.
+        image_size (tuple[int, int]): Least and largest height and width in pixels. Defaults to (96, 128).
+        classes (Sequence[str]): Some of :data:`SYNTHETIC_CLASSES`, which is the default; label c is the c-th of them.
+        seed (int): Defaults to 0.
+        border (int): Pixels on both sides of an object's edge that the masks mark 255, as VOC's do. Defaults to 0.
+
+    Returns:
+        Path: ``root``.
+
+    Raises:
+        ValueError: If a class is unknown, or an image would be smaller than 32 pixels.
+        FileExistsError: If ``root`` holds something else.
+    """
+    root = Path(root)
+    unknown = sorted(set(classes) - set(SYNTHETIC_CLASSES))
+    if unknown or not classes:
+        raise ValueError(f'classes: unknown {unknown}; choose from {", ".join(SYNTHETIC_CLASSES)}')
+    if not 32 <= image_size[0] <= image_size[1]:
+        raise ValueError(f'image_size must be (least, largest) with least >= 32, got {tuple(image_size)}')
+    settings = dict(num_train=num_train, num_val=num_val, image_size=list(image_size), classes=list(classes),
+                    seed=seed, border=border, finished=True)
+    marker = root / 'synthetic.json'
+    if _settings_in(marker, root) == settings:
+        return root
+    folders = [root / name for name in ('JPEGImages', 'Annotations', 'SegmentationClassAug', 'ImageSets/Segmentation')]
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+    marker.write_text(json.dumps({**settings, 'finished': False}))
+    palette = np.uint8(voc_palette(256)).tobytes()
+    splits = dict(train_aug=[f'train_{i:05d}' for i in range(num_train)], val=[f'val_{i:05d}' for i in range(num_val)])
+    for number, ids in enumerate(splits.values()):
+        for index, img_id in enumerate(ids):
+            rng = np.random.default_rng([seed, number, index])
+            shape = tuple(int(side) for side in rng.integers(image_size[0], image_size[1], size=2, endpoint=True))
+            image, visible = draw_image(rng, classes, shape)
+            Image.fromarray(image).save(folders[0] / f'{img_id}.jpg', quality=95, subsampling=0)
+            _write_xml(folders[1] / f'{img_id}.xml', img_id, shape, visible)
+            mask = Image.fromarray(_label_map(visible, list(classes), shape, border), mode='P')
+            mask.putpalette(palette)
+            mask.save(folders[2] / f'{img_id}.png')
+    splits['train'] = splits['train_aug'][:(num_train + 1) // 2]
+    for name, ids in splits.items():
+        (folders[3] / f'{name}.txt').write_text(''.join(f'{img_id}\n' for img_id in ids))
+    marker.write_text(json.dumps(settings, indent=2))
+    return root
+
+
+def _settings_in(marker: Path, root: Path) -> dict | None:
+    """What an earlier call wrote to the root, None for an empty or missing root."""
+    if marker.is_file():
+        return json.loads(marker.read_text())
+    if root.exists() and any(root.iterdir()):
+        raise FileExistsError(f'{root} is not empty and holds no synthetic data set: choose another folder')
+    return None
+
+
+def make_tiny_voc(root: str | os.PathLike, seed: int = 0) -> Path:
+    """Eight images of about 64 x 48 pixels of two classes (ring, triangle), six of them for training: for tests.
+
+    Args:
+        root (str | os.PathLike): Folder to fill.
+        seed (int): Defaults to 0.
+
+    Returns:
+        Path: ``root``.
+    """
+    return make_synthetic_voc(root, 6, 2, image_size=(48, 64), classes=('ring', 'triangle'), seed=seed)
