@@ -1,0 +1,85 @@
+"""Background queries and the background attention map (paper Eq. 1-3).
+
+Shapes: N images, D channels, h x w feature grid, H x W image, G grid cells a side, J = G*G queries.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def _cell_index(length: int, grid_size: int, device: torch.device) -> Tensor:
+    """The grid cell of each row (or column): (length,) int64 in 0..grid_size-1.
+
+    Cells have the same size, the smallest that covers the grid. As in the reference code the missing rows are split
+    between both ends if their number is even, and lie at the far end if it is odd.
+    """
+    cell = -(-length // grid_size)
+    missing = cell * grid_size - length
+    before = missing // 2 if missing % 2 == 0 else 0
+    return (torch.arange(length, device=device) + before) // cell
+
+
+def _sample_mask(mask: Tensor, size: tuple[int, int]) -> Tensor:
+    """The image mask at the pixels on which the feature cells are centred: (N, 1, H, W) -> (N, h, w)."""
+    index = [
+        (torch.linspace(0, length - 1, cells, device=mask.device)).round().long()
+        for length, cells in zip(mask.shape[-2:], size)
+    ]
+    return mask[:, 0, index[0]][:, :, index[1]]
+
+
+def background_queries(feats: Tensor, background: Tensor, grid_size: int) -> tuple[Tensor, Tensor]:
+    r"""Mean background feature of each grid cell (paper Eq. 1).
+
+    .. math:: q_j = \frac{\sum_{p \in G(j)} M(p) f(p)}{\sum_{p \in G(j)} M(p)}
+
+    M is read at the pixels that the feature cells are centred on (corner cells on corner pixels). The reference code
+    reads it up to half a cell off.
+
+    Args:
+        feats (Tensor): Features f, (N, D, h, w) float.
+        background (Tensor): Definite background M, (N, 1, H, W) bool or non-negative float.
+        grid_size (int): Cells a side, G. The paper trains with 4 and makes labels with 1.
+
+    Returns:
+        tuple[Tensor, Tensor]: Queries, (N, G*G, D), zero where not valid, and which cells hold any background,
+        (N, G*G) bool.
+    """
+    num_images, channels, height, width = feats.shape
+    if background.shape[:2] != (num_images, 1) or background.dim() != 4:
+        raise ValueError(f'background must have shape ({num_images}, 1, H, W), got {tuple(background.shape)}')
+    if grid_size < 1:
+        raise ValueError(f'grid_size must be at least 1, got {grid_size}')
+    mask = _sample_mask(background, (height, width)).to(feats.dtype)  # (N, h, w)
+    rows = F.one_hot(_cell_index(height, grid_size, feats.device), grid_size).to(feats.dtype)  # (h, G)
+    cols = F.one_hot(_cell_index(width, grid_size, feats.device), grid_size).to(feats.dtype)  # (w, G)
+    weight = torch.einsum('nhw,hi,wj->nijhw', mask, rows, cols).reshape(num_images, grid_size**2, -1)  # (N, J, h*w)
+    total = weight.sum(dim=-1, keepdim=True)  # (N, J, 1)
+    valid = total.squeeze(-1) > 0
+    weight = weight / total.masked_fill(total == 0, 1)
+    return weight @ feats.flatten(2).transpose(1, 2), valid
+
+
+def background_attention(feats: Tensor, queries: Tensor, valid: Tensor) -> Tensor:
+    r"""How much each feature looks like the image's background (paper Eq. 2 and 3).
+
+    .. math:: A(p) = \frac{1}{J} \sum_j \mathrm{ReLU}(\cos(f(p), q_j))
+
+    over the valid queries. Eq. 3 also sets A to 1 outside the boxes; like the reference code this function leaves
+    the retrieved value there, since pooling never looks outside a box.
+
+    Args:
+        feats (Tensor): Features f, (N, D, h, w) float.
+        queries (Tensor): Background queries, (N, J, D) float.
+        valid (Tensor): Which queries to use, (N, J) bool.
+
+    Returns:
+        Tensor: A, (N, 1, h, w) in [0, 1]; all zero for an image without a valid query.
+    """
+    norm = torch.linalg.vector_norm(feats, dim=1).clamp(min=1e-12)  # (N, h, w)
+    similarity = (F.normalize(queries, dim=2) @ feats.flatten(2)).view(*queries.shape[:2], *norm.shape[1:])
+    similarity = F.relu(similarity / norm[:, None])  # (N, J, h, w)
+    share = valid / valid.sum(dim=1, keepdim=True).clamp(min=1)  # (N, J): 1 / number of valid queries
+    attention = torch.einsum('nj,njhw->nhw', share.to(feats.dtype), similarity)
+    return attention.clamp(max=1)[:, None]  # rounding may exceed 1

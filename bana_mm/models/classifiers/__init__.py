@@ -1,0 +1,4 @@
+from .bap_head import BAPHead
+from .box_classifier import BoxClassifier
+
+__all__ = ['BAPHead', 'BoxClassifier']

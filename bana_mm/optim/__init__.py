@@ -1,0 +1,4 @@
+from .bf16 import BF16OptimWrapper
+from .constructor import NewLayersOptimWrapperConstructor
+
+__all__ = ['BF16OptimWrapper', 'NewLayersOptimWrapperConstructor']
