@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from bana_mm.labels.png import write_label_png
 from .synthetic_images import SYNTHETIC_CLASSES, draw_image, tight_box
-from .voc_box import voc_palette
 
 
 def _label_map(visible: Sequence[tuple[str, np.ndarray]], classes: Sequence[str], shape: tuple[int, int],
@@ -91,7 +91,6 @@ def make_synthetic_voc(root: str | os.PathLike, num_train: int = 200, num_val: i
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
     marker.write_text(json.dumps({**settings, 'finished': False}))
-    palette = np.uint8(voc_palette(256)).tobytes()
     splits = dict(train_aug=[f'train_{i:05d}' for i in range(num_train)], val=[f'val_{i:05d}' for i in range(num_val)])
     for number, ids in enumerate(splits.values()):
         for index, img_id in enumerate(ids):
@@ -100,9 +99,7 @@ def make_synthetic_voc(root: str | os.PathLike, num_train: int = 200, num_val: i
             image, visible = draw_image(rng, classes, shape)
             Image.fromarray(image).save(folders[0] / f'{img_id}.jpg', quality=95, subsampling=0)
             _write_xml(folders[1] / f'{img_id}.xml', img_id, shape, visible)
-            mask = Image.fromarray(_label_map(visible, list(classes), shape, border), mode='P')
-            mask.putpalette(palette)
-            mask.save(folders[2] / f'{img_id}.png')
+            write_label_png(folders[2] / f'{img_id}.png', _label_map(visible, list(classes), shape, border))
     splits['train'] = splits['train_aug'][:(num_train + 1) // 2]
     for name, ids in splits.items():
         (folders[3] / f'{name}.txt').write_text(''.join(f'{img_id}\n' for img_id in ids))
