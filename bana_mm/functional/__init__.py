@@ -1,0 +1,23 @@
+"""The papers' mathematics as plain functions: torch and numpy only."""
+
+from .activation import class_activation
+from .background import background_attention, background_queries
+from .boxes import box_masks, definite_background, inside_boxes, pixel_boxes
+from .interpolation import Upsampling, interpolation_matrix
+from .pooling import background_aware_pool, roi_weights
+from .retrieval import correlation_maps, image_attention, region_prototypes, retrieval_scores
+from .unary import (
+                    background_activation_score,
+                    background_score,
+                    class_regions,
+                    class_scores,
+                    label_rows,
+                    unary_probability,
+)
+
+__all__ = [
+    'Upsampling', 'background_activation_score', 'background_attention', 'background_aware_pool', 'background_queries',
+    'background_score', 'box_masks', 'class_activation', 'class_regions', 'class_scores', 'correlation_maps',
+    'definite_background', 'image_attention', 'inside_boxes', 'interpolation_matrix', 'label_rows', 'pixel_boxes',
+    'region_prototypes', 'retrieval_scores', 'roi_weights', 'unary_probability'
+]
