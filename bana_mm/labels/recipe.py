@@ -1,0 +1,92 @@
+"""The parameters of label generation."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+
+_CHOICES = dict(
+    background=('attention', 'cam', 'none'),
+    threshold_mode=('relative', 'absolute'),
+    normalise=('box', 'image'),
+    restore=('none', 'unseen', 'all'))
+_CRF_DEFAULTS = dict(bilateral=(4, 55, 3), gaussian=(3, 3), iterations=10, backend='auto')
+
+
+@dataclass
+class LabelRecipe:
+    """How class activation maps and attention become Y_crf and Y_ret (paper Sec. 3.2).
+
+    The defaults are the choices behind the published numbers; see the functions in :mod:`bana_mm.functional` for what
+    each does and where paper and reference code differ.
+
+    Args:
+        background (str): Source of u_0: 'attention' (paper Eq. 7), 'cam' for the background classifier's CAM divided
+            by its maximum in the image (the paper's "w/o u_0" and GAP rows), or 'none' for zero. Defaults to
+            'attention'.
+        grid_size (int): Cells a side from which background queries are taken. Defaults to 1 (paper).
+        threshold (float | None): Attention below it becomes zero; None keeps all. Has no effect on other sources.
+            Defaults to 0.99 (paper).
+        threshold_mode (str): The threshold is 'relative' to the maximum of the image (reference code) or 'absolute'
+            (paper). Defaults to 'relative'.
+        normalise (str): CAMs are divided by their maximum in each 'box' (reference code) or in the 'image' (paper).
+            Defaults to 'box'.
+        temperature (float | None): Of the softmax over the unaries inside boxes; None divides by their sum in place
+            of it. Defaults to 1.0 (reference code).
+        restore (str): Which boxes that the CRF leaves without a pixel of their class get back the pixels that the
+            unary gives it: 'none' (reference code), 'unseen' for those whose CAM was zero, or 'all'. Defaults to
+            'unseen'.
+        crf (dict): ``bilateral``, ``gaussian``, ``iterations`` and ``backend`` of
+            :func:`bana_mm.functional.dense_crf`; missing ones take their default. Defaults to (4, 55, 3), (3, 3), 10
+            and 'auto' (reference code).
+        align_corners (bool): Where the feature cells lie in the image, see :class:`bana_mm.functional.Upsampling`.
+            Defaults to True (reference code).
+
+    Raises:
+        ValueError: For an unknown field or a value out of range; the message names it and what is allowed.
+    """
+
+    background: str = 'attention'
+    grid_size: int = 1
+    threshold: float | None = 0.99
+    threshold_mode: str = 'relative'
+    normalise: str = 'box'
+    temperature: float | None = 1.0
+    restore: str = 'unseen'
+    crf: dict = field(default_factory=dict)
+    align_corners: bool = True
+
+    def __post_init__(self) -> None:
+        for name, allowed in _CHOICES.items():
+            if getattr(self, name) not in allowed:
+                raise ValueError(f'label_recipe.{name} must be one of {allowed}, got {getattr(self, name)!r}')
+        if not isinstance(self.grid_size, int) or self.grid_size < 1:
+            raise ValueError(f'label_recipe.grid_size must be an int of at least 1, got {self.grid_size!r}')
+        if self.threshold is not None and not 0 <= self.threshold <= 1:
+            raise ValueError(f'label_recipe.threshold must be None or lie in [0, 1], got {self.threshold!r}')
+        if self.temperature is not None and not self.temperature > 0:
+            raise ValueError(f'label_recipe.temperature must be None or above 0, got {self.temperature!r}')
+        _check_names('label_recipe.crf', self.crf, _CRF_DEFAULTS)
+        self.crf = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in {**_CRF_DEFAULTS, **self.crf}.items()
+        }
+
+    @classmethod
+    def from_cfg(cls, cfg: 'Mapping | LabelRecipe | None') -> 'LabelRecipe':
+        """A recipe from a config's ``label_recipe``: a dict of the fields to change, or None for the defaults."""
+        if isinstance(cfg, cls):
+            return cfg
+        cfg = dict(cfg or {})
+        _check_names('label_recipe', cfg, [f.name for f in fields(cls)])
+        return cls(**cfg)
+
+    def to_dict(self) -> dict:
+        """All fields as JSON would give them back, so that a stored recipe can be compared with ``==``."""
+        values = asdict(self)
+        values['crf'] = {name: list(v) if isinstance(v, tuple) else v for name, v in values['crf'].items()}
+        return values
+
+
+def _check_names(where: str, given: Mapping, allowed: Mapping | list[str]) -> None:
+    unknown = sorted(set(given) - set(allowed))
+    if unknown:
+        raise ValueError(f'unknown field {unknown[0]!r} in {where}; it may have {", ".join(sorted(allowed))}')

@@ -1,0 +1,203 @@
+import math
+import pickle
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from bana_mm.labels.generator import LabelGenerator
+from bana_mm.labels.task import crf_label
+
+CHANNELS, CLASSES, GRID, SIZE = 12, 4, (6, 9), (45, 66)
+
+
+def image_size_stage_two(feats, weight, size, boxes, labels, y_crf=None):
+    """The reference code's recipe in float64 on image-size features: probabilities for the CRF, Y_ret.
+
+    Boxes are whole pixels and don't overlap within a class; there is background, and no CAM is empty.
+    """
+    feats, weight = feats.double(), weight.double()
+    large = F.interpolate(feats[None], size, mode='bilinear', align_corners=True)[0]
+    unit = F.normalize(large, dim=0)
+    background = torch.ones(size, dtype=torch.bool)
+    for x1, y1, x2, y2 in boxes:
+        background[y1:y2, x1:x2] = False
+    attention = torch.einsum('d,dhw->hw', F.normalize(large[:, background].mean(1), dim=0), unit).relu()
+    attention[attention < 0.99 * attention.max()] = 0
+    classes = sorted({label + 1 for label in labels})
+    unary = torch.zeros(1 + len(classes), *size, dtype=torch.float64)
+    unary[0] = attention
+    own = torch.zeros(len(classes), *size, dtype=torch.bool)
+    for (x1, y1, x2, y2), label in zip(boxes, labels):
+        row = classes.index(label + 1)
+        cam = torch.einsum('d,dhw->hw', weight[label + 1], large[:, y1:y2, x1:x2]).relu()
+        unary[row + 1, y1:y2, x1:x2] = cam / cam.max()
+        own[row, y1:y2, x1:x2] = True
+    certain = torch.eye(len(unary), dtype=torch.float64)[0][:, None, None]
+    probability = torch.where(background, certain, unary.softmax(0))
+    if y_crf is None:
+        return probability, None
+    prototypes = []
+    for c in [0, *classes]:
+        mask = torch.from_numpy(y_crf) == c
+        prototypes.append(large[:, mask].mean(1) if mask.any() else weight[c])
+    correlation = torch.einsum('cd,dhw->chw', F.normalize(torch.stack(prototypes), dim=1), unit).relu()
+    correlation[0][background] = 1
+    correlation[1:] *= own
+    return probability, np.array([0, *classes])[correlation.argmax(0).numpy()]
+
+
+def upsampled_cam(feats, weight):
+    cam = (weight @ feats.flatten(1)).view(1, 1, *GRID)
+    return F.interpolate(cam, SIZE, mode='bilinear', align_corners=True)[0, 0].relu()
+
+
+@pytest.fixture
+def feats():
+    return torch.rand(CHANNELS, *GRID, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.fixture
+def weight():
+    return torch.randn(CLASSES + 1, CHANNELS, generator=torch.Generator().manual_seed(1))
+
+
+BOXES, LABELS = [[3, 5, 30, 40], [20, 10, 60, 30], [40, 33, 50, 42]], [2, 0, 2]
+IMAGE = np.zeros((*SIZE, 3), dtype=np.uint8)
+
+
+def prepare(generator, feats, boxes, labels, ignored=None, size=SIZE):
+    ignored = None if ignored is None else torch.tensor(ignored, dtype=torch.float)
+    return generator.prepare(feats, size, torch.tensor(boxes, dtype=torch.float).reshape(-1, 4),
+                             torch.tensor(labels, dtype=torch.long), ignored)
+
+
+def test_same_as_the_image_size_computation(feats, weight):
+    generator = LabelGenerator(weight)
+    task = prepare(generator, feats, BOXES, LABELS)
+    assert task.layout.classes == (0, 1, 3)
+    expected, _ = image_size_stage_two(feats, weight, SIZE, BOXES, LABELS)
+    assert task.probability.dtype == np.float32
+    np.testing.assert_allclose(task.probability, expected, atol=2e-6)
+
+    y_crf = task.layout.label_map(torch.from_numpy(task.probability))
+    assert set(np.unique(y_crf)) == {0, 1, 3}
+    _, expected = image_size_stage_two(feats, weight, SIZE, BOXES, LABELS, y_crf)
+    y_ret = generator.retrieve(feats, task, y_crf)
+    assert y_ret.dtype == np.uint8 and set(np.unique(y_ret)) == {0, 1, 3}
+    assert (y_ret == expected).mean() > 0.9995  # float32 ties
+
+
+def test_vanished_class_takes_its_classifier_weight(feats, weight):
+    generator = LabelGenerator(weight)
+    task = prepare(generator, feats, BOXES, LABELS)
+    y_crf = task.layout.label_map(torch.from_numpy(task.probability))
+    y_crf[y_crf == 3] = 0
+    _, expected = image_size_stage_two(feats, weight, SIZE, BOXES, LABELS, y_crf)
+    assert (generator.retrieve(feats, task, y_crf) == expected).mean() > 0.9995
+
+
+def test_half_precision_features_are_computed_in_float32(feats, weight):
+    generator = LabelGenerator(weight)
+    half = feats.bfloat16()
+    a, b = (prepare(generator, f, BOXES, LABELS) for f in (half, half.float()))
+    np.testing.assert_array_equal(a.probability, b.probability)
+
+
+def test_no_boxes(feats, weight):
+    generator = LabelGenerator(weight)
+    task = prepare(generator, feats, [], [], [[0, 0, 10, 10]])
+    y_crf = crf_label(IMAGE, task)
+    assert (y_crf == 255).sum() == 100 and (y_crf == 0).sum() == SIZE[0] * SIZE[1] - 100
+    np.testing.assert_array_equal(generator.retrieve(feats, task, y_crf), y_crf)
+
+
+def test_box_that_covers_the_image_has_no_background(feats, weight):
+    """u_0 = 0 instead of NaN: two rows at every pixel, softmax of 0 and CAM / max."""
+    weight = weight.abs()
+    generator = LabelGenerator(weight)
+    task = prepare(generator, feats, [[0, 0, 66, 45]], [1])
+    cam = upsampled_cam(feats, weight[2])
+    np.testing.assert_allclose(task.probability[1], torch.sigmoid(cam / cam.max()), atol=1e-6)
+    y_ret = generator.retrieve(feats, task, np.full(SIZE, 2, dtype=np.uint8))
+    assert set(np.unique(y_ret)) <= {0, 2}
+
+
+def test_one_pixel_box(feats, weight):
+    task = prepare(LabelGenerator(weight), feats, [[7, 8, 7.2, 8.1]], [1])
+    inside = task.probability[1] > 0
+    assert np.argwhere(inside).tolist() == [[8, 7]]
+    assert (task.probability[0][~inside] == 1).all()
+
+
+def test_empty_cam_is_marked_and_its_box_never_comes_out_empty(feats, weight):
+    weight[3] = -1  # with positive features: a CAM of zero
+    boxes, labels = [[30, 20, 32, 23], [3, 5, 20, 40]], [2, 0]
+    generator = LabelGenerator(weight)
+    task = prepare(generator, feats, boxes, labels)
+    assert task.restore == (True, False)
+    assert math.isclose(task.probability[2, 20:23, 30:32].max(), math.e / (math.e + 2), rel_tol=1e-5)
+    y_crf = crf_label(IMAGE, task)  # the CRF on a constant image drowns so small a box
+    assert (y_crf[20:23, 30:32] == 3).any()
+    restore = [LabelGenerator(weight, dict(restore=r)) for r in ('none', 'all')]
+    assert [prepare(g, feats, boxes, labels).restore for g in restore] == [(False, False), (True, True)]
+
+
+def test_ignored_box_is_no_background(feats, weight):
+    ignored = [[45, 5, 60, 40]]
+    generator = LabelGenerator(weight, dict(threshold=None))
+    plain, task = (prepare(generator, feats, BOXES[:1], LABELS[:1], i) for i in (None, ignored))
+    assert (task.probability[:, 20, 50] == 0.5).all() and plain.probability[0, 20, 50] == 1
+    assert not np.allclose(task.probability[:, 10:30, 10:25], plain.probability[:, 10:30, 10:25])  # another query
+    y_ret = generator.retrieve(feats, task, np.zeros(SIZE, dtype=np.uint8))
+    assert (y_ret[5:40, 45:60] == 255).all() and (y_ret == 255).sum() == 35 * 15
+
+
+def test_recipe_parts_take_effect(feats, weight):
+    weight[0] = weight[0].abs()
+
+    def inside(**recipe):
+        return prepare(LabelGenerator(weight, recipe), feats, BOXES[:1], LABELS[:1]).probability[0, 5:40, 3:30]
+
+    image_0, image_c = (upsampled_cam(feats, weight[row]) for row in (0, 3))
+    box_0, box_c = image_0[5:40, 3:30], image_c[5:40, 3:30]
+    u_0, u_c = box_0 / image_0.max(), box_c / box_c.max()
+    np.testing.assert_allclose(inside(background='cam'), torch.sigmoid(u_0 - u_c), atol=1e-5)
+    np.testing.assert_allclose(inside(background='cam', temperature=.1), torch.sigmoid((u_0 - u_c) / .1), atol=1e-4)
+    np.testing.assert_allclose(inside(background='cam', temperature=None), u_0 / (u_0 + u_c), atol=1e-4)
+    u_c = box_c / image_c.max()
+    np.testing.assert_allclose(inside(background='none', normalise='image'), torch.sigmoid(-u_c), atol=1e-5)
+    soft = inside(threshold=None)
+    assert (soft >= inside() - 1e-6).all() and soft.mean() > inside().mean()
+    np.testing.assert_array_equal(inside(threshold=2e-38, threshold_mode='absolute'), soft)
+    assert not np.allclose(inside(threshold=None, grid_size=3), soft)
+    assert not np.allclose(inside(threshold=None, align_corners=False), soft)
+
+
+def test_one_cell_feature_map(weight):
+    generator = LabelGenerator(weight.abs())
+    task = prepare(generator, torch.rand(CHANNELS, 1, 1) + 0.1, [[10, 10, 30, 30]], [0])
+    np.testing.assert_allclose(task.probability[:, 10:30, 10:30], 0.5)  # A and CAM are both 1 everywhere
+    y_ret = generator.retrieve(torch.rand(CHANNELS, 1, 1), task, np.zeros(SIZE, dtype=np.uint8))
+    assert y_ret.shape == SIZE
+
+
+def test_from_model(feats, weight):
+    model = SimpleNamespace(bap_head=SimpleNamespace(weight=torch.nn.Parameter(weight)))
+    a, b = (prepare(g, feats, BOXES, LABELS) for g in (LabelGenerator(weight), LabelGenerator.from_model(model, {})))
+    np.testing.assert_array_equal(a.probability, b.probability)
+    assert pickle.loads(pickle.dumps(b)).restore == a.restore
+
+
+def test_bad_input(feats, weight):
+    generator = LabelGenerator(weight)
+    with pytest.raises(ValueError, match=r'feats must have shape \(12, h, w\).*\(5, 6, 9\)'):
+        prepare(generator, feats[:5], BOXES, LABELS)
+    with pytest.raises(ValueError, match='box labels must lie in 0..3'):
+        prepare(generator, feats, BOXES, [0, 1, 4])
+    with pytest.raises(ValueError, match='NaN'):
+        prepare(generator, feats / 0 * 0, BOXES, LABELS)
+    with pytest.raises(ValueError, match='weight'):
+        LabelGenerator(torch.zeros(256, 3))

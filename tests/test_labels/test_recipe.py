@@ -1,0 +1,45 @@
+import json
+
+import pytest
+from mmengine.config import ConfigDict
+
+from bana_mm.labels.recipe import LabelRecipe
+
+
+def test_defaults_are_the_reference_code():
+    recipe = LabelRecipe.from_cfg(None)
+    assert recipe == LabelRecipe()
+    assert (recipe.background, recipe.threshold, recipe.threshold_mode) == ('attention', 0.99, 'relative')
+    assert (recipe.normalise, recipe.temperature, recipe.grid_size) == ('box', 1.0, 1)
+    assert (recipe.crf['bilateral'], recipe.crf['gaussian'], recipe.crf['iterations']) == ((4, 55, 3), (3, 3), 10)
+
+
+def test_from_config():
+    recipe = LabelRecipe.from_cfg(ConfigDict(background='cam', crf=dict(iterations=5, gaussian=[1, 2])))
+    assert recipe.background == 'cam' and recipe.threshold == 0.99
+    assert recipe.crf == dict(bilateral=(4, 55, 3), gaussian=(1, 2), iterations=5, backend='auto')
+    assert type(recipe.crf) is dict
+    assert LabelRecipe.from_cfg(recipe) is recipe
+
+
+def test_survives_json():
+    recipe = LabelRecipe(temperature=None, crf=dict(gaussian=None))
+    stored = json.loads(json.dumps(recipe.to_dict()))
+    assert stored == recipe.to_dict()
+    assert LabelRecipe.from_cfg(stored) == recipe
+
+
+@pytest.mark.parametrize('cfg, message', [
+    (dict(treshold=0.9), "unknown field 'treshold' in label_recipe; it may have .*threshold"),
+    (dict(crf=dict(iter=3)), "unknown field 'iter' in label_recipe.crf; .*iterations"),
+    (dict(background='gap'), "label_recipe.background must be one of .*'gap'"),
+    (dict(normalise='class'), 'label_recipe.normalise'),
+    (dict(threshold_mode='max'), 'label_recipe.threshold_mode'),
+    (dict(restore='some'), 'label_recipe.restore'),
+    (dict(threshold=1.5), 'label_recipe.threshold .*1.5'),
+    (dict(temperature=0), 'label_recipe.temperature'),
+    (dict(grid_size=0), 'label_recipe.grid_size'),
+])
+def test_bad_recipe_names_the_field(cfg, message):
+    with pytest.raises(ValueError, match=message):
+        LabelRecipe.from_cfg(cfg)

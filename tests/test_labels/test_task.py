@@ -1,0 +1,127 @@
+import pickle
+
+import numpy as np
+import pytest
+import torch
+
+from bana_mm.labels import task as task_module
+from bana_mm.labels.task import BoxLayout, LabelTask, crf_label
+
+
+def layout_of(boxes, labels, ignored=None, size=(6, 8)):
+    ignored = None if ignored is None else torch.tensor(ignored, dtype=torch.float)
+    boxes = torch.tensor(boxes, dtype=torch.float).reshape(-1, 4)
+    return BoxLayout.from_boxes(size, boxes, torch.tensor(labels).long(), ignored)
+
+
+@pytest.fixture
+def crf_keeps(monkeypatch):
+    """A CRF that returns its input, or the posterior given to it."""
+    calls = []
+
+    def install(posterior=None):
+        def dense_crf(image, probability, **kwargs):
+            calls.append(kwargs)
+            return probability if posterior is None else posterior
+        monkeypatch.setattr(task_module, 'dense_crf', dense_crf)
+        return calls
+
+    return install
+
+
+def background_wins(num_rows, size=(6, 8)):
+    posterior = np.full((num_rows, *size), 0.1, dtype=np.float32)
+    posterior[0] = 0.9
+    return posterior
+
+
+IMAGE = np.zeros((6, 8, 3), dtype=np.uint8)
+
+
+def test_layout():
+    layout = layout_of([[0, 0, 2, 2], [4.4, 1, 7.6, 9], [1, 1, 3, 3]], [14, 2, 14], [[5, 0, 8, 2]])
+    assert layout.size == (6, 8) and layout.classes == (0, 3, 15) and layout.rows == (1, 0, 1)
+    assert layout.boxes.tolist() == [[0, 0, 2, 2], [4, 1, 8, 6], [1, 1, 3, 3]]
+    regions = layout.regions()
+    assert regions[0].sum() == 20 and regions[1].sum() == 7
+    assert layout.unknown().nonzero().tolist() == [[0, 5], [0, 6], [0, 7]]  # row 1 is in a kept box as well
+    assert (layout.background() == ~(regions.any(0) | layout.unknown())).all()
+
+
+def test_layout_without_boxes():
+    layout = layout_of([], [])
+    assert layout.classes == (0, ) and layout.rows == () and layout.background().all()
+    assert layout.regions().shape == (0, 6, 8)
+
+
+def test_layout_needs_a_label_for_each_box():
+    with pytest.raises(ValueError, match='2 boxes'):
+        layout_of([[0, 0, 1, 1], [0, 0, 2, 2]], [1])
+
+
+def test_classes_count_in_their_own_boxes_only(crf_keeps):
+    layout = layout_of([[0, 0, 4, 6], [3, 0, 8, 6]], [7, 4])  # rows: class 5 right, class 8 left
+    posterior = np.stack([np.full((6, 8), p, np.float32) for p in (.2, .3, .5)])
+    posterior[0, 0] = .9
+    crf_keeps(posterior)
+    label = crf_label(IMAGE, LabelTask(layout, posterior, (False, False), {}))
+    assert label.dtype == np.uint8 and (label[0] == 0).all()
+    assert label[1].tolist() == [8, 8, 8, 8, 5, 5, 5, 5]
+
+
+def test_ignored_pixels(crf_keeps):
+    layout = layout_of([[0, 0, 4, 6]], [0], [[2, 0, 6, 6]])
+    crf_keeps(np.stack([np.full((6, 8), .4), np.full((6, 8), .6)]).astype(np.float32))
+    label = crf_label(IMAGE, LabelTask(layout, background_wins(2), (False, ), {}))
+    assert label[3].tolist() == [1, 1, 1, 1, 255, 255, 0, 0]
+
+
+def test_image_without_boxes_is_background_and_runs_no_crf(crf_keeps):
+    calls = crf_keeps()
+    task = LabelTask(layout_of([], [], [[0, 0, 2, 1]]), np.ones((1, 6, 8), np.float32), (), {})
+    label = crf_label(IMAGE, task)
+    assert not calls and (label == 255).sum() == 2 and (label == 0).sum() == 46
+
+
+def test_crf_parameters_and_image_size(crf_keeps):
+    calls = crf_keeps()
+    task = LabelTask(layout_of([[0, 0, 4, 4]], [0]), background_wins(2), (False, ), dict(iterations=3))
+    crf_label(IMAGE, pickle.loads(pickle.dumps(task)))
+    assert calls == [dict(iterations=3)]
+    with pytest.raises(ValueError, match=r'\(5, 8\).*\(6, 8\)'):
+        crf_label(IMAGE[:5], task)
+
+
+def restored(crf_keeps, boxes, labels, probability, restore):
+    crf_keeps(background_wins(len(probability)))
+    return crf_label(IMAGE, LabelTask(layout_of(boxes, labels), probability, restore, {}))
+
+
+def test_empty_box_gets_back_what_the_unary_gives_it(crf_keeps):
+    probability = background_wins(2)
+    probability[:, 1, 1:3] = [[.5, .4], [.5, .6]]  # a tie counts
+    label = restored(crf_keeps, [[0, 0, 4, 4]], [0], probability, (True, ))
+    assert label[1].tolist() == [0, 1, 1, 0, 0, 0, 0, 0] and label.sum() == 2
+    assert restored(crf_keeps, [[0, 0, 4, 4]], [0], probability, (False, )).sum() == 0
+
+
+def test_empty_box_that_never_wins_gets_its_best_pixel(crf_keeps):
+    probability = background_wins(2)
+    probability[1, 2, 3] = 0.2
+    label = restored(crf_keeps, [[0, 0, 4, 4]], [5], probability, (True, ))
+    assert label[2, 3] == 6 and (label > 0).sum() == 1
+
+
+def test_one_pixel_box_is_restored_in_front_of_a_large_one(crf_keeps):
+    probability = np.stack([np.full((6, 8), p, np.float32) for p in (.2, .3, .5)])
+    label = restored(crf_keeps, [[2, 2, 3, 3], [0, 0, 8, 6]], [0, 1], probability, (True, True))
+    assert label[2, 2] == 1 and (label == 2).sum() == 47
+
+
+def test_box_with_pixels_of_its_class_is_left_alone(crf_keeps):
+    probability = np.stack([np.full((6, 8), .4), np.full((6, 8), .6)]).astype(np.float32)
+    posterior = background_wins(2)
+    posterior[1, 3, 3] = 0.95
+    crf_keeps(posterior)
+    label = crf_label(IMAGE, LabelTask(layout_of([[0, 0, 8, 6]], [0]), probability, (True, ), {}))
+    assert label.sum() == 1
