@@ -1,0 +1,64 @@
+# `make demo` and `make test` need Python >= 3.10 with its headers, a C++ compiler and a package index; they install
+# everything else into .venv. Each finished step leaves a stamp there, so a second run takes seconds and an interrupted
+# first run goes on with the step it was in.
+#
+#   make PYTHON=python3.12 demo     another interpreter for .venv (only read when .venv is created)
+#   make TORCH_INDEX=URL demo       take torch from this index instead of choosing one
+#   make MMCV_CUDA=0|1 demo         build mmcv's ops without or with CUDA instead of looking for a GPU and nvcc
+#   make test ARGS='tests/test_utils -x'
+
+VENV ?= .venv
+DEMO_OUT ?= work_dirs/demo
+ARGS ?=
+
+BIN := $(VENV)/bin
+STAMPS := $(VENV)/stamps
+PINS := requirements/constraints.txt
+STEP := VENV='$(VENV)' STAMPS='$(STAMPS)' PINS='$(PINS)' bash scripts/env_step.sh
+
+export PYTHON TORCH_INDEX MMCV_CUDA MAX_JOBS
+
+.PHONY: help env demo test lint clean clean-env
+
+help:
+	@echo 'make demo       train all stages on generated data, print the table, write panels to $(DEMO_OUT)'
+	@echo 'make test       run the tests'
+	@echo 'make env        only create $(VENV)'
+	@echo 'make lint       check the style with ruff'
+	@echo 'make clean      remove caches, build files and $(DEMO_OUT)'
+	@echo 'make clean-env  remove $(VENV)'
+
+demo: env
+	$(BIN)/python tools/demo.py --out-dir '$(DEMO_OUT)' $(ARGS)
+
+test: env
+	$(BIN)/python -m pytest -q --durations=10 $(ARGS)
+
+lint: $(STAMPS)/lint
+	$(BIN)/ruff check .
+
+env: $(STAMPS)/package
+
+$(STAMPS)/python: $(PINS)
+	@$(STEP) python
+$(STAMPS)/torch: $(PINS) $(STAMPS)/python
+	@$(STEP) torch
+$(STAMPS)/mmcv: $(PINS) $(STAMPS)/torch
+	@$(STEP) mmcv
+$(STAMPS)/openmmlab: $(PINS) $(STAMPS)/mmcv
+	@$(STEP) openmmlab
+$(STAMPS)/crf: $(PINS) $(STAMPS)/python
+	@$(STEP) crf
+$(STAMPS)/tests: $(PINS) $(STAMPS)/python
+	@$(STEP) tests
+$(STAMPS)/package: setup.py pyproject.toml $(STAMPS)/openmmlab $(STAMPS)/crf $(STAMPS)/tests
+	@$(STEP) package
+$(STAMPS)/lint: $(PINS) $(STAMPS)/python
+	@$(STEP) lint
+
+clean:
+	rm -rf build dist *.egg-info .pytest_cache .ruff_cache '$(DEMO_OUT)'
+	find bana_mm tests tools configs -name __pycache__ -type d -prune -exec rm -rf {} +
+
+clean-env:
+	rm -rf '$(VENV)'

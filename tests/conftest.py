@@ -1,0 +1,34 @@
+"""Settings of every test: few threads, fixed seeds, no network, no windows."""
+
+import os
+import random
+import socket
+
+os.environ.setdefault('MPLBACKEND', 'Agg')
+
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
+import torch  # noqa: E402
+
+torch.set_num_threads(min(2, torch.get_num_threads()))
+
+
+@pytest.fixture(autouse=True)
+def fixed_seeds() -> None:
+    """Starts every test from the same random state, whatever ran before it."""
+    random.seed(0)
+    np.random.seed(0)
+    torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Makes connections to other machines fail; tests bring their own data. Local ones serve torch.distributed."""
+    connect = socket.socket.connect
+
+    def local_only(self: socket.socket, address: object) -> None:
+        if self.family in (socket.AF_INET, socket.AF_INET6) and address[0] not in ('127.0.0.1', '::1', 'localhost'):
+            raise OSError(f'tests may not connect to {address}')
+        connect(self, address)
+
+    monkeypatch.setattr(socket.socket, 'connect', local_only)
