@@ -4,6 +4,7 @@ from .activation import class_activation
 from .background import background_attention, background_queries
 from .boxes import box_masks, definite_background, inside_boxes, pixel_boxes
 from .interpolation import Upsampling, interpolation_matrix
+from .noise_aware import confidence_map, noise_aware_loss, noise_aware_loss_with_logits
 from .pooling import background_aware_pool, roi_weights
 from .retrieval import correlation_maps, image_attention, region_prototypes, retrieval_scores
 from .unary import (
@@ -16,8 +17,9 @@ from .unary import (
 )
 
 __all__ = [
-    'Upsampling', 'background_activation_score', 'background_attention', 'background_aware_pool', 'background_queries',
-    'background_score', 'box_masks', 'class_activation', 'class_regions', 'class_scores', 'correlation_maps',
-    'definite_background', 'image_attention', 'inside_boxes', 'interpolation_matrix', 'label_rows', 'pixel_boxes',
+    'Upsampling', 'background_activation_score', 'background_attention', 'background_aware_pool',
+    'background_queries', 'background_score', 'box_masks', 'class_activation', 'class_regions', 'class_scores',
+    'confidence_map', 'correlation_maps', 'definite_background', 'image_attention', 'inside_boxes',
+    'interpolation_matrix', 'label_rows', 'noise_aware_loss', 'noise_aware_loss_with_logits', 'pixel_boxes',
     'region_prototypes', 'retrieval_scores', 'roi_weights', 'unary_probability'
 ]
