@@ -1,0 +1,100 @@
+import cv2
+import numpy as np
+import pytest
+
+from bana_mm.labels import BoxSource, GrabCutSource, build_label_source
+
+
+def disc_image(height=60, width=80, center=(40, 30), radius=14, seed=0):
+    """A red disc on noisy green, and the disc as a mask."""
+    rng = np.random.default_rng(seed)
+    image = np.full((height, width, 3), (40, 160, 60), dtype=np.uint8)
+    cv2.circle(image, center, radius, (200, 50, 40), -1)
+    disc = image[..., 0] == 200
+    return (image + rng.integers(0, 20, image.shape)).astype(np.uint8), disc
+
+
+def test_box_smallest_in_front_whatever_the_order():
+    image = np.zeros((6, 8, 3), dtype=np.uint8)
+    boxes = np.array([[0., 0., 4., 4.], [1., 1., 3., 3.], [6., 2., 8., 6.]])
+    labels = np.array([3, 7, 20])
+    expected = np.zeros((6, 8), dtype=np.uint8)
+    expected[0:4, 0:4] = 3
+    expected[1:3, 1:3] = 7
+    expected[2:6, 6:8] = 20
+    for order in ([0, 1, 2], [2, 1, 0], [1, 2, 0]):
+        result = BoxSource()(image, boxes[order], labels[order])
+        assert result.dtype == np.uint8
+        assert np.array_equal(result, expected)
+
+
+def test_box_rounds_clips_and_takes_no_boxes():
+    image = np.zeros((4, 4, 3), dtype=np.uint8)
+    result = BoxSource()(image, np.array([[1.6, -3., 9., 1.4]]), np.array([2]))
+    assert result.tolist() == [[0, 0, 2, 2], [0] * 4, [0] * 4, [0] * 4]
+    assert BoxSource()(image, np.zeros((0, 4)), np.zeros(0, int)).max() == 0
+
+
+def test_equal_boxes_the_later_in_front():
+    image = np.zeros((2, 2, 3), dtype=np.uint8)
+    assert BoxSource()(image, np.array([[0., 0., 2., 2.]] * 2), np.array([1, 2])).tolist() == [[2, 2], [2, 2]]
+
+
+@pytest.mark.parametrize(('image', 'boxes', 'labels', 'message'), [
+    (np.zeros((4, 4), np.uint8), [[0, 0, 1, 1]], [1], 'image must be'),
+    (np.zeros((4, 4, 3), np.float32), [[0, 0, 1, 1]], [1], 'image must be'),
+    (np.zeros((4, 4, 3), np.uint8), [[0, 0, 1, 1]], [1, 2], '1 boxes but 2 labels'),
+    (np.zeros((4, 4, 3), np.uint8), [[0, 0, np.nan, 1]], [1], 'finite'),
+    (np.zeros((4, 4, 3), np.uint8), [[0, 0, 1, 1]], [0], r'1\.\.254'),
+    (np.zeros((4, 4, 3), np.uint8), [[0, 0, 1, 1]], [255], r'1\.\.254'),
+])
+def test_bad_input(image, boxes, labels, message):
+    with pytest.raises(ValueError, match=message):
+        BoxSource()(image, np.array(boxes, dtype=float), np.array(labels))
+
+
+def test_grabcut_finds_a_disc_in_its_box():
+    image, disc = disc_image()
+    result = GrabCutSource()(image, np.array([[24., 14., 57., 47.]]), np.array([5]))
+    assert set(np.unique(result)) == {0, 5}
+    overlap = ((result == 5) & disc).sum() / ((result == 5) | disc).sum()
+    box = 33 * 33
+    assert overlap > .95 > disc.sum() / box  # far better than the box itself
+
+
+def test_grabcut_does_not_depend_on_what_ran_before():
+    image = np.random.default_rng(1).integers(0, 255, (40, 50, 3), dtype=np.uint8)  # hard: noise only
+    boxes, labels = np.array([[5., 5., 30., 30.], [20., 10., 45., 38.]]), np.array([1, 2])
+    first = GrabCutSource()(image, boxes, labels)
+    cv2.setRNGSeed(99)
+    assert np.array_equal(GrabCutSource()(image, boxes, labels), first)
+
+
+@pytest.mark.parametrize('box', [[0, 0, 80, 60], [0, 0, 80, 59.6], [3, 3, 4, 4], [3, 3, 6, 6]])
+def test_grabcut_takes_the_whole_box_where_it_has_no_chance(box):
+    image, _ = disc_image()
+    expected = BoxSource()(image, np.array([box], dtype=float), np.array([1]))
+    assert np.array_equal(GrabCutSource()(image, np.array([box], dtype=float), np.array([1])), expected)
+
+
+def test_grabcut_takes_the_whole_box_where_it_finds_nothing():
+    image = np.full((40, 40, 3), 90, dtype=np.uint8)  # nothing to tell apart
+    result = GrabCutSource()(image, np.array([[10., 10., 30., 30.]]), np.array([1]))
+    assert (result == 1).sum() == 400
+
+
+def test_grabcut_small_object_stays_in_front_of_a_large_one():
+    image, disc = disc_image(radius=25, height=80)
+    cv2.rectangle(image, (36, 26), (43, 33), (20, 20, 220), -1)
+    boxes = np.array([[35., 25., 45., 35.], [14., 4., 67., 57.]])
+    result = GrabCutSource()(image, boxes, np.array([2, 1]))
+    assert (result[27:33, 37:43] == 2).all()
+    assert (result == 1).sum() > .8 * (disc.sum() - 64)
+
+
+def test_build_by_name_and_config():
+    assert type(build_label_source('box')) is BoxSource
+    source = build_label_source(dict(type='GrabCutSource', iterations=2))
+    assert (type(source), source.iterations) == (GrabCutSource, 2)
+    with pytest.raises(KeyError, match="no label source is called 'sam'; there are BoxSource, GrabCutSource, box"):
+        build_label_source('sam')
