@@ -9,3 +9,9 @@ __all__ = ['VGG16LargeFOV']
 if find_spec('mmdet'):
     from .classifiers import BAPHead, BoxClassifier
     __all__ += ['BAPHead', 'BoxClassifier']
+
+if find_spec('mmseg'):
+    from .decode_heads import ASPPSumHead, CosineDecodeHead
+    from .losses import NoiseAwareLoss
+    from .segmentors import LogitTTAModel
+    __all__ += ['ASPPSumHead', 'CosineDecodeHead', 'LogitTTAModel', 'NoiseAwareLoss']

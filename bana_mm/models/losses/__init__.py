@@ -1,0 +1,3 @@
+from .noise_aware_loss import NoiseAwareLoss
+
+__all__ = ['NoiseAwareLoss']

@@ -1,0 +1,3 @@
+from .tta import LogitTTAModel
+
+__all__ = ['LogitTTAModel']
