@@ -8,12 +8,12 @@ from .noise_aware import confidence_map, noise_aware_loss, noise_aware_loss_with
 from .pooling import background_aware_pool, roi_weights
 from .retrieval import correlation_maps, image_attention, region_prototypes, retrieval_scores
 from .unary import (
-                    background_activation_score,
-                    background_score,
-                    class_regions,
-                    class_scores,
-                    label_rows,
-                    unary_probability,
+    background_activation_score,
+    background_score,
+    class_regions,
+    class_scores,
+    label_rows,
+    unary_probability,
 )
 
 __all__ = [
