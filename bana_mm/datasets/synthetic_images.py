@@ -1,10 +1,10 @@
 """Drawing of made-up images with exact masks, for :mod:`bana_mm.datasets.synthetic`.
 
 Each class has a shape and a texture, both the same in all images; colours say nothing about the class. In each image
-two colours are drawn for the background and two for each object, all from one distribution. The background is one
-texture that continues inside the boxes, and which texture it is depends on the class of the first object most of the
-time, as cows stand on grass: a classifier that pools whole boxes may learn the background instead. Objects fill 40 to
-65 % of their box before others cover them.
+two colours are drawn for each patch of the background and two for each object, all from one distribution. Patches and
+their texture continue inside the boxes. The texture of the background depends on the class of the first object most of
+the time, as cows stand on grass: a classifier that pools whole boxes may learn the background instead. Objects fill 40
+to 65 % of their box before others cover them.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,7 +15,7 @@ import numpy as np
 SUPERSAMPLING = 4  # samples a side and pixel for the objects' edges
 CONTEXT = 0.7  # share of images whose background follows the class of their first object
 MIN_VISIBLE = 0.7  # of an object's pixels, once later objects are drawn over it
-MIN_CONTRAST = 70.0  # distance in RGB (0..255) between an object's mean colour and those of all else
+MIN_CONTRAST = 40.0  # distance in RGB (0..255) between an object's mean colour and those of all else
 
 
 def _ring(u: np.ndarray, v: np.ndarray) -> np.ndarray:
@@ -100,6 +100,14 @@ def _grain(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
 BACKGROUNDS = (_clouds, _bands, _grain)
 
 
+def _patches(rng: np.random.Generator, shape: tuple[int, int], number: int) -> np.ndarray:
+    """A partition into irregular patches with soft edges: shares (number, H, W) that sum to 1."""
+    y, x = np.mgrid[:shape[0], :shape[1]] + 16 * np.stack([_smooth_noise(rng, shape, 16) for _ in range(2)])
+    centres = rng.uniform(0, 1, (number, 2)) * shape
+    nearest = np.argmin([np.hypot(y - row, x - column) for row, column in centres], axis=0)
+    return np.stack([cv2.GaussianBlur((nearest == index).astype(np.float32), (0, 0), 1) for index in range(number)])
+
+
 class _Object:
     """One drawn object.
 
@@ -178,12 +186,17 @@ def _union(objects: Sequence[_Object]) -> np.ndarray:
     return np.any([one.mask for one in objects], axis=0)
 
 
+def _paint(pair: np.ndarray, texture: np.ndarray) -> np.ndarray:
+    """A texture (H, W) in two colours (2, 3): (H, W, 3)."""
+    return pair[0] * (1 - texture[..., None]) + pair[1] * texture[..., None]
+
+
 def _colour_pair(rng: np.random.Generator, others: Sequence[np.ndarray]) -> np.ndarray:
     """Two colours, (2, 3) in 0..255, whose mean differs from the mean of each other pair."""
     while True:
         mean = rng.uniform(45, 210, 3)
         half = rng.normal(size=3)
-        half *= rng.uniform(14, 30) / np.linalg.norm(half)
+        half *= rng.uniform(20, 40) / np.linalg.norm(half)
         if all(np.linalg.norm(mean - other.mean(axis=0)) >= MIN_CONTRAST for other in others):
             return np.stack([mean - half, mean + half])
 
@@ -203,13 +216,13 @@ def draw_image(rng: np.random.Generator, classes: Sequence[str],
     """
     objects = _place_objects(rng, classes, shape)
     kind = SYNTHETIC_CLASSES.index(objects[0].name) if objects and rng.random() < CONTEXT else rng.integers(100)
-    pairs = [_colour_pair(rng, [])]
-    texture = BACKGROUNDS[kind % len(BACKGROUNDS)](rng, shape)[..., None]
-    image = pairs[0][0] * (1 - texture) + pairs[0][1] * texture
+    pairs = [_colour_pair(rng, []) for _ in range(rng.integers(5, 10))]
+    texture = BACKGROUNDS[kind % len(BACKGROUNDS)](rng, shape)
+    image = sum(_paint(pair, texture) * share[..., None] for pair, share in zip(pairs, _patches(rng, shape, len(pairs))))
     for one in objects:
         pairs.append(_colour_pair(rng, pairs))
-        texture, alpha = one.texture[..., None], one.alpha[..., None]
-        image = image * (1 - alpha) + alpha * (pairs[-1][0] * (1 - texture) + pairs[-1][1] * texture)
+        alpha = one.alpha[..., None]
+        image = image * (1 - alpha) + _paint(pairs[-1], one.texture) * alpha
     image = image + rng.normal(0, 3, image.shape)
     visible = [(one.name, one.mask & ~_union(objects[index + 1:])) for index, one in enumerate(objects)]
     return np.clip(np.rint(image), 0, 255).astype(np.uint8), visible

@@ -6,7 +6,8 @@ import pytest
 from PIL import Image
 
 from bana_mm.datasets.synthetic import make_synthetic_voc, make_tiny_voc
-from bana_mm.datasets.synthetic_images import MIN_CONTRAST, SYNTHETIC_CLASSES, draw_image, tight_box
+from bana_mm.datasets.synthetic_images import (MIN_CONTRAST, SYNTHETIC_CLASSES, _colour_pair, draw_image,
+                                               tight_box)
 from bana_mm.datasets.voc_box import VOCBoxDataset
 
 
@@ -102,21 +103,30 @@ def test_palette_and_border(tmp_path):
         assert (label[:, 1:] == 255)[horizontal].all() and (label[:, :-1] == 255)[horizontal].all()
 
 
-def test_objects_fill_part_of_their_boxes_and_differ_from_the_background():
-    fills, seen, counts = [], set(), []
-    for index in range(30):
-        image, visible = draw_image(np.random.default_rng(index), SYNTHETIC_CLASSES, (72, 72))
+def test_objects_fill_part_of_their_boxes():
+    fills, counts, colours = [], [], {name: [] for name in SYNTHETIC_CLASSES}
+    for index in range(60):
+        image, visible = draw_image(np.random.default_rng(index), SYNTHETIC_CLASSES, (56, 56))
         counts.append(len(visible))
-        objects = np.any([mask for _, mask in visible], axis=0)
-        assert objects.mean() < 0.5
+        assert np.any([mask for _, mask in visible], axis=0).mean() < 0.5
         for name, mask in visible:
             x1, y1, x2, y2 = tight_box(mask)
             fills.append(mask.sum() / ((x2 - x1) * (y2 - y1)))
-            seen.add(name)
-            # Noise, edges and the rounding to 0..255 take a little of the contrast.
-            assert np.linalg.norm(image[mask].mean(0) - image[~objects].mean(0)) > 0.75 * MIN_CONTRAST
-    assert seen == set(SYNTHETIC_CLASSES) and set(counts) == {1, 2, 3}
+            colours[name].append(image[mask].mean(axis=0))
+    assert set(counts) == {1, 2, 3}
     assert 0.4 < np.mean(fills) < 0.65 and min(fills) > 0.25 and max(fills) < 0.75
+    # Colours vary within a class (standard deviation about 45) and not from class to class (error of a mean about 10).
+    assert all(np.std(values, axis=0).min() > 25 for values in colours.values())
+    assert np.std([np.mean(values, axis=0) for values in colours.values()], axis=0).max() < 20
+
+
+def test_each_object_differs_from_its_background():
+    rng = np.random.default_rng(0)
+    pairs = [_colour_pair(rng, [])]
+    for _ in range(10):
+        new = _colour_pair(rng, pairs)
+        assert min(np.linalg.norm(new.mean(axis=0) - old.mean(axis=0)) for old in pairs) >= MIN_CONTRAST
+        pairs.append(new)
 
 
 def test_bad_arguments(tmp_path):
