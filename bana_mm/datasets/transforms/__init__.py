@@ -2,10 +2,15 @@
 
 from importlib.util import find_spec
 
+from .box_pseudo_label import BoxPseudoLabel
 from .color_jitter import ColorJitter
 
-__all__ = ['ColorJitter']
+__all__ = ['BoxPseudoLabel', 'ColorJitter']
 
 if find_spec('mmdet'):
     from .ignore_small_boxes import IgnoreSmallBoxes
     __all__ += ['IgnoreSmallBoxes']
+
+if find_spec('mmseg'):
+    from .formatting import PackBoxSegInputs
+    __all__ += ['PackBoxSegInputs']

@@ -1,0 +1,97 @@
+"""Labels for training a segmentation model from boxes."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from mmcv.transforms import BaseTransform
+
+from bana_mm.functional import inside_boxes
+from bana_mm.labels import IGNORE, LabelStore, build_label_source
+from bana_mm.registry import TRANSFORMS
+
+
+@TRANSFORMS.register_module()
+class BoxPseudoLabel(BaseTransform):
+    """Load an image's pseudo labels and where they are reliable, or make labels from its boxes.
+
+    The first of the stored ``maps`` is the label; it is reliable where all maps agree and none is ignored (the paper's
+    region S). A single map is reliable wherever it isn't ignored, and so are labels made from boxes. Of those, pixels
+    that only ignored boxes cover are ignored.
+
+    Comes right after the image is loaded. Both results are among ``seg_fields``, which mmseg's geometric transforms
+    follow; mmcv's ``Pad`` follows ``gt_seg_map`` alone, which ``PackBoxSegInputs`` makes good if no other geometric
+    transform comes after it.
+
+    Required Keys: ``img``, ``img_id`` or else ``img_path``, whose stem then is the id, and for labels made from boxes
+    ``instances``. Modified Keys: ``seg_fields``. Added Keys: ``gt_seg_map`` (H, W) uint8, 0 background, 1..L classes, 255 ignored; ``gt_reliable_map`` (H, W) uint8,
+    1 in S, else 0.
+
+    Args:
+        label_dir (str | None): Root of a label store, see ``tools/generate_labels.py``. Defaults to None.
+        source (str | dict | None): What makes labels from the boxes: 'box', 'grabcut', or a config of a label source. It
+            serves images without stored labels, or all of them without ``label_dir``. Defaults to None.
+        maps (Sequence[str]): Stored maps to read. ``('Y_crf', )`` or ``('Y_ret', )`` trains on one of them alone.
+            Defaults to ('Y_crf', 'Y_ret').
+        num_classes (int | None): Object classes L, against which stored labels are checked. Defaults to None: unchecked.
+
+    Raises:
+        FileNotFoundError: If an image has no stored labels and there is no ``source``.
+        ValueError: If a label can't be read, has another size than its image or a class out of range; the message names
+            the file. Also if both ``label_dir`` and ``source`` are None.
+    """
+
+    def __init__(self, label_dir: str | None = None, source: str | dict | None = None,
+                 maps: Sequence[str] = ('Y_crf', 'Y_ret'), num_classes: int | None = None) -> None:
+        if label_dir is None and source is None:
+            raise ValueError("BoxPseudoLabel: set label_dir to a folder of stored labels, or source to 'box' or 'grabcut'")
+        if isinstance(maps, str) or not maps:
+            raise ValueError(f"BoxPseudoLabel: maps must name stored maps, as in ('Y_crf', 'Y_ret'), got {maps!r}")
+        self.store = None if label_dir is None else LabelStore(label_dir, maps)
+        self.source = None if source is None else build_label_source(source)
+        self.num_classes = num_classes
+
+    def missing(self, items: Iterable[dict]) -> list[str]:
+        """Ids of the data set's items for which there are no labels."""
+        return [] if self.source is not None else self.store.missing(map(_image_id, items))
+
+    def transform(self, results: dict) -> dict:
+        """Add the labels of one image."""
+        if 'scale_factor' in results or 'flip' in results:
+            raise ValueError('BoxPseudoLabel must come before the transforms that resize or flip the image')
+        img_id = _image_id(results)
+        if self.store is not None and (self.source is None or self.store.has(img_id)):
+            label, reliable = self._stored(img_id, results['img'].shape[:2])
+        else:
+            label = self._made(results['img'], results['instances'])
+            reliable = label != IGNORE
+        results.update(gt_seg_map=label, gt_reliable_map=reliable.astype(np.uint8))
+        results.setdefault('seg_fields', []).extend(['gt_seg_map', 'gt_reliable_map'])
+        return results
+
+    def _stored(self, img_id: str, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+        label, *others = (self.store.read(name, img_id, size, self.num_classes) for name in self.store.maps)
+        reliable = label != IGNORE
+        for other in others:
+            reliable &= label == other
+        return label, reliable
+
+    def _made(self, img: np.ndarray, instances: Sequence[dict]) -> np.ndarray:
+        kept = [instance for instance in instances if not instance['ignore_flag']]
+        boxes, ignored = (
+            torch.tensor([instance['bbox'] for instance in group], dtype=torch.float64).reshape(-1, 4)
+            for group in (kept, [instance for instance in instances if instance['ignore_flag']]))
+        classes = np.array([instance['bbox_label'] + 1 for instance in kept], dtype=np.int64)
+        label = self.source(np.ascontiguousarray(img[..., ::-1]), boxes.numpy(), classes)  # BGR -> RGB
+        size = img.shape[:2]
+        label[(inside_boxes(ignored, size) & ~inside_boxes(boxes, size)).numpy()] = IGNORE
+        return label
+
+    def __repr__(self) -> str:
+        store = None if self.store is None else (str(self.store.root), self.store.maps)
+        return f'{type(self).__name__}(store={store}, source={self.source}, num_classes={self.num_classes})'
+
+
+def _image_id(item: dict) -> str:
+    return item['img_id'] if 'img_id' in item else Path(item['img_path']).stem
