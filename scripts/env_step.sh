@@ -80,7 +80,7 @@ step_torch() {
       pip_install torch
     fi
   fi
-  say "torch $(python -c 'import torch; print(torch.__version__, f"with CUDA {torch.version.cuda}" if torch.version.cuda else "for the CPU")')"
+  say "torch $(python -W ignore -c 'import torch; print(torch.__version__, f"with CUDA {torch.version.cuda}" if torch.version.cuda else "for the CPU")')"
 }
 
 index_answers() {
@@ -130,12 +130,12 @@ sys.exit(sys.argv[1] == '1' and get_compiling_cuda_version() == 'not available')
 EOF
 }
 
-# Keeps the whole output in file $1 and shows how far the compiler is: every tenth of ninja's "[12/170] c++ ..." lines.
+# Keeps the whole output in file $1 and shows how far the compiler is: every fifth of ninja's "[12/77] c++ ..." lines.
 show_progress() {
   local line
   while IFS= read -r line; do
     printf '%s\n' "$line" >&3
-    if [[ $line =~ \[([0-9]+)/([0-9]+)\] ]] && (( BASH_REMATCH[1] % 10 == 0 || BASH_REMATCH[1] == BASH_REMATCH[2] )); then
+    if [[ $line =~ \[([0-9]+)/([0-9]+)\] ]] && (( BASH_REMATCH[1] % 5 == 0 || BASH_REMATCH[1] == BASH_REMATCH[2] )); then
       say "mmcv: ${BASH_REMATCH[1]} of ${BASH_REMATCH[2]} files compiled"
     fi
   done 3>"$1"

@@ -134,3 +134,9 @@ def test_import_loads_no_framework():
     code = ('import sys, bana_mm; '
             'loaded = {"mmengine", "mmcv", "mmdet", "mmseg", "cv2"} & set(sys.modules); assert not loaded, loaded')
     subprocess.run([sys.executable, '-W', 'ignore', '-c', code], check=True)
+
+
+def test_functional_needs_torch_and_numpy_alone():
+    blocked = ('mmengine', 'mmcv', 'mmdet', 'mmseg', 'cv2', 'PIL', 'scipy', 'pydensecrf', 'matplotlib')
+    code = f'import sys; sys.modules.update(dict.fromkeys({blocked})); import bana_mm.functional as f; assert f.__all__'
+    subprocess.run([sys.executable, '-W', 'ignore', '-c', code], check=True)
