@@ -18,8 +18,14 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 
+def usable_cores() -> int:
+    """Cores that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
+
+
 class Done(NamedTuple):
     """A finished image: its name, what the caller attached to it, and the function's result."""
+
     name: str
     context: Any
     result: Any
@@ -156,7 +162,7 @@ def _start_worker() -> None:
 
 
 def _end_with_parent() -> None:
-    # The executor's workers never notice that a killed parent is gone: each of them keeps the queue open for the others.
+    # The executor's workers never notice that a killed parent is gone: each keeps the queue open for the others.
     multiprocessing.parent_process().join()
     os._exit(1)
 

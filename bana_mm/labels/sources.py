@@ -1,14 +1,18 @@
 """Label maps from an image and its boxes, without a network."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Any
 
 import cv2
 import numpy as np
 import torch
+from torch import Tensor
 
-from bana_mm.functional import pixel_boxes
+from bana_mm.functional import inside_boxes, pixel_boxes
 from bana_mm.registry import LABEL_SOURCES
+
+from .png import IGNORE
 
 PixelBox = tuple[int, int, int, int]
 
@@ -31,6 +35,29 @@ def build_label_source(source: str | dict[str, Any]) -> 'LabelSource':
     if source_class is None:
         raise KeyError(f'no label source is called {name!r}; there are {", ".join(sorted(LABEL_SOURCES.module_dict))}')
     return source_class(**config)
+
+
+def label_from_instances(source: 'LabelSource', image: np.ndarray, instances: Sequence[dict[str, Any]]) -> np.ndarray:
+    """The label map that a source makes of a dataset item.
+
+    Args:
+        source (LabelSource): The source.
+        image (np.ndarray): (H, W, 3) uint8, RGB.
+        instances (Sequence[dict]): Each with ``bbox`` (xyxy in pixel edges), ``bbox_label`` (0..L-1) and
+            ``ignore_flag``, as mmengine's datasets hold them.
+
+    Returns:
+        np.ndarray: (H, W) uint8, 255 in pixels that lie in ignored boxes only.
+    """
+    def boxes(flag: bool) -> Tensor:
+        chosen = [instance['bbox'] for instance in instances if bool(instance['ignore_flag']) == flag]
+        return torch.tensor(chosen, dtype=torch.float64).reshape(-1, 4)
+
+    labels = [instance['bbox_label'] + 1 for instance in instances if not instance['ignore_flag']]
+    label_map = source(image, boxes(False).numpy(), np.array(labels, dtype=np.int64))
+    size = image.shape[:2]
+    label_map[(inside_boxes(boxes(True), size) & ~inside_boxes(boxes(False), size)).numpy()] = IGNORE
+    return label_map
 
 
 class LabelSource(ABC):
@@ -96,8 +123,8 @@ class BoxSource(LabelSource):
 class GrabCutSource(LabelSource):
     """GrabCut (Rother et al. 2004, OpenCV's) started from each box: all outside is background for good.
 
-    The whole box is taken where GrabCut has no chance (the box leaves no background, or is a few pixels large) and where
-    it finds no object at all.
+    The whole box is taken where GrabCut has no chance (the box leaves no background, or is a few pixels large) and
+    where it finds no object at all.
 
     Args:
         iterations (int): Rounds of fitting colours and cutting. Defaults to 5.

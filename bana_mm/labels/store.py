@@ -1,7 +1,7 @@
 """Pseudo labels on disk.
 
-Layout: ``ROOT/Y_crf/ID.png`` and ``ROOT/Y_ret/ID.png`` (see :mod:`bana_mm.labels.png`), and ``ROOT/meta.json`` that says
-how they were made. The state of a run is the files alone, so that a run that was killed goes on where it stopped.
+Layout: ``ROOT/Y_crf/ID.png`` and ``ROOT/Y_ret/ID.png`` (see :mod:`bana_mm.labels.png`), and ``ROOT/meta.json`` that
+says how they were made. The state of a run is the files alone, so that a run that was killed goes on where it stopped.
 """
 
 import json

@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from bana_mm.labels import BoxSource, GrabCutSource, build_label_source
+from bana_mm.labels import BoxSource, GrabCutSource, build_label_source, label_from_instances
 
 
 def disc_image(height=60, width=80, center=(40, 30), radius=14, seed=0):
@@ -98,3 +98,14 @@ def test_build_by_name_and_config():
     assert (type(source), source.iterations) == (GrabCutSource, 2)
     with pytest.raises(KeyError, match="no label source is called 'sam'; there are BoxSource, GrabCutSource, box"):
         build_label_source('sam')
+
+
+def test_label_from_instances_ignores_what_only_ignored_boxes_cover():
+    image = np.zeros((3, 6, 3), dtype=np.uint8)
+    instances = [
+        dict(bbox=[0, 0, 3, 2], bbox_label=4, ignore_flag=0),
+        dict(bbox=[2, 1, 5, 3], bbox_label=1, ignore_flag=1),
+    ]
+    expected = [[5, 5, 5, 0, 0, 0], [5, 5, 5, 255, 255, 0], [0, 0, 255, 255, 255, 0]]
+    assert label_from_instances(BoxSource(), image, instances).tolist() == expected
+    assert label_from_instances(BoxSource(), image, []).max() == 0

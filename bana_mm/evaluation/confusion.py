@@ -1,0 +1,83 @@
+"""Agreement of label maps with the truth, counted image by image."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from bana_mm.labels.png import IGNORE
+
+
+class ConfusionMatrix:
+    """Pixel counts by true and predicted class.
+
+    Pixels whose truth is 255 count nowhere. Pixels whose prediction is 255 are left out of every IoU as well, and
+    :meth:`ignored_share` says how many they are.
+
+    Args:
+        num_classes (int): Number L of object classes; maps hold 0..L and 255.
+
+    Attributes:
+        counts (np.ndarray): (L + 1, L + 2) int64; rows are the truth, columns the prediction, the last column 255.
+    """
+
+    def __init__(self, num_classes: int) -> None:
+        self.num_classes = num_classes
+        self.counts = np.zeros((num_classes + 1, num_classes + 2), dtype=np.int64)
+
+    def update(self, truth: np.ndarray, prediction: np.ndarray) -> None:
+        """Count the pixels of an image.
+
+        Args:
+            truth (np.ndarray): (H, W) uint8.
+            prediction (np.ndarray): (H, W) uint8.
+
+        Raises:
+            ValueError: If the shapes differ or a class is out of range.
+        """
+        if truth.shape != prediction.shape:
+            raise ValueError(f'truth has shape {truth.shape}, prediction {prediction.shape}')
+        for name, label in (('truth', truth), ('prediction', prediction)):
+            found = np.flatnonzero(np.bincount(label.ravel()))
+            wrong = found[(found > self.num_classes) & (found != IGNORE)]
+            if len(wrong):
+                raise ValueError(f'{name} holds class {wrong[0]}; allowed are 0..{self.num_classes} and {IGNORE}')
+        valid = truth != IGNORE
+        columns = self.num_classes + 2
+        column = np.minimum(prediction[valid], columns - 1)  # 255 to the last one
+        cell = truth[valid].astype(np.int64) * columns + column
+        self.counts += np.bincount(cell, minlength=self.counts.size).reshape(self.counts.shape)
+
+    def iou(self) -> np.ndarray:
+        """Intersection over union of each class: (L + 1,) float64 in [0, 1], NaN without any pixel."""
+        counts = self.counts[:, :-1]
+        hits = counts.diagonal()
+        union = counts.sum(0) + counts.sum(1) - hits
+        with np.errstate(invalid='ignore'):
+            return hits / union
+
+    def present(self) -> np.ndarray:
+        """Classes that the truth holds: (L + 1,) bool."""
+        return self.counts.sum(1) > 0
+
+    def mean_iou(self, classes: Sequence[int] | None = None) -> float:
+        """Mean IoU over classes that the truth holds.
+
+        Args:
+            classes (Sequence[int], optional): Class indices to average over, the background (0) only if it is among
+                them. Defaults to None, all.
+
+        Returns:
+            float: In [0, 1]; NaN if the truth holds none of them. A class whose pixels are all ignored and that is
+            predicted nowhere has no IoU and is left out.
+        """
+        chosen = self.present()
+        if classes is not None:
+            chosen &= np.isin(np.arange(len(chosen)), list(classes))
+        iou = self.iou()[chosen]
+        iou = iou[~np.isnan(iou)]
+        return float(iou.mean()) if len(iou) else float('nan')
+
+    def ignored_share(self) -> float:
+        """Share of the pixels with a truth whose prediction is 255, in [0, 1]; NaN without such pixels."""
+        total = self.counts.sum()
+        return float(self.counts[:, -1].sum() / total) if total else float('nan')

@@ -1,0 +1,194 @@
+"""Label maps of a split against its masks: stored ones, their agreement, and those that a source makes from boxes."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bana_mm.labels import CRFPool, LabelSource, LabelStore, agree, label_from_instances, read_label_png
+from bana_mm.utils.progress import Progress
+from bana_mm.utils.table import format_table
+
+from .confusion import ConfusionMatrix
+
+# Makes the label map (H, W) uint8 of an image from its id, its size (H, W) and the number of object classes.
+LabelReader = Callable[[str, tuple[int, int], int], np.ndarray]
+
+
+@dataclass
+class StoredMap:
+    """One map of a label store."""
+
+    store: LabelStore
+    map_name: str
+
+    def __call__(self, img_id: str, size: tuple[int, int], num_classes: int) -> np.ndarray:
+        return self.store.read(self.map_name, img_id, size, num_classes)
+
+    def missing(self, img_ids: Sequence[str]) -> list[str]:
+        """Images without this map."""
+        return [img_id for img_id in img_ids if not self.store.path(self.map_name, img_id).exists()]
+
+
+@dataclass
+class AgreedMaps:
+    """What two maps agree on; the rest is 255."""
+
+    first: StoredMap
+    second: StoredMap
+
+    def __call__(self, img_id: str, size: tuple[int, int], num_classes: int) -> np.ndarray:
+        return agree(self.first(img_id, size, num_classes), self.second(img_id, size, num_classes))[0]
+
+
+@dataclass
+class SourceLabels:
+    """What a source makes of images and boxes.
+
+    Args:
+        source (LabelSource): The source.
+        items (Mapping[str, dict]): Dataset items (``img_path``, ``instances``) by image id.
+    """
+
+    source: LabelSource
+    items: Mapping[str, dict[str, Any]]
+
+    def __call__(self, img_id: str, size: tuple[int, int], num_classes: int) -> np.ndarray:
+        import mmcv  # only these rows read images
+
+        item = self.items[img_id]
+        image = mmcv.imread(item['img_path'], channel_order='rgb')
+        if image is None:
+            raise ValueError(f'{item["img_path"]}: image cannot be read')
+        return label_from_instances(self.source, image, item['instances'])
+
+    def only(self, img_id: str) -> 'SourceLabels':
+        """The same for one image: little to send to a worker process."""
+        return SourceLabels(self.source, {img_id: self.items[img_id]})
+
+
+def evaluate_labels(rows: Mapping[str, LabelReader],
+                    truth_dir: str | Path,
+                    img_ids: Sequence[str],
+                    num_classes: int,
+                    workers: int = 0) -> dict[str, ConfusionMatrix]:
+    """Compare label maps with masks.
+
+    Args:
+        rows (Mapping[str, LabelReader]): What to compare, by name.
+        truth_dir (str | Path): Folder of the masks ``ID.png``.
+        img_ids (Sequence[str]): Images.
+        num_classes (int): Number L of object classes.
+        workers (int): Worker processes; they pay where labels are made, not just read. Defaults to 0.
+
+    Returns:
+        dict[str, ConfusionMatrix]: One for each row.
+
+    Raises:
+        FileNotFoundError: If masks or stored maps are missing: how many, and the first of them.
+        RuntimeError: If an image fails; the message names it and the file.
+    """
+    truth_dir = Path(truth_dir)
+    _check_files(truth_dir, [img_id for img_id in img_ids if not (truth_dir / f'{img_id}.png').exists()],
+                 len(img_ids), 'masks')
+    for reader in rows.values():
+        if isinstance(reader, StoredMap):
+            _check_files(reader.store.root / reader.map_name, reader.missing(img_ids), len(img_ids), 'label maps')
+
+    totals = {name: ConfusionMatrix(num_classes) for name in rows}
+    jobs = ((img_id, (img_id, truth_dir, num_classes, _for_image(rows, img_id)), None) for img_id in img_ids)
+    with CRFPool(compare_image, workers) as pool, Progress(len(img_ids), title='compare') as progress:
+        for _, _, counts in pool.map(jobs):
+            for name, total in totals.items():
+                total.counts += counts[name]
+            progress.update()
+    return totals
+
+
+def compare_image(img_id: str, truth_dir: Path, num_classes: int,
+                  rows: Mapping[str, LabelReader]) -> dict[str, np.ndarray]:
+    """Counts of one image for each row, see :class:`ConfusionMatrix`. Runs in any process."""
+    truth = read_label_png(truth_dir / f'{img_id}.png', num_classes=num_classes)
+    counts = {}
+    for name, reader in rows.items():
+        confusion = ConfusionMatrix(num_classes)
+        confusion.update(truth, reader(img_id, truth.shape, num_classes))
+        counts[name] = confusion.counts
+    return counts
+
+
+def class_indices(chosen: Sequence[str], class_names: Sequence[str]) -> list[int]:
+    """Indices of some classes and, in any case, of the background.
+
+    Args:
+        chosen (Sequence[str]): Names to look up.
+        class_names (Sequence[str]): Object classes 1..L.
+
+    Raises:
+        ValueError: If a name is unknown.
+    """
+    names = ['background', *class_names]
+    unknown = [name for name in chosen if name not in names]
+    if unknown:
+        raise ValueError(f'unknown class {unknown[0]!r}; known are {", ".join(names)}')
+    return sorted({0, *map(names.index, chosen)})
+
+
+def summarise(confusion: ConfusionMatrix, class_names: Sequence[str], chosen: Sequence[int] = ()) -> dict[str, Any]:
+    """The figures of a row, in percent.
+
+    Args:
+        confusion (ConfusionMatrix): Counts.
+        class_names (Sequence[str]): Object classes 1..L.
+        chosen (Sequence[int]): Class indices of a second mean, see :func:`class_indices`. Defaults to none.
+
+    Returns:
+        dict: ``mIoU`` over background and classes that the truth holds; ``mIoU_chosen`` if some are chosen;
+        ``ignored``, the share of pixels; ``IoU`` by class that the truth holds. NaN becomes None, as JSON wants it.
+    """
+    names = ['background', *class_names]
+    result = dict(mIoU=_percent(confusion.mean_iou()))
+    if chosen:
+        result.update(mIoU_chosen=_percent(confusion.mean_iou(chosen)))
+    iou, present = confusion.iou(), confusion.present()
+    result.update(
+        ignored=_percent(confusion.ignored_share()),
+        IoU={name: _percent(iou[c]) for c, name in enumerate(names) if present[c]})
+    return result
+
+
+def label_table(summaries: Mapping[str, dict[str, Any]]) -> str:
+    """Table of summaries that belong to the same masks: a column each, means on top, classes below.
+
+    Args:
+        summaries (Mapping[str, dict]): Results of :func:`summarise` by name of the row of labels.
+
+    Returns:
+        str: The table.
+    """
+    def line(title: str, values: Sequence[float | None]) -> list[str]:
+        return [title, *('-' if value is None else f'{value:.1f}' for value in values)]
+
+    columns = list(summaries.values())
+    lines = [line('mIoU, all present', [column['mIoU'] for column in columns])]
+    if 'mIoU_chosen' in columns[0]:
+        lines.append(line('mIoU, chosen', [column['mIoU_chosen'] for column in columns]))
+    lines.append(line('ignored pixels, %', [column['ignored'] for column in columns]))
+    lines += [line(name, [column['IoU'][name] for column in columns]) for name in columns[0]['IoU']]
+    return format_table(['', *summaries], lines)
+
+
+def _for_image(rows: Mapping[str, LabelReader], img_id: str) -> dict[str, LabelReader]:
+    return {name: reader.only(img_id) if isinstance(reader, SourceLabels) else reader for name, reader in rows.items()}
+
+
+def _check_files(folder: Path, missing: Sequence[str], total: int, what: str) -> None:
+    if missing:
+        names = ', '.join(f'{img_id}.png' for img_id in missing[:3]) + (', ...' if len(missing) > 3 else '')
+        raise FileNotFoundError(f'{folder}: {len(missing)} of {total} {what} are missing: {names}')
+
+
+def _percent(share: float) -> float | None:
+    return None if np.isnan(share) else 100 * float(share)

@@ -1,0 +1,121 @@
+"""What label generation needs from a config of stage 1: the trained classifier and the images."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from mmengine.dataset import BaseDataset
+from mmengine.model import BaseModel
+from mmengine.registry import DATASETS, MODELS, init_default_scope
+from torch import nn
+
+from bana_mm.utils.checkpoint import allow_mmengine_checkpoints
+
+
+def build_classifier(cfg: Config, checkpoint: str | Path, device: str | torch.device = 'cpu') -> BaseModel:
+    """The classifier of a config with the weights of a checkpoint, in evaluation mode.
+
+    Args:
+        cfg (Config): Config of stage 1.
+        checkpoint (str | Path): Checkpoint that was trained with it.
+        device (str | torch.device): Where to put it. Defaults to 'cpu'.
+
+    Returns:
+        BaseModel: The model.
+
+    Raises:
+        FileNotFoundError: If the checkpoint is missing.
+        ValueError: If it can't be read or belongs to another model.
+    """
+    init_default_scope(cfg.get('default_scope', 'mmdet'))
+    model = MODELS.build(cfg.model)
+    if not hasattr(model, 'bap_head'):
+        raise ValueError(f'{cfg.filename}: labels are made by a classifier (model.type bana_mm.BoxClassifier), '
+                         f'but this config has model.type {cfg.model.type}')
+    load_strictly(model, checkpoint, cfg.filename)
+    return model.to(device).eval()
+
+
+def load_strictly(model: nn.Module, checkpoint: str | Path, config_name: str | None = None) -> None:
+    """Load a checkpoint that must hold exactly the model's weights.
+
+    Args:
+        model (nn.Module): Model to fill.
+        checkpoint (str | Path): File written by mmengine, or a bare state dict.
+        config_name (str, optional): Config of the model, for error messages. Defaults to None.
+
+    Raises:
+        FileNotFoundError: If the checkpoint is missing.
+        ValueError: If it can't be read, or its names or shapes are not the model's.
+    """
+    if not Path(checkpoint).is_file():
+        raise FileNotFoundError(f'{checkpoint}: checkpoint does not exist; train the classifier first '
+                                f'(tools/train.py {config_name or "CONFIG"})')
+    allow_mmengine_checkpoints()
+    try:
+        loaded = torch.load(checkpoint, map_location='cpu', weights_only=True)
+        state = loaded.get('state_dict', loaded)
+        shapes = {name: tuple(tensor.shape) for name, tensor in state.items()}
+    except Exception as error:  # torch.load fails in many ways
+        raise ValueError(f'{checkpoint}: not a checkpoint that can be read ({error})') from error
+
+    expected = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    problems = []
+    for what, names in (('lacks', expected.keys() - shapes.keys()), ('has unknown', shapes.keys() - expected.keys())):
+        if names:
+            problems.append(f'it {what} {_first(names)}')
+    differing = {name for name in expected.keys() & shapes.keys() if expected[name] != shapes[name]}
+    if differing:
+        name = min(differing)
+        problems.append(f'{name} has shape {shapes[name]} instead of {expected[name]}')
+    if problems:
+        raise ValueError(f'{checkpoint}: checkpoint of another model than {config_name or type(model).__name__}: '
+                         f'{"; ".join(problems)}')
+    model.load_state_dict(state)
+
+
+def build_label_dataset(cfg: Config, split: str) -> BaseDataset:
+    """The images to label: the test dataset of a config with another split.
+
+    Args:
+        cfg (Config): Config of stage 1.
+        split (str): Name of a file in ``ImageSets/Segmentation``, without ``.txt``.
+
+    Returns:
+        BaseDataset: The dataset.
+
+    Raises:
+        FileNotFoundError: If the split, an image or its boxes are missing.
+    """
+    init_default_scope(cfg.get('default_scope', 'mmdet'))
+    config = dict(cfg.test_dataloader.dataset, ann_file=f'ImageSets/Segmentation/{split}.txt', test_mode=True)
+    return DATASETS.build(config)
+
+
+def describe_run(cfg: Config, checkpoint: str | Path, recipe: dict[str, Any], classes: list[str]) -> dict[str, Any]:
+    """What decides on the labels, for the store's ``meta.json``.
+
+    Args:
+        cfg (Config): Config of stage 1.
+        checkpoint (str | Path): Its checkpoint.
+        recipe (dict): Parameters of the labels.
+        classes (list[str]): Names of the object classes 1..L.
+
+    Returns:
+        dict: JSON-like. The checkpoint is known by the first 16 digits of its SHA-256, wherever it lies.
+    """
+    digest = hashlib.sha256()
+    with open(checkpoint, 'rb') as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return dict(
+        config=Path(cfg.filename).name,
+        checkpoint=dict(name=Path(checkpoint).name, sha256=digest.hexdigest()[:16]),
+        recipe=recipe,
+        classes=list(classes))
+
+
+def _first(names: set[str]) -> str:
+    return f'{min(names)}' + (f' and {len(names) - 1} more' if len(names) > 1 else '')

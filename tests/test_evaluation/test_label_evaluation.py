@@ -1,0 +1,153 @@
+import json
+import runpy
+import shutil
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from bana_mm.evaluation import (
+    AgreedMaps,
+    ConfusionMatrix,
+    SourceLabels,
+    StoredMap,
+    class_indices,
+    evaluate_labels,
+    label_table,
+    summarise,
+)
+from bana_mm.labels import BoxSource, LabelStore, write_label_png
+
+TOOL = Path(__file__).parents[2] / 'tools/evaluate_labels.py'
+CLASSES = ['cat', 'cow']
+TRUTH = {
+    'a': [[0, 0, 1, 1, 255]],
+    'b': [[2, 2, 2, 0, 0]],
+}
+Y_CRF = {
+    'a': [[0, 1, 1, 1, 0]],
+    'b': [[2, 2, 2, 2, 0]],
+}
+Y_RET = {
+    'a': [[0, 0, 1, 0, 0]],
+    'b': [[2, 2, 0, 2, 0]],
+}
+
+
+@pytest.fixture
+def voc(tmp_path):
+    """Two images of 1 x 5 pixels in VOC's layout, their masks, and a label store."""
+    for folder in ('SegmentationClassAug', 'JPEGImages', 'Annotations', 'labels'):
+        (tmp_path / folder).mkdir()
+    store = LabelStore(tmp_path / 'labels')
+    store.begin(dict(classes=CLASSES))
+    for img_id, name, box in (('a', 'cat', (2, 1, 4, 1)), ('b', 'cow', (1, 1, 3, 1))):  # 1-based, inclusive
+        write_label_png(tmp_path / f'SegmentationClassAug/{img_id}.png', np.array(TRUTH[img_id], np.uint8))
+        store.write(img_id, Y_crf=np.array(Y_CRF[img_id], np.uint8), Y_ret=np.array(Y_RET[img_id], np.uint8))
+        cv2.imwrite(str(tmp_path / f'JPEGImages/{img_id}.jpg'), np.zeros((1, 5, 3), np.uint8))
+        corners = ''.join(f'<{key}>{value}</{key}>' for key, value in zip(('xmin', 'ymin', 'xmax', 'ymax'), box))
+        (tmp_path / f'Annotations/{img_id}.xml').write_text(
+            '<annotation><size><width>5</width><height>1</height></size>'
+            f'<object><name>{name}</name><bndbox>{corners}</bndbox></object></annotation>')
+    (tmp_path / 'split.txt').write_text('a\nb\n')
+    return tmp_path
+
+
+def rows_of(root):
+    store = LabelStore(root / 'labels')
+    crf, ret = StoredMap(store, 'Y_crf'), StoredMap(store, 'Y_ret')
+    items = {'a': dict(img_path=str(root / 'JPEGImages/a.jpg'),
+                       instances=[dict(bbox=[1, 0, 4, 1], bbox_label=0, ignore_flag=0)]),
+             'b': dict(img_path=str(root / 'JPEGImages/b.jpg'),
+                       instances=[dict(bbox=[0, 0, 3, 1], bbox_label=1, ignore_flag=0)])}
+    return dict(Y_crf=crf, Y_ret=ret, agree=AgreedMaps(crf, ret), box=SourceLabels(BoxSource(), items))
+
+
+@pytest.mark.parametrize('workers', [0, 2])
+def test_values_by_hand(voc, workers):
+    result = evaluate_labels(rows_of(voc), voc / 'SegmentationClassAug', ['a', 'b'], 2, workers)
+    assert result['Y_crf'].iou().tolist() == [2 / 4, 2 / 3, 3 / 4]
+    assert result['Y_ret'].iou().tolist() == [3 / 6, 1 / 2, 2 / 4]
+    # agreed: a = 0 . 1 . (255), b = 2 2 . 2 0
+    assert result['agree'].iou().tolist() == [2 / 3, 1., 2 / 3]
+    assert result['agree'].ignored_share() == 3 / 9
+    assert result['box'].iou().tolist() == [3 / 4, 2 / 3, 1.]
+
+
+def test_missing_files_are_counted_and_named(voc):
+    (voc / 'labels/Y_ret/b.png').unlink()
+    with pytest.raises(FileNotFoundError, match=r'Y_ret: 1 of 2 label maps are missing: b\.png$'):
+        evaluate_labels(rows_of(voc), voc / 'SegmentationClassAug', ['a', 'b'], 2)
+    ids = ['a', *'cdefg']
+    with pytest.raises(FileNotFoundError, match=r'ClassAug: 5 of 6 masks are missing: c\.png, d\.png, e\.png, \.\.\.'):
+        evaluate_labels(rows_of(voc), voc / 'SegmentationClassAug', ids, 2)
+
+
+def test_bad_label_names_the_file(voc):
+    write_label_png(voc / 'labels/Y_crf/b.png', np.array([[0, 0, 9, 0, 0]], np.uint8))
+    with pytest.raises(RuntimeError, match=r'Y_crf/b\.png: label map holds class 9'):
+        evaluate_labels(rows_of(voc), voc / 'SegmentationClassAug', ['a', 'b'], 2)
+    write_label_png(voc / 'labels/Y_crf/b.png', np.zeros((5, 1), np.uint8))
+    with pytest.raises(RuntimeError, match=r'Y_crf/b\.png: label map is 5 x 1'):
+        evaluate_labels(rows_of(voc), voc / 'SegmentationClassAug', ['a', 'b'], 2)
+
+
+def test_summary_and_table():
+    confusion = ConfusionMatrix(3)
+    confusion.update(np.array([[0, 0, 1, 2]], np.uint8), np.array([[0, 0, 1, 255]], np.uint8))
+    names = ['cat', 'cow', 'dog']
+    summary = summarise(confusion, names, class_indices(['cat', 'dog'], names))
+    assert summary == dict(mIoU=100., mIoU_chosen=100., ignored=25., IoU=dict(background=100., cat=100., cow=None))
+    assert label_table(dict(Y_crf=summary)).splitlines()[2:] == [
+        'mIoU, all present  100.0', 'mIoU, chosen       100.0', 'ignored pixels, %   25.0', 'background         100.0',
+        'cat                100.0', 'cow                    -'
+    ]
+
+
+def test_chosen_classes():
+    assert class_indices(['cow', 'background'], CLASSES) == [0, 2]
+    with pytest.raises(ValueError, match="unknown class 'horse'; known are background, cat, cow"):
+        class_indices(['horse'], CLASSES)
+
+
+def run_tool(monkeypatch, *arguments):
+    monkeypatch.setattr(sys, 'argv', ['evaluate_labels.py', *map(str, arguments)])
+    runpy.run_path(str(TOOL), run_name='__main__')
+
+
+def test_tool(voc, monkeypatch, capsys):
+    run_tool(monkeypatch, voc / 'labels', '--gt', voc / 'SegmentationClassAug', '--split', voc / 'split.txt', '--merge',
+             'agree', '--classes', 'cow', '--sources', 'box', '--voc-root', voc, '--json', voc / 'out.json')
+    content = json.loads((voc / 'out.json').read_text())
+    assert list(content['rows']) == ['box', 'Y_crf', 'Y_ret', 'agree']
+    assert content['images'] == 2 and content['chosen'] == ['cow']
+    assert content['rows']['box']['mIoU'] == pytest.approx(100 * (3 / 4 + 2 / 3 + 1) / 3)
+    assert content['rows']['Y_crf']['mIoU_chosen'] == pytest.approx(62.5)
+    assert content['rows']['agree']['ignored'] == pytest.approx(100 / 3)
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ['box', 'Y_crf', 'Y_ret', 'agree'] in lines
+    assert ['cow', '100.0', '75.0', '50.0', '66.7'] in lines
+
+
+def test_tool_tells_several_folders_apart(voc, monkeypatch, capsys):
+    for name in ('bap', 'gap'):
+        shutil.copytree(voc / 'labels', voc / name / 'labels')
+    run_tool(monkeypatch, voc / 'bap/labels', voc / 'gap/labels', '--gt', voc / 'SegmentationClassAug', '--split',
+             voc / 'split.txt')
+    assert 'bap/Y_crf  bap/Y_ret  gap/Y_crf  gap/Y_ret' in capsys.readouterr().out
+
+
+def test_tool_errors(voc, monkeypatch, capsys):
+    common = ('--gt', voc / 'SegmentationClassAug', '--split', voc / 'split.txt')
+    with pytest.raises(SystemExit):
+        run_tool(monkeypatch, *common)
+    assert 'nothing to evaluate' in capsys.readouterr().err
+    with pytest.raises(FileNotFoundError, match='JPEGImages: holds none of Y_crf, Y_ret'):
+        run_tool(monkeypatch, voc / 'JPEGImages', *common)
+    with pytest.raises(ValueError, match="unknown class 'horse'"):
+        run_tool(monkeypatch, voc / 'labels', '--classes', 'horse', *common)
+    (voc / 'split.txt').write_text('\n')
+    with pytest.raises(ValueError, match='split.txt: lists no image'):
+        run_tool(monkeypatch, voc / 'labels', *common)
