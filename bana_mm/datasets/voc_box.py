@@ -89,8 +89,8 @@ class VOCBoxDataset(BaseDataset):
         width, height, instances = self._parse_xml(xml_path, img_path)
         item = dict(img_id=img_id, img_path=img_path, width=width, height=height, instances=instances,
                     seg_fields=[], label_map=None, reduce_zero_label=False)
-        seg_map_path = osp.join(self.data_prefix.get('seg_map_path') or '', img_id + '.png')
-        if self.data_prefix.get('seg_map_path') and osp.isfile(seg_map_path):
+        seg_map_path = osp.join(self.data_prefix['seg_map_path'], img_id + '.png')
+        if osp.isfile(seg_map_path):
             item['seg_map_path'] = seg_map_path
         return item
 

@@ -2,11 +2,18 @@
 
 from collections.abc import Sequence
 
+import mmcv
+import numpy as np
+import torch
 from mmdet.structures import DetDataSample
+from mmdet.structures.bbox import get_box_tensor
 from mmengine.model import BaseModel
-from mmengine.structures import InstanceData
+from mmengine.structures import InstanceData, PixelData
 from torch import Tensor
 
+from bana_mm.labels.generator import LabelGenerator
+from bana_mm.labels.recipe import LabelRecipe
+from bana_mm.labels.task import crf_label
 from bana_mm.registry import MODELS
 
 
@@ -17,15 +24,18 @@ class BoxClassifier(BaseModel):
     Args:
         backbone (dict): Any backbone; its last output is the feature map.
         bap_head (dict): Config of the head.
+        label_recipe (dict | None): How labels are made from this classifier, see
+            :class:`bana_mm.labels.recipe.LabelRecipe`. Defaults to None, its defaults.
         data_preprocessor (dict | None): mmdet's ``DetDataPreprocessor``. Defaults to None.
         init_cfg (dict | None): mmengine's initialisation. Defaults to None.
     """
 
-    def __init__(self, backbone: dict, bap_head: dict, data_preprocessor: dict | None = None,
-                 init_cfg: dict | None = None) -> None:
+    def __init__(self, backbone: dict, bap_head: dict, label_recipe: dict | None = None,
+                 data_preprocessor: dict | None = None, init_cfg: dict | None = None) -> None:
         super().__init__(data_preprocessor, init_cfg)
         self.backbone = MODELS.build(backbone)
         self.bap_head = MODELS.build(bap_head)
+        self.label_recipe = LabelRecipe.from_cfg(label_recipe)
 
     def extract_feat(self, inputs: Tensor) -> Tensor:
         """Features f: (N, 3, H, W) -> (N, D, h, w)."""
@@ -40,7 +50,7 @@ class BoxClassifier(BaseModel):
             data_samples (Sequence[DetDataSample] | None): Boxes of each image; not needed by mode 'tensor'.
             mode (str): 'tensor' returns f; 'loss' the dict of losses; 'predict' the samples with
                 ``pred_instances``: for each given box its ``scores`` (K, L + 1), background first, and ``labels``
-                (K,), -1 for background.
+                (K,), -1 for background; and with Y_crf as ``pred_sem_seg`` for images that come with a mask.
 
         Raises:
             ValueError: For another mode.
@@ -51,7 +61,26 @@ class BoxClassifier(BaseModel):
         if mode == 'loss':
             return self.bap_head.loss(feats, data_samples)
         if mode == 'predict':
-            for sample, scores in zip(data_samples, self.bap_head.predict(feats, data_samples)):
-                sample.pred_instances = InstanceData(scores=scores, labels=scores.argmax(dim=1) - 1)
-            return list(data_samples)
+            return self.predict(feats, data_samples)
         raise ValueError(f"mode must be 'tensor', 'loss' or 'predict', got {mode!r}")
+
+    def predict(self, feats: Tensor, data_samples: Sequence[DetDataSample]) -> list[DetDataSample]:
+        """Add ``pred_instances`` to every sample, and ``pred_sem_seg`` to those with ``gt_sem_seg``."""
+        generator = LabelGenerator.from_model(self, self.label_recipe)
+        scores = self.bap_head.predict(feats, data_samples)
+        for feat, score, sample in zip(feats, scores, data_samples):
+            sample.pred_instances = InstanceData(scores=score, labels=score.argmax(dim=1) - 1)
+            if 'gt_sem_seg' in sample:
+                sample.pred_sem_seg = PixelData(data=torch.from_numpy(_label(generator, feat, sample))[None])
+        return list(data_samples)
+
+
+def _label(generator: LabelGenerator, feat: Tensor, sample: DetDataSample) -> np.ndarray:
+    """Y_crf of one image, (H, W) uint8."""
+    if not sample.ori_shape == sample.img_shape[:2] == tuple(sample.batch_input_shape):
+        raise ValueError(f'{sample.img_path}: labels are made at the image\'s own size {sample.ori_shape}, but the '
+                         f'network saw {sample.img_shape[:2]} padded to {tuple(sample.batch_input_shape)}; drop resizing '
+                         'and padding from the test pipeline and use batch size 1')
+    boxes, ignored = (get_box_tensor(part.bboxes) for part in (sample.gt_instances, sample.ignored_instances))
+    task = generator.prepare(feat, sample.ori_shape, boxes, sample.gt_instances.labels, ignored)
+    return crf_label(mmcv.imread(sample.img_path, channel_order='rgb'), task)

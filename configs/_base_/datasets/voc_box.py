@@ -19,7 +19,7 @@ train_pipeline = [
 # Labels are made at the image's own size: no resizing here. Masks are loaded where they exist.
 test_pipeline = [
     dict(type='LoadImageFromFile', backend_args=backend_args),
-    dict(type='LoadAnnotations', with_bbox=True, with_seg=True),
+    dict(type='LoadAnnotations', with_bbox=True, with_seg=True, imdecode_backend='pillow'),
     dict(
         type='PackDetInputs',
         meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor', 'flip', 'flip_direction'))

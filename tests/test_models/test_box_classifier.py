@@ -1,0 +1,159 @@
+"""The classifier: its loss by hand, its degenerate batches, and its backbones."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from mmdet.structures import DetDataSample
+from mmdet.structures.bbox import HorizontalBoxes
+from mmengine.registry import init_default_scope
+from mmengine.structures import InstanceData
+
+from bana_mm.functional import background_attention, background_aware_pool, background_queries
+from bana_mm.models.classifiers import BAPHead
+from bana_mm.registry import MODELS
+
+
+def make_sample(boxes, labels, ignored=(), img_shape=(64, 64), batch_shape=(64, 64)):
+    sample = DetDataSample(metainfo=dict(img_shape=img_shape, ori_shape=img_shape, batch_input_shape=batch_shape))
+    sample.gt_instances = InstanceData(
+        bboxes=HorizontalBoxes(torch.tensor(boxes).float().reshape(-1, 4)), labels=torch.tensor(labels).long())
+    sample.ignored_instances = InstanceData(
+        bboxes=HorizontalBoxes(torch.tensor(ignored).float().reshape(-1, 4)),
+        labels=torch.zeros(len(ignored)).long())
+    return sample
+
+
+@pytest.fixture
+def head():
+    torch.manual_seed(0)
+    head = BAPHead(num_classes=3, in_channels=6, grid_size=2)
+    torch.nn.init.normal_(head.classifier.weight)
+    return head
+
+
+@pytest.fixture
+def feats():
+    return torch.rand(2, 6, 8, 8, generator=torch.Generator().manual_seed(0))
+
+
+def test_loss_is_the_mean_over_bins_and_queries(head, feats):
+    samples = [make_sample([[0, 0, 30, 30], [10, 40, 50, 64]], [2, 0]), make_sample([[5, 5, 20, 60]], [1])]
+    losses = head.loss(feats, samples)
+    background = torch.ones(2, 1, 64, 64)
+    background[0, 0, :30, :30] = background[0, 0, 40:, 10:50] = background[1, 0, 5:60, 5:20] = 0
+    queries, valid = background_queries(feats, background, 2)
+    attention = background_attention(feats, queries, valid)
+    rois = torch.tensor([[0., 0, 0, 30, 30], [0, 10, 40, 50, 64], [1, 5, 5, 20, 60]])
+    pooled = background_aware_pool(feats, rois, attention, 1 / 8)
+    terms = []
+    for k, label in enumerate([3, 1, 2]):
+        for y in range(2):
+            for x in range(2):
+                terms.append(F.cross_entropy(head.weight @ pooled[k, :, y, x], torch.tensor(label)))
+    for n in range(2):
+        for j in range(4):
+            if valid[n, j]:
+                terms.append(F.cross_entropy(head.weight @ queries[n, j], torch.tensor(0)))
+    assert len(terms) < 12 + 8  # the first image's first cell lies in a box
+    torch.testing.assert_close(losses['loss_cls'], torch.stack(terms).mean())
+
+
+def test_accuracies_in_percent(head, feats):
+    with torch.no_grad():
+        head.classifier.weight.zero_()
+        head.classifier.weight[2] = 1.  # everything is class 2, box label 1
+    losses = head.loss(feats, [make_sample([[0, 0, 30, 30]], [1]), make_sample([[5, 5, 20, 60]], [0])])
+    assert losses['acc_box'].item() == 50 and losses['acc_background'].item() == 0
+
+
+def test_gap_ignores_attention_but_trains_the_background(head, feats):
+    samples = [make_sample([[0, 0, 40, 40]], [1]), make_sample([], [])]
+    bap_logits, _, _ = head(feats, samples)
+    head.pooling = 'gap'
+    box_logits, query_logits, valid = head(feats, samples)
+    pooled = background_aware_pool(feats, torch.tensor([[0., 0, 0, 40, 40]]), None, 1 / 8)
+    torch.testing.assert_close(box_logits, head.classifier(pooled.flatten(2).transpose(1, 2)))
+    assert not torch.allclose(box_logits, bap_logits)
+    assert valid[1].all() and query_logits.shape == (2, 4, 4)
+
+
+def test_too_little_background_falls_back_to_plain_pooling(head, feats):
+    # 8 of 64 rows are background: a share of exactly 0.125, which is not more than 0.125
+    samples = [make_sample([[0, 8, 64, 64]], [1]), make_sample([[0, 9, 64, 64]], [1])]
+    logits, _, valid = head(feats, samples)
+    head.pooling = 'gap'
+    plain, _, _ = head(feats, samples)
+    torch.testing.assert_close(logits[0], plain[0])
+    assert not torch.allclose(logits[1], plain[1])  # 9 rows are enough
+    assert valid[0].any()  # its queries train the background all the same (reference code)
+
+
+def test_box_over_the_whole_image_is_pooled_plainly_without_nan(head, feats):
+    losses = head.loss(feats.requires_grad_(), [make_sample([[0, 0, 64, 64]], [1])] * 2)
+    losses['loss_cls'].backward()
+    assert losses['loss_cls'].isfinite() and feats.grad.isfinite().all() and feats.grad.abs().sum() > 0
+
+
+def test_ignored_boxes_and_padding_are_not_background(head, feats):
+    def valid_cells(sample):
+        return head(feats[:1], [sample])[2][0].tolist()
+
+    assert valid_cells(make_sample([], [])) == [True] * 4
+    assert valid_cells(make_sample([], [], ignored=[[0, 0, 32, 32]])) == [False, True, True, True]
+    assert valid_cells(make_sample([], [], img_shape=(64, 20))) == [True, False, True, False]
+
+
+def test_batch_without_boxes_and_batch_without_anything(head, feats):
+    losses = head.loss(feats.requires_grad_(), [make_sample([], [])] * 2)
+    assert losses['loss_cls'] > 0 and losses['acc_box'] == 0
+    # everything ignored: nothing to learn, yet a loss with a gradient
+    losses = head.loss(feats, [make_sample([], [], ignored=[[0, 0, 64, 64]])] * 2)
+    losses['loss_cls'].backward()
+    assert losses['loss_cls'] == 0 and feats.grad.isfinite().all()
+
+
+def test_initial_weights_and_bad_pooling():
+    head = BAPHead(num_classes=20, in_channels=1024)
+    head.init_weights()
+    assert head.weight.std().item() == pytest.approx(0.01, rel=0.05) and head.weight.shape == (21, 1024)
+    assert [name for name, _ in head.named_parameters()] == ['classifier.weight']  # no bias
+    with pytest.raises(ValueError, match="'bap' or 'gap'"):
+        BAPHead(num_classes=2, in_channels=4, pooling='max')
+
+
+VGG = dict(type='bana_mm.VGG16LargeFOV', width_mult=1 / 16, out_channels=16, dropout=0.)
+RESNET = dict(type='mmseg.ResNetV1c', depth=18, base_channels=4, stem_channels=4, num_stages=4, out_indices=(3, ),
+              strides=(1, 2, 1, 1), dilations=(1, 1, 2, 4), norm_cfg=dict(type='BN'), contract_dilation=True)
+
+
+@pytest.mark.parametrize('backbone, channels', [(VGG, 16), (RESNET, 32)])
+def test_any_backbone_of_stride_8_learns(backbone, channels):
+    init_default_scope('mmdet')
+    torch.manual_seed(0)
+    model = MODELS.build(
+        dict(
+            type='bana_mm.BoxClassifier',
+            backbone=backbone,
+            bap_head=dict(type='bana_mm.BAPHead', num_classes=2, in_channels=channels),
+            data_preprocessor=dict(type='mmdet.DetDataPreprocessor', mean=[128.] * 3, std=[64.] * 3)))
+    model.init_weights()
+    image = torch.full((3, 64, 64), 30, dtype=torch.uint8)
+    image[0, 16:48, 16:48] = 250
+    data = dict(inputs=[image] * 2, data_samples=[make_sample([[12, 12, 52, 52]], [1]) for _ in range(2)])
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+    values = []
+    for _ in range(20):
+        batch = model.data_preprocessor(data, training=True)
+        loss = model(**batch, mode='loss')['loss_cls']
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        values.append(loss.item())
+    assert values[-1] < 0.5 * values[0]
+    feats = model.extract_feat(batch['inputs'])
+    assert feats.shape == (2, channels, 8, 8)
+    result = model.eval()(**model.data_preprocessor(data), mode='predict')[0].pred_instances
+    assert result.scores.shape == (1, 3)
+    torch.testing.assert_close(result.scores.sum(1), torch.ones(1))
+    with pytest.raises(ValueError, match="'tensor', 'loss' or 'predict'"):
+        model(**batch, mode='train')

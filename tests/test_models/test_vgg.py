@@ -1,0 +1,105 @@
+"""The VGG-16 backbone: geometry, key mapping and learning rates of new layers."""
+
+import pytest
+import torch
+
+from bana_mm.models.backbones import VGG16LargeFOV, map_vgg_keys
+
+
+def tiny(**kwargs):
+    return VGG16LargeFOV(width_mult=1 / 16, out_channels=8, **kwargs)
+
+
+@pytest.fixture(scope='module')
+def torchvision_state():
+    """Convolutions of a (narrow) VGG-16 under torchvision's names, without fc6 and fc7."""
+    return {k: torch.full_like(v, i + 1.) for i, (k, v) in enumerate(tiny().features.state_dict(prefix='features.').items())}
+
+
+def test_stride_8_and_large_field_of_view():
+    model = tiny().eval()
+    for size in (64, 65, 71):
+        assert model(torch.zeros(1, 3, size, size))[0].shape == (1, 8, -(-size // 8), -(-size // 8))
+    dilations = [layer.dilation[0] for layer in model.features if isinstance(layer, torch.nn.Conv2d)]
+    assert dilations == [1] * 10 + [2] * 3
+    assert tiny(fc6_dilation=12).fc6.dilation == (12, 12)
+
+
+def test_feature_cell_is_centred_on_its_pixel():
+    # The response to a single bright pixel 8 i is symmetric about cell i.
+    model = VGG16LargeFOV(width_mult=1 / 64, out_channels=1).eval().double()
+    for layer in model.modules():
+        if isinstance(layer, torch.nn.Conv2d):
+            torch.nn.init.constant_(layer.weight, 0.1)
+    image = torch.zeros(1, 3, 257, 257).double()
+    image[..., 128, 128] = 1
+    feats = model(image)[0][0, 0].detach()
+    assert feats.shape == (33, 33)
+    torch.testing.assert_close(feats, feats.flip(0).flip(1))
+    cell = torch.arange(33.).double()
+    assert (feats.sum(0) @ cell / feats.sum()).item() == pytest.approx(16)
+    assert feats[16, 16] > 0 and feats[0, 0] == 0
+
+
+def test_full_size_parameters_are_those_of_vgg16():
+    state = VGG16LargeFOV().state_dict()
+    assert state['features.28.weight'].shape == (512, 512, 3, 3)
+    assert state['fc6.weight'].shape == (1024, 512, 3, 3) and state['fc7.weight'].shape == (1024, 1024, 1, 1)
+    assert sum(v.numel() for k, v in state.items() if k.startswith('features')) == 14_714_688  # VGG-16's convolutions
+
+
+def test_key_mapping():
+    value = torch.zeros(1)
+    caffe = {'conv1_1.weight': value, 'conv3_3.bias': value, 'conv5_3.weight': value, 'fc6.weight': value, 'fc8.bias': value}
+    assert set(map_vgg_keys(caffe)) == {'features.0.weight', 'features.14.bias', 'features.28.weight', 'fc6.weight'}
+    wrapped = {'state_dict': {'module.backbone.features.10.weight': value, 'classifier.0.weight': value, 'epoch': value}}
+    assert set(map_vgg_keys(wrapped)) == {'features.10.weight'}
+
+
+def test_pretrained_convolutions_are_loaded_and_the_log_names_new_layers(tmp_path, torchvision_state, monkeypatch):
+    path = tmp_path / 'vgg.pth'
+    torch.save({**torchvision_state, 'classifier.0.weight': torch.zeros(4096, 25088)}, path)
+    model = tiny(pretrained=str(path))
+    before = model.fc6.weight.clone()
+    messages = []
+    monkeypatch.setattr('bana_mm.models.backbones.vgg.print_log', lambda message, **_: messages.append(message))
+    model.init_weights()
+    for key, value in torchvision_state.items():
+        assert torch.equal(model.state_dict()[key], value)
+    assert torch.equal(model.fc6.weight, before)  # keeps its own initialisation
+    assert model.new_layers() == ['fc6', 'fc7']
+    assert messages == [f'VGG16LargeFOV: 13 layers loaded from {path}, new: fc6, fc7']
+
+
+def test_reduced_vgg_has_no_new_layer(tmp_path, torchvision_state):
+    fully = {**torchvision_state, 'fc6.weight': torch.ones(8, 32, 3, 3), 'fc7.weight': torch.ones(8, 8, 1, 1)}
+    torch.save(fully, tmp_path / 'vgg.pth')
+    model = tiny(pretrained=str(tmp_path / 'vgg.pth'))
+    assert model.new_layers() == []
+    model.init_weights()
+    assert model.fc7.weight.eq(1).all()
+    # a classifier of another size does not fit and stays new
+    torch.save({**fully, 'fc6.weight': torch.ones(8, 32, 7, 7)}, tmp_path / 'other.pth')
+    assert tiny(pretrained=str(tmp_path / 'other.pth')).new_layers() == ['fc6']
+
+
+def test_weights_of_another_network_are_refused(tmp_path):
+    torch.save({'conv1.weight': torch.zeros(64, 3, 7, 7)}, tmp_path / 'resnet.pth')
+    with pytest.raises(ValueError, match='resnet.pth holds no VGG-16 weight'):
+        tiny(pretrained=str(tmp_path / 'resnet.pth')).new_layers()
+
+
+def test_frozen_blocks_keep_no_gradient():
+    model = tiny(frozen_stages=2).train()
+    frozen = {name for name, p in model.named_parameters() if not p.requires_grad}
+    assert frozen == {f'features.{i}.{kind}' for i in (0, 2, 5, 7) for kind in ('weight', 'bias')}
+    with pytest.raises(ValueError, match='frozen_stages'):
+        tiny(frozen_stages=6)
+
+
+def test_channels_last_computes_the_same():
+    model = tiny().eval()
+    image = torch.rand(2, 3, 40, 48)
+    expected = model(image)[0]
+    model.memory_format = torch.channels_last
+    torch.testing.assert_close(model(image)[0], expected)
