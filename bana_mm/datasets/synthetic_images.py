@@ -48,23 +48,23 @@ def _animal(u: np.ndarray, v: np.ndarray) -> np.ndarray:
 
 
 def _checks(x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    return ((x // 3 + y // 3) % 2).astype(float)
+    return ((x // 4 + y // 4) % 2).astype(float)
 
 
 def _stripes(x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    return (y // 3 % 2).astype(float)
+    return (y // 4 % 2).astype(float)
 
 
 def _dots(x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    return (np.hypot(x % 7 - 3.5, y % 7 - 3.5) < 2.2).astype(float)
+    return (np.hypot(x % 9 - 4.5, y % 9 - 4.5) < 2.8).astype(float)
 
 
 def _waves(x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    return 0.5 + 0.5 * np.sin((x + 2 * np.sin(y / 2)) * 1.3)
+    return 0.5 + 0.5 * np.sin((x + 3 * np.sin(y / 3)) * 0.8)
 
 
 def _spots(x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    return (_smooth_noise(rng, x.shape, 5) > 0.5).astype(float)
+    return (_smooth_noise(rng, x.shape, 7) > 0.5).astype(float)
 
 
 # Class -> (shape, texture). A shape maps coordinates in [-1, 1] to inside or not; v points down.
@@ -126,7 +126,7 @@ class _Object:
         self.name = name
         inside, texture = OBJECTS[name]
         height, width = shape
-        radius = min(shape) * rng.uniform(0.15, 0.33)
+        radius = min(shape) * rng.uniform(0.18, 0.36)
         aspect = rng.uniform(0.85, 1.18)
         angle, mirror = rng.uniform(-0.5, 0.5), rng.choice([-1, 1])
         x0, y0 = rng.uniform(radius, width - radius), rng.uniform(radius, height - radius)

@@ -1,0 +1,113 @@
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from mmengine.config import Config
+
+from bana_mm.labels.store import LabelStore
+from bana_mm.utils import stages
+from bana_mm.utils.stages import Step, StepError, final_checkpoint, is_newer, label_step, read_scores, train_step
+
+
+@pytest.fixture
+def tools(tmp_path, monkeypatch):
+    """A folder of tools that is used in place of the repository's."""
+    folder = tmp_path / 'tools'
+    folder.mkdir()
+    monkeypatch.setattr(stages, 'TOOLS', folder)
+    return folder
+
+
+def _touch(path: Path, time: float) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()
+    os.utime(path, (time, time))
+    return path
+
+
+def test_step_runs_once(tools, tmp_path, capfd):
+    (tools / 'touch.py').write_text('import os, sys\nprint("made by", os.environ["WHO"])\nopen(sys.argv[1], "a").write("x")')
+    target = tmp_path / 'a file'
+    step = Step('making', ['touch.py', str(target)], target.is_file)
+    step.run(env=dict(WHO='me'))
+    step.run()
+    assert target.read_text() == 'x'
+    out = capfd.readouterr().out
+    assert f"touch.py '{target}'" in out and 'made by me' in out and out.count('done already') == 1
+
+
+def test_step_output_goes_to_its_log(tools, tmp_path, capfd):
+    (tools / 'touch.py').write_text('import sys\nprint("quiet")\nopen(sys.argv[1], "w")')
+    step = Step('making', ['touch.py', str(tmp_path / 'target')], (tmp_path / 'target').is_file)
+    step.run(log=tmp_path / 'logs/making.log')
+    assert 'quiet' in (tmp_path / 'logs/making.log').read_text()
+    assert 'quiet' not in capfd.readouterr().out
+
+
+def test_step_failures(tools, tmp_path):
+    (tools / 'fail.py').write_text('raise SystemExit("no such weights")')
+    (tools / 'idle.py').write_text('')
+    with pytest.raises(StepError, match='(?s)training failed with exit status 1.*no such weights'):
+        Step('training', ['fail.py'], lambda: False).run(log=tmp_path / 'log')
+    with pytest.raises(StepError, match='ended without its results'):
+        Step('training', ['idle.py'], lambda: False).run()
+    with pytest.raises(StepError, match='run them from a checkout'):
+        Step('training', ['absent.py'], lambda: False).run()
+
+
+def test_final_checkpoint():
+    assert final_checkpoint(Config(dict(train_cfg=dict(max_iters=30))), 'w') == Path('w/iter_30.pth')
+    assert final_checkpoint(Config(dict(train_cfg=dict(by_epoch=True, max_epochs=4))), 'w') == Path('w/epoch_4.pth')
+    with pytest.raises(ValueError, match='neither max_iters nor max_epochs'):
+        final_checkpoint(Config(dict(train_cfg=None)), 'w')
+
+
+def test_train_step_waits_for_the_final_checkpoint(tmp_path):
+    step = train_step('training', Config(dict(train_cfg=dict(max_iters=30))), tmp_path, ['a.b=1', 'c=2'])
+    assert step.command[-4:] == ['--resume', '--cfg-options', 'a.b=1', 'c=2']
+    _touch(tmp_path / 'iter_20.pth', 1)
+    assert not step.is_done()
+    _touch(tmp_path / 'iter_30.pth', 2)
+    assert step.is_done()
+
+
+def test_label_step_is_done_when_complete_and_newer_than_the_checkpoint(tmp_path):
+    checkpoint = _touch(tmp_path / 'iter_30.pth', 100)
+    store = LabelStore(tmp_path / 'labels')
+    step = label_step('labels', 'config.py', checkpoint, store.root, 'val', ['a', 'b'], workers=0)
+    assert step.command == ['generate_labels.py', 'config.py', str(checkpoint), '--out-dir', str(store.root), '--split',
+                            'val', '--workers', '0']
+    store.begin(dict(classes=['cat']))
+    blank = np.zeros((2, 2), np.uint8)
+    store.write('a', Y_crf=blank, Y_ret=blank)
+    store.write('b', Y_crf=blank)
+    assert not step.is_done()
+    store.write('b', Y_ret=blank)
+    assert step.is_done()
+    _touch(store.root / 'meta.json', 50)
+    assert not step.is_done()
+
+
+def test_test_step_and_scores(tmp_path):
+    cfg = Config(dict(train_cfg=dict(max_iters=30)))
+    checkpoint = _touch(tmp_path / 'iter_30.pth', 100)
+    step = stages.test_step('test', cfg, tmp_path, out=tmp_path / 'masks')
+    assert step.command[-2:] == ['--out', str(tmp_path / 'masks')]
+    assert read_scores(tmp_path) == {} and not step.is_done()
+    for stamp, time, score in (('1', 90, 10.), ('2', 110, 20.)):
+        path = _touch(tmp_path / f'test/{stamp}/{stamp}.json', time)
+        path.write_text(json.dumps(dict(mIoU=score)))
+        os.utime(path, (time, time))
+        _touch(tmp_path / f'test/{stamp}/vis_data/config.json', time + 50)
+        assert step.is_done() == (time > 100)
+    assert read_scores(tmp_path) == dict(mIoU=20.)
+    _touch(checkpoint, 200)
+    assert not step.is_done()
+
+
+def test_is_newer(tmp_path):
+    old, new = _touch(tmp_path / 'old', 10), _touch(tmp_path / 'new', 20)
+    assert is_newer(new, [old]) and not is_newer(old, [new])
+    assert is_newer(new, [tmp_path / 'absent']) and not is_newer(tmp_path / 'absent', [])
