@@ -4,6 +4,10 @@ Configs name our modules with their scope, ``type='bana_mm.BAPHead'``, while ``d
 ``mmdet``. ``locations`` makes the registries import the modules only when something is looked up in them.
 """
 
+from bana_mm.utils import require
+
+require('mmengine')
+
 from mmengine.registry import DATASETS as MMENGINE_DATASETS
 from mmengine.registry import HOOKS as MMENGINE_HOOKS
 from mmengine.registry import METRICS as MMENGINE_METRICS
@@ -12,6 +16,11 @@ from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS as MMENGINE_OPTIM_WRAPP
 from mmengine.registry import OPTIM_WRAPPERS as MMENGINE_OPTIM_WRAPPERS
 from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
 from mmengine.registry import Registry
+
+from bana_mm.utils.checkpoint import allow_mmengine_checkpoints
+
+# Whoever reads a config of ours imports this module, so resuming works under torch >= 2.6 too.
+allow_mmengine_checkpoints()
 
 MODELS = Registry('model', parent=MMENGINE_MODELS, scope='bana_mm', locations=['bana_mm.models'])
 DATASETS = Registry('dataset', parent=MMENGINE_DATASETS, scope='bana_mm', locations=['bana_mm.datasets'])
