@@ -4,11 +4,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
 from mmcv.transforms import BaseTransform
 
-from bana_mm.functional import inside_boxes
-from bana_mm.labels import IGNORE, LabelStore, build_label_source
+from bana_mm.labels import IGNORE, LabelStore, build_label_source, label_from_instances
 from bana_mm.registry import TRANSFORMS
 
 
@@ -64,7 +62,8 @@ class BoxPseudoLabel(BaseTransform):
         if self.store is not None and (self.source is None or self.store.has(img_id)):
             label, reliable = self._stored(img_id, results['img'].shape[:2])
         else:
-            label = self._made(results['img'], results['instances'])
+            rgb = np.ascontiguousarray(results['img'][..., ::-1])
+            label = label_from_instances(self.source, rgb, results['instances'])
             reliable = label != IGNORE
         results.update(gt_seg_map=label, gt_reliable_map=reliable.astype(np.uint8))
         results.setdefault('seg_fields', []).extend(['gt_seg_map', 'gt_reliable_map'])
@@ -76,17 +75,6 @@ class BoxPseudoLabel(BaseTransform):
         for other in others:
             reliable &= label == other
         return label, reliable
-
-    def _made(self, img: np.ndarray, instances: Sequence[dict]) -> np.ndarray:
-        kept = [instance for instance in instances if not instance['ignore_flag']]
-        boxes, ignored = (
-            torch.tensor([instance['bbox'] for instance in group], dtype=torch.float64).reshape(-1, 4)
-            for group in (kept, [instance for instance in instances if instance['ignore_flag']]))
-        classes = np.array([instance['bbox_label'] + 1 for instance in kept], dtype=np.int64)
-        label = self.source(np.ascontiguousarray(img[..., ::-1]), boxes.numpy(), classes)  # BGR -> RGB
-        size = img.shape[:2]
-        label[(inside_boxes(ignored, size) & ~inside_boxes(boxes, size)).numpy()] = IGNORE
-        return label
 
     def __repr__(self) -> str:
         store = None if self.store is None else (str(self.store.root), self.store.maps)

@@ -1,0 +1,3 @@
+from .label_check_hook import LabelCheckHook
+
+__all__ = ['LabelCheckHook']

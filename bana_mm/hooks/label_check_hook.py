@@ -1,0 +1,78 @@
+"""Find out before a training that its labels are missing."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from mmengine.config import Config, ConfigDict
+from mmengine.dataset import BaseDataset
+from mmengine.hooks import Hook
+from mmengine.runner import BaseLoop, Runner
+from torch.utils.data import Dataset
+
+from bana_mm.datasets.transforms import BoxPseudoLabel
+from bana_mm.registry import HOOKS
+
+
+@HOOKS.register_module()
+class LabelCheckHook(Hook):
+    """Stops a training whose stored labels are missing or of other classes, and prints the commands that make them.
+
+    They are put together from ``pseudo_labels`` in the config: ``config`` (of the classifier), ``checkpoint`` (None
+    means the one at which a training with that config ends), and ``split`` (the images).
+    """
+
+    priority = 'VERY_HIGH'
+
+    def before_run(self, runner: Runner) -> None:
+        """Check the labels of the whole training set, before weights are downloaded and loaded.
+
+        Raises:
+            FileNotFoundError: If an image has no labels.
+            ValueError: If the labels were made for other classes than the data set's.
+        """
+        if not isinstance(runner._train_loop, BaseLoop):  # a test: mmengine has built no training
+            return
+        for dataset in _base_datasets(runner.train_dataloader.dataset):
+            for transform in dataset.pipeline.transforms:
+                if isinstance(transform, BoxPseudoLabel):
+                    _check(transform, dataset, runner.cfg)
+
+
+def _base_datasets(dataset: Dataset) -> Iterator[BaseDataset]:
+    """The data sets inside mmengine's wrappers (repeated, concatenated, balanced)."""
+    if hasattr(dataset, 'datasets'):
+        for inner in dataset.datasets:
+            yield from _base_datasets(inner)
+    elif hasattr(dataset, 'dataset'):
+        yield from _base_datasets(dataset.dataset)
+    elif isinstance(dataset, BaseDataset):
+        dataset.full_init()
+        yield dataset
+
+
+def _check(transform: BoxPseudoLabel, dataset: BaseDataset, cfg: ConfigDict) -> None:
+    missing = transform.missing(dataset.get_data_info(index) for index in range(len(dataset)))
+    if missing:
+        store, first = transform.store, ', '.join(map(str, missing[:3])) + (', ...' if len(missing) > 3 else '')
+        raise FileNotFoundError(
+            f'{len(missing)} of {len(dataset)} training images have no {" and ".join(store.maps)} in {store.root} '
+            f'({first}). Make them with\n' + ''.join(f'    {command}\n' for command in _commands(transform, cfg)) +
+            "and start again, or set BoxPseudoLabel's source to 'box' or 'grabcut'")
+    made_for = transform.store.meta.get('classes') if transform.store is not None else None
+    classes = [name for name in dataset.metainfo.get('classes', ()) if name != 'background']
+    if made_for is not None and list(made_for) != classes:
+        raise ValueError(f'{transform.store.root}: meta.json says that the labels are of the classes '
+                         f'{", ".join(made_for)}; the training set has {", ".join(classes)}')
+
+
+def _commands(transform: BoxPseudoLabel, cfg: ConfigDict) -> list[str]:
+    """The training of the classifier, unless its checkpoint is there, and the making of labels."""
+    made_by = cfg.get('pseudo_labels') or {}
+    config, checkpoint = made_by.get('config') or 'CONFIG', made_by.get('checkpoint')
+    if checkpoint is None and Path(config).is_file():
+        classifier = Config.fromfile(config)
+        work_dir = classifier.get('work_dir') or f'work_dirs/{Path(config).stem}'
+        checkpoint = f'{work_dir}/iter_{classifier.train_cfg.max_iters}.pth'
+    train = [] if checkpoint is not None and Path(checkpoint).is_file() else [f'python tools/train.py {config}']
+    return [*train, f'python tools/generate_labels.py {config} {checkpoint or "CHECKPOINT"} '
+            f'--out-dir {transform.store.root} --split {made_by.get("split") or "SPLIT"}']

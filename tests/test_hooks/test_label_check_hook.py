@@ -1,0 +1,106 @@
+"""A training without labels stops before it starts."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from mmengine.config import ConfigDict
+from mmengine.dataset import BaseDataset, ConcatDataset, RepeatDataset
+from mmengine.registry import HOOKS, DefaultScope
+from mmengine.runner import BaseLoop
+
+from bana_mm.labels import LabelStore
+from bana_mm.registry import HOOKS as OUR_HOOKS
+
+
+class Items(BaseDataset):
+
+    METAINFO = dict(classes=('background', 'cat', 'dog'))
+
+    def __init__(self, ids, **transform):
+        self.ids = ids
+        pipeline = [dict(type='bana_mm.BoxPseudoLabel', **transform)] if transform else []
+        super().__init__(pipeline=pipeline)
+
+    def load_data_list(self):
+        return [dict(img_id=img_id) for img_id in self.ids]
+
+
+class Loop(BaseLoop):
+
+    def run(self):
+        raise NotImplementedError
+
+
+def check(dataset, training=True, **cfg):
+    loop = Loop.__new__(Loop) if training else dict(type='IterBasedTrainLoop')
+    runner = SimpleNamespace(_train_loop=loop, train_dataloader=SimpleNamespace(dataset=dataset), cfg=ConfigDict(cfg))
+    with DefaultScope.overwrite_default_scope('mmseg'):
+        HOOKS.build(dict(type='bana_mm.LabelCheckHook')).before_run(runner)
+
+
+@pytest.fixture
+def store(tmp_path):
+    store = LabelStore(tmp_path / 'labels')
+    store.begin(dict(classes=['cat', 'dog']))
+    zeros = np.zeros((2, 2), np.uint8)
+    for img_id in ('a', 'b'):
+        store.write(img_id, Y_crf=zeros, Y_ret=zeros)
+    store.write('half', Y_crf=zeros)
+    return store
+
+
+def test_registered():
+    assert OUR_HOOKS.get('LabelCheckHook') is not None
+
+
+def test_all_there(store):
+    check(Items(['a', 'b'], label_dir=str(store.root)))
+    check(Items(['half'], label_dir=str(store.root), maps=('Y_crf', )))
+    check(Items(['c'], label_dir=str(store.root), source='box'))
+    check(Items(['c'], source='box'))
+    check(Items(['c']))
+
+
+@pytest.mark.parametrize('wrap', [
+    lambda data: data, lambda data: RepeatDataset(data, times=2), lambda data: ConcatDataset([Items(['x']), data])],
+    ids=['plain', 'repeated', 'concatenated'])
+def test_missing(store, wrap):
+    dataset = wrap(Items(['a', 'c', 'half', 'd', 'e'], label_dir=str(store.root)))
+    with pytest.raises(FileNotFoundError, match=r'4 of 5 training images .*\(c, half, d, \.\.\.\)'):
+        check(dataset)
+
+
+@pytest.mark.parametrize('trained', [False, True])
+@pytest.mark.parametrize('named', [False, True])
+def test_commands(store, tmp_path, monkeypatch, trained, named):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'bap.py').write_text("train_cfg = dict(type='IterBasedTrainLoop', max_iters=7)\n")
+    checkpoint = 'bap.pth' if named else 'work_dirs/bap/iter_7.pth'
+    if trained:
+        (tmp_path / checkpoint).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / checkpoint).touch()
+    pseudo_labels = dict(config='bap.py', checkpoint=checkpoint if named else None, split='train_aug')
+    with pytest.raises(FileNotFoundError) as error:
+        check(Items(['c'], label_dir='labels'), pseudo_labels=pseudo_labels)
+    commands = [line.strip() for line in str(error.value).splitlines() if 'python' in line]
+    train = [] if trained else ['python tools/train.py bap.py']
+    assert commands == [
+        *train, f'python tools/generate_labels.py bap.py {checkpoint} --out-dir labels --split train_aug']
+
+
+def test_missing_without_settings(store):
+    with pytest.raises(FileNotFoundError, match=r'1 of 1 .*\(c\)[\s\S]*CONFIG CHECKPOINT --out-dir .* --split SPLIT'):
+        check(Items(['c'], label_dir=str(store.root)))
+
+
+def test_tests_are_left_alone(store):
+    check(Items(['c'], label_dir=str(store.root)), training=False)
+
+
+def test_labels_of_other_classes(store):
+    store.begin(dict(classes=['cow', 'cat']), overwrite=True)
+    zeros = np.zeros((2, 2), np.uint8)
+    store.write('a', Y_crf=zeros, Y_ret=zeros)
+    with pytest.raises(ValueError, match='of the classes cow, cat; the training set has cat, dog'):
+        check(Items(['a'], label_dir=str(store.root)))
