@@ -1,0 +1,87 @@
+"""Mean IoU with and without a CRF."""
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from mmseg.evaluation import IoUMetric
+from PIL import Image
+
+from bana_mm.functional import dense_crf
+from bana_mm.registry import METRICS
+
+CRF = dict(bilateral=(4, 20, 10), gaussian=(3, 3), iterations=5)
+CLASSES = ('background', 'red', 'blue')
+
+
+@pytest.fixture
+def images(tmp_path):
+    """Coloured rectangles, whose logits point to the truth but for noise and a third of pixels without opinion."""
+    generator = np.random.default_rng(0)
+    samples = []
+    for name in 'ab':
+        truth = np.zeros((20, 24), np.int64)
+        truth[4:15, 3:10], truth[6:18, 12:22] = 1, 2
+        image = np.array([[90, 160, 90], [200, 40, 40], [40, 40, 200]], np.uint8)[truth]  # RGB
+        path = str(tmp_path / f'{name}.png')
+        cv2.imwrite(path, image[..., ::-1])
+        logits = 4 * np.eye(3, dtype=np.float32)[truth].transpose(2, 0, 1)
+        logits += generator.normal(0, 2, logits.shape).astype(np.float32)
+        logits[:, generator.random(truth.shape) < 0.3] = 0
+        logits = torch.from_numpy(logits)
+        truth = torch.from_numpy(truth)[None].clone()
+        truth[:, 0, :5] = 255
+        samples.append(
+            dict(img_path=path, seg_logits=dict(data=logits), gt_sem_seg=dict(data=truth),
+                 pred_sem_seg=dict(data=logits.argmax(0, keepdim=True))))
+    return samples
+
+
+def evaluate(samples, workers=0, **kwargs):
+    metric = METRICS.build(dict(type='bana_mm.DenseCRFIoUMetric', workers=workers, **kwargs))
+    metric.dataset_meta = dict(classes=CLASSES)
+    for sample in samples:
+        metric.process({}, [sample])
+    return metric.evaluate(len(samples))
+
+
+def iou(samples, predict):
+    metric = IoUMetric()
+    metric.dataset_meta = dict(classes=CLASSES)
+    metric.process({}, [dict(sample, pred_sem_seg=dict(data=predict(sample))) for sample in samples])
+    return metric.evaluate(len(samples))
+
+
+def refined(sample):
+    image = cv2.imread(sample['img_path'])[..., ::-1].copy()
+    posterior = dense_crf(image, sample['seg_logits']['data'].softmax(0).numpy(), **CRF)
+    return torch.from_numpy(posterior.argmax(0))[None]
+
+
+def test_without_crf_is_mmsegs(images):
+    assert evaluate(images) == iou(images, lambda sample: sample['pred_sem_seg']['data'])
+
+
+@pytest.mark.parametrize('workers', [0, pytest.param(2, marks=pytest.mark.slow)])
+def test_both_in_one_go(images, workers):
+    scores = evaluate(images, with_crf=True, crf=CRF, workers=workers)
+    plain = iou(images, lambda sample: sample['pred_sem_seg']['data'])
+    crf = iou(images, refined)
+    assert scores == {**plain, **{f'{key}_crf': value for key, value in crf.items()}}
+    assert scores['mIoU_crf'] > scores['mIoU'] + 5
+
+
+@pytest.mark.parametrize('with_crf', [False, True])
+def test_predictions_are_saved_with_palette(images, tmp_path, with_crf):
+    out = tmp_path / 'out'
+    assert evaluate(images, with_crf=with_crf, crf=CRF, output_dir=str(out), format_only=True, keep_results=True) == {}
+    for sample in images:
+        expected = refined(sample) if with_crf else sample['pred_sem_seg']['data']
+        with Image.open(out / f'{sample["img_path"][-5]}.png') as png:
+            assert png.mode == 'P' and png.getpalette()[3:6] == [128, 0, 0]
+            assert np.array_equal(np.array(png), expected[0].numpy())
+
+
+def test_unknown_crf_argument():
+    with pytest.raises(TypeError, match='bilatral'):
+        METRICS.build(dict(type='bana_mm.DenseCRFIoUMetric', crf=dict(bilatral=(4, 20, 10))))
