@@ -1,5 +1,6 @@
 """Cosine classifiers for mmseg's decode heads."""
 
+import warnings
 from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import cache
@@ -142,6 +143,12 @@ class CosineDecodeHead:
             for key, term in (value.items() if isinstance(value, dict) else ((name, value), )):
                 terms[key] = terms[key] + term if key in terms else term
         return terms
+
+    def predict_by_feat(self, *args, **kwargs) -> Tensor:
+        """The head's own upsampling, without mmseg's warning about every image size that is not 8 n + 1."""
+        with warnings.catch_warnings():
+            warnings.filterwarnings('ignore', message='When align_corners=True')
+            return super().predict_by_feat(*args, **kwargs)
 
     def _reliability_losses(self) -> list[nn.Module]:
         losses = self.loss_decode if isinstance(self.loss_decode, nn.ModuleList) else [self.loss_decode]

@@ -1,0 +1,69 @@
+# VOC images with pseudo labels, augmented as in the reference code: scale, crop, flip, colour.
+dataset_type = 'bana_mm.VOCBoxDataset'
+data_root = '{{$VOC_ROOT:data/VOCdevkit/VOC2012}}'
+label_dir = '{{$LABEL_DIR:work_dirs/bap_vgg16_voc/labels}}'
+crop_size = (321, 321)
+backend_args = None
+
+train_pipeline = [
+    dict(type='LoadImageFromFile', backend_args=backend_args),
+    # Y_crf is the label, reliable where Y_ret agrees. maps=('Y_crf', ) takes Y_crf as it is; source='box' or 'grabcut'
+    # instead of label_dir needs no stored labels.
+    dict(type='bana_mm.BoxPseudoLabel', label_dir=label_dir, maps=('Y_crf', 'Y_ret'), num_classes=20),
+    # VOC images are 500 pixels long, so this scales them by U(0.5, 1.5)
+    dict(type='RandomResize', scale=(500, 500), ratio_range=(0.5, 1.5), keep_ratio=True),
+    # padding is left to the data preprocessor
+    dict(type='RandomCrop', crop_size=crop_size),
+    dict(type='RandomFlip', prob=0.5),
+    dict(type='bana_mm.ColorJitter', brightness=0.5, contrast=0.5, saturation=0.5),
+    dict(type='bana_mm.PackBoxSegInputs')
+]
+# Single scale, at the image's own size.
+test_pipeline = [
+    dict(type='LoadImageFromFile', backend_args=backend_args),
+    dict(type='LoadAnnotations'),
+    dict(type='PackSegInputs')
+]
+# --tta: the reference code's eight views, which stand behind its numbers "after CRF".
+tta_pipeline = [
+    dict(type='LoadImageFromFile', backend_args=backend_args),
+    dict(
+        type='TestTimeAug',
+        transforms=[
+            [dict(type='Resize', scale_factor=scale, keep_ratio=True) for scale in (0.5, 0.75, 1.0, 1.5)],
+            [dict(type='RandomFlip', prob=prob, direction='horizontal') for prob in (0., 1.)],
+            [dict(type='LoadAnnotations')],
+            [dict(type='PackSegInputs')],
+        ])
+]
+train_dataloader = dict(
+    batch_size=20,
+    num_workers=4,
+    persistent_workers=True,
+    drop_last=True,
+    sampler=dict(type='InfiniteSampler', shuffle=True),
+    dataset=dict(
+        type=dataset_type,
+        data_root=data_root,
+        ann_file='ImageSets/Segmentation/train_aug.txt',
+        background_class=True,
+        pipeline=train_pipeline))
+# Masks come from SegmentationClassAug. Official scores ignore the 255 along the objects' borders: if your copy lacks
+# them, set dataset.data_prefix.seg_map_path='SegmentationClass'.
+val_dataloader = dict(
+    batch_size=1,
+    num_workers=4,
+    persistent_workers=True,
+    drop_last=False,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(
+        type=dataset_type,
+        data_root=data_root,
+        ann_file='ImageSets/Segmentation/val.txt',
+        background_class=True,
+        test_mode=True,
+        pipeline=test_pipeline))
+test_dataloader = val_dataloader
+val_evaluator = dict(type='IoUMetric', iou_metrics=['mIoU'])
+# with_crf=True adds the scores after the CRF, whose parameters the model's config gives.
+test_evaluator = dict(type='bana_mm.DenseCRFIoUMetric', iou_metrics=['mIoU'], with_crf=False)
