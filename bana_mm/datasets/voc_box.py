@@ -11,8 +11,8 @@ from PIL import Image
 from bana_mm.registry import DATASETS
 from bana_mm.utils.palette import voc_palette
 
-VOC_CLASSES = ('aeroplane', 'bicycle', 'bird', 'boat', 'bottle', 'bus', 'car', 'cat', 'chair', 'cow', 'diningtable', 'dog',
-               'horse', 'motorbike', 'person', 'pottedplant', 'sheep', 'sofa', 'train', 'tvmonitor')
+VOC_CLASSES = ('aeroplane', 'bicycle', 'bird', 'boat', 'bottle', 'bus', 'car', 'cat', 'chair', 'cow', 'diningtable',
+               'dog', 'horse', 'motorbike', 'person', 'pottedplant', 'sheep', 'sofa', 'train', 'tvmonitor')
 
 
 @DATASETS.register_module()
@@ -69,8 +69,8 @@ class VOCBoxDataset(BaseDataset):
     def load_data_list(self) -> list[dict]:
         """Read the split and the XML of each of its images."""
         if self.data_root and not osp.isdir(self.data_root):
-            raise FileNotFoundError(f'data_root {self.data_root!r} does not exist: set it in the config, or through the '
-                                    'environment variable that the config names (VOC_ROOT)')
+            raise FileNotFoundError(f'data_root {self.data_root!r} does not exist: set it in the config, or through '
+                                    'the environment variable that the config names (VOC_ROOT)')
         if not osp.isfile(self.ann_file):
             raise FileNotFoundError(f'ann_file {self.ann_file!r} does not exist: it must list one image id a line')
         with open(self.ann_file) as file:
@@ -100,7 +100,9 @@ class VOCBoxDataset(BaseDataset):
         except ET.ParseError as error:
             raise ValueError(f'{xml_path} is not valid XML: {error}') from error
         size = root.find('size')
-        width, height = (int(float(size.findtext(key, '0'))) for key in ('width', 'height')) if size is not None else (0, 0)
+        width, height = 0, 0
+        if size is not None:
+            width, height = (int(float(size.findtext(key, '0'))) for key in ('width', 'height'))
         if width <= 0 or height <= 0:
             with Image.open(img_path) as image:
                 width, height = image.size
@@ -125,8 +127,8 @@ class VOCBoxDataset(BaseDataset):
         box = [x1 - 1, y1 - 1, x2, y2]  # 1-based inclusive -> 0-based half-open
         clipped = [max(box[0], 0.), max(box[1], 0.), min(box[2], float(width)), min(box[3], float(height))]
         if not all(map(math.isfinite, box)) or clipped[0] >= clipped[2] or clipped[1] >= clipped[3]:
-            raise ValueError(f'{where}: bndbox xmin={x1:g} ymin={y1:g} xmax={x2:g} ymax={y2:g} is not finite, empty, or '
-                             f'outside the {width} x {height} image; correct or remove it')
+            raise ValueError(f'{where}: bndbox xmin={x1:g} ymin={y1:g} xmax={x2:g} ymax={y2:g} is not finite, empty, '
+                             f'or outside the {width} x {height} image; correct or remove it')
         return clipped
 
     def get_cat_ids(self, idx: int) -> Sequence[int]:

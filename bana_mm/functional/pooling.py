@@ -32,7 +32,8 @@ def _bin_weights(low: Tensor, high: Tensor, length: int, bins: int) -> Tensor:
     sample = torch.arange(length // bins + 2, device=low.device)  # (T,)
     fraction = (sample + 0.5) / count[:, None]  # (K, T) position within the bin
     bin_index = torch.arange(bins, device=low.device)
-    position = low[:, None, None] + (extent / bins)[:, None, None] * (bin_index[:, None] + fraction[:, None])  # (K, s, T)
+    offset = bin_index[:, None] + fraction[:, None]  # (K, s, T), in bins
+    position = low[:, None, None] + (extent / bins)[:, None, None] * offset
     used = (sample < count[:, None])[:, None] & (position >= -1) & (position <= length)
     position = position.clamp(0, length - 1)
     line = torch.arange(length, device=low.device)

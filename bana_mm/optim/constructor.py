@@ -12,8 +12,8 @@ class NewLayersOptimWrapperConstructor(DefaultOptimWrapperConstructor):
     """mmengine's constructor, which also gives a learning rate of their own to layers that start at random.
 
     Modules with a method ``new_layers()``, such as :class:`VGG16LargeFOV`, say which of their layers no checkpoint
-    provides. ``paramwise_cfg`` understands one key more, ``new_layer_lr_mult`` (float, defaults to 1): the multiplier of
-    their learning rate. ``bias_lr_mult`` and ``bias_decay_mult`` apply to their biases on top of it.
+    provides. ``paramwise_cfg`` understands one key more, ``new_layer_lr_mult`` (float, defaults to 1): the multiplier
+    of their learning rate. ``bias_lr_mult`` and ``bias_decay_mult`` apply to their biases on top of it.
     """
 
     def __call__(self, model: nn.Module) -> OptimWrapper:

@@ -98,10 +98,10 @@ def test_missing_files_are_named(tmp_path):
         build(tmp_path)
     write_image(tmp_path)
     (tmp_path / 'Annotations/one.xml').unlink()
-    with pytest.raises(FileNotFoundError, match=r"one.xml does not exist .*box_path"):
+    with pytest.raises(FileNotFoundError, match='one.xml does not exist .*box_path'):
         build(tmp_path)
     (tmp_path / 'JPEGImages/one.jpg').unlink()
-    with pytest.raises(FileNotFoundError, match=r"one.jpg does not exist .*img_path"):
+    with pytest.raises(FileNotFoundError, match='one.jpg does not exist .*img_path'):
         build(tmp_path)
     (tmp_path / 'ImageSets/Segmentation/split.txt').write_text('\n')
     with pytest.raises(ValueError, match='lists no image'):

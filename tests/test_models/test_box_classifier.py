@@ -149,7 +149,7 @@ def test_any_backbone_of_stride_8_learns(backbone, channels):
         loss.backward()
         optimizer.step()
         values.append(loss.item())
-    assert values[-1] < 0.5 * values[0]
+    assert values[-1] < 0.7 * values[0]
     feats = model.extract_feat(batch['inputs'])
     assert feats.shape == (2, channels, 8, 8)
     result = model.eval()(**model.data_preprocessor(data), mode='predict')[0].pred_instances

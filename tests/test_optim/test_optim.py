@@ -34,7 +34,10 @@ def test_new_layers_get_their_own_learning_rate():
             constructor='bana_mm.NewLayersOptimWrapperConstructor',
             optimizer=dict(type='SGD', lr=1e-3, weight_decay=5e-4),
             paramwise_cfg=dict(
-                bias_lr_mult=2., bias_decay_mult=0., new_layer_lr_mult=10., custom_keys={'bap_head': dict(lr_mult=10.)})))
+                bias_lr_mult=2.,
+                bias_decay_mult=0.,
+                new_layer_lr_mult=10.,
+                custom_keys={'bap_head': dict(lr_mult=10.)})))
     model = Model()
     names = [name for name, _ in model.named_parameters()]
     rates = {name: (group['lr'], group['weight_decay']) for name, group in zip(names, wrapper.optimizer.param_groups)}

@@ -78,9 +78,9 @@ class BoxClassifier(BaseModel):
 def _label(generator: LabelGenerator, feat: Tensor, sample: DetDataSample) -> np.ndarray:
     """Y_crf of one image, (H, W) uint8."""
     if not sample.ori_shape == sample.img_shape[:2] == tuple(sample.batch_input_shape):
-        raise ValueError(f'{sample.img_path}: labels are made at the image\'s own size {sample.ori_shape}, but the '
-                         f'network saw {sample.img_shape[:2]} padded to {tuple(sample.batch_input_shape)}; drop resizing '
-                         'and padding from the test pipeline and use batch size 1')
+        raise ValueError(f"{sample.img_path}: labels are made at the image's own size {sample.ori_shape}, but the "
+                         f'network saw {sample.img_shape[:2]} padded to {tuple(sample.batch_input_shape)}; drop '
+                         'resizing and padding from the test pipeline and use batch size 1')
     boxes, ignored = (get_box_tensor(part.bboxes) for part in (sample.gt_instances, sample.ignored_instances))
     task = generator.prepare(feat, sample.ori_shape, boxes, sample.gt_instances.labels, ignored)
     return crf_label(mmcv.imread(sample.img_path, channel_order='rgb'), task)
