@@ -2,7 +2,9 @@
 
 from .activation import class_activation
 from .background import background_attention, background_queries
+from .bap import background_aware_features
 from .boxes import box_masks, definite_background, inside_boxes, pixel_boxes
+from .dense_crf import dense_crf
 from .interpolation import Upsampling, interpolation_matrix
 from .noise_aware import confidence_map, noise_aware_loss, noise_aware_loss_with_logits
 from .pooling import background_aware_pool, roi_weights
@@ -17,9 +19,10 @@ from .unary import (
 )
 
 __all__ = [
-    'Upsampling', 'background_activation_score', 'background_attention', 'background_aware_pool',
+    'Upsampling', 'background_activation_score', 'background_attention', 'background_aware_features',
+    'background_aware_pool',
     'background_queries', 'background_score', 'box_masks', 'class_activation', 'class_regions', 'class_scores',
-    'confidence_map', 'correlation_maps', 'definite_background', 'image_attention', 'inside_boxes',
+    'confidence_map', 'correlation_maps', 'definite_background', 'dense_crf', 'image_attention', 'inside_boxes',
     'interpolation_matrix', 'label_rows', 'noise_aware_loss', 'noise_aware_loss_with_logits', 'pixel_boxes',
     'region_prototypes', 'retrieval_scores', 'roi_weights', 'unary_probability'
 ]

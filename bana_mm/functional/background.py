@@ -29,6 +29,28 @@ def _sample_mask(mask: Tensor, size: tuple[int, int]) -> Tensor:
     return mask[:, 0, index[0]][:, :, index[1]]
 
 
+def query_weights(background: Tensor, size: tuple[int, int], grid_size: int) -> tuple[Tensor, Tensor]:
+    """The averages of Eq. 1 as weights over the feature grid.
+
+    Args:
+        background (Tensor): Definite background M, (N, 1, H, W) bool or non-negative float.
+        size (tuple[int, int]): Feature grid (h, w).
+        grid_size (int): Cells a side, G.
+
+    Returns:
+        tuple[Tensor, Tensor]: Weights, (N, G*G, h*w) float, each cell's summing to 1, or zero where it has no
+        background; and which cells have any, (N, G*G) bool.
+    """
+    if grid_size < 1:
+        raise ValueError(f'grid_size must be at least 1, got {grid_size}')
+    dtype = background.dtype if background.is_floating_point() else torch.float32
+    mask = _sample_mask(background, size).to(dtype)  # (N, h, w)
+    rows, cols = (F.one_hot(_cell_index(length, grid_size, mask.device), grid_size).to(dtype) for length in size)
+    weight = torch.einsum('nhw,hi,wj->nijhw', mask, rows, cols).flatten(1, 2).flatten(2)  # (N, G*G, h*w)
+    total = weight.sum(dim=-1, keepdim=True)
+    return weight / total.masked_fill(total == 0, 1), total.squeeze(-1) > 0
+
+
 def background_queries(feats: Tensor, background: Tensor, grid_size: int) -> tuple[Tensor, Tensor]:
     r"""Mean background feature of each grid cell (paper Eq. 1).
 
@@ -46,18 +68,9 @@ def background_queries(feats: Tensor, background: Tensor, grid_size: int) -> tup
         tuple[Tensor, Tensor]: Queries, (N, G*G, D), zero where not valid, and which cells hold any background,
         (N, G*G) bool.
     """
-    num_images, channels, height, width = feats.shape
-    if background.shape[:2] != (num_images, 1) or background.dim() != 4:
-        raise ValueError(f'background must have shape ({num_images}, 1, H, W), got {tuple(background.shape)}')
-    if grid_size < 1:
-        raise ValueError(f'grid_size must be at least 1, got {grid_size}')
-    mask = _sample_mask(background, (height, width)).to(feats.dtype)  # (N, h, w)
-    rows = F.one_hot(_cell_index(height, grid_size, feats.device), grid_size).to(feats.dtype)  # (h, G)
-    cols = F.one_hot(_cell_index(width, grid_size, feats.device), grid_size).to(feats.dtype)  # (w, G)
-    weight = torch.einsum('nhw,hi,wj->nijhw', mask, rows, cols).reshape(num_images, grid_size**2, -1)  # (N, J, h*w)
-    total = weight.sum(dim=-1, keepdim=True)  # (N, J, 1)
-    valid = total.squeeze(-1) > 0
-    weight = weight / total.masked_fill(total == 0, 1)
+    if background.dim() != 4 or background.shape[:2] != (len(feats), 1):
+        raise ValueError(f'background must have shape ({len(feats)}, 1, H, W), got {tuple(background.shape)}')
+    weight, valid = query_weights(background.to(feats.dtype), feats.shape[2:], grid_size)
     return weight @ feats.flatten(2).transpose(1, 2), valid
 
 

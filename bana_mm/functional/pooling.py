@@ -11,6 +11,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+# A bin's sum of 1 - A is taken to be at least this.
+MIN_WEIGHT = 1e-6
+
 
 def _bin_weights(low: Tensor, high: Tensor, length: int, bins: int) -> Tensor:
     """Weights of one axis: how much each grid line counts in each bin of RoIAlign.
@@ -65,12 +68,25 @@ def roi_weights(rois: Tensor, size: tuple[int, int], spatial_scale: float, outpu
     return torch.einsum('kih,kjw->kijhw', rows, cols).flatten(1, 2)
 
 
-def _slots(image_index: Tensor, num_images: int, counts: Sequence[int] | None) -> tuple[Tensor, int]:
-    """Place of each RoI among those of its image, and the largest number of RoIs in one image."""
-    onehot = torch.nn.functional.one_hot(image_index, num_images)  # (K, N)
-    slot = (onehot.cumsum(dim=0) * onehot).sum(dim=1) - 1
+def stack_by_image(rois: Tensor, weight: Tensor, num_images: int,
+                   counts: Sequence[int] | None) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    """Gather the weights of each image's RoIs, with zeros where an image has fewer RoIs than another.
+
+    Args:
+        rois (Tensor): (K, 5) float, image index first.
+        weight (Tensor): (K, bins, h*w).
+        num_images (int): N.
+        counts (Sequence[int] | None): Number of RoIs of each image. None reads the largest back from the device.
+
+    Returns:
+        tuple[Tensor, tuple[Tensor, Tensor]]: (N, R, bins, h*w) with R the largest number of RoIs in an image, and the
+        index of the K RoIs in it.
+    """
+    image = rois[:, 0].long()
+    onehot = torch.nn.functional.one_hot(image, num_images)  # (K, N)
+    index = (image, (onehot.cumsum(dim=0) * onehot).sum(dim=1) - 1)
     largest = max(counts) if counts is not None else int(onehot.sum(dim=0).max())
-    return slot, largest
+    return weight.new_zeros(num_images, largest, *weight.shape[1:]).index_put(index, weight), index
 
 
 def background_aware_pool(feats: Tensor, rois: Tensor, attention: Tensor | None, spatial_scale: float,
@@ -99,18 +115,14 @@ def background_aware_pool(feats: Tensor, rois: Tensor, attention: Tensor | None,
     num_images, channels, height, width = feats.shape
     if rois.dim() != 2 or rois.size(1) != 5:
         raise ValueError(f'rois must have shape (K, 5): image index, x1, y1, x2, y2; got {tuple(rois.shape)}')
-    num_rois, bins = rois.size(0), output_size**2
-    if num_rois == 0:
+    if len(rois) == 0:
         return feats.new_zeros(0, channels, output_size, output_size) + feats.sum() * 0  # keeps the graph connected
-    image_index = rois[:, 0].long()
     weight = roi_weights(rois.to(feats.dtype), (height, width), spatial_scale, output_size, align_corners)
     if attention is not None:
-        weight = weight * (1 - attention[image_index])
+        weight = weight * (1 - attention[rois[:, 0].long()])
     weight = weight.flatten(2)  # (K, s*s, h*w)
-    weight = weight / weight.sum(dim=-1, keepdim=True).clamp(min=1e-6)
-    slot, largest = _slots(image_index, num_images, counts)
-    stacked = weight.new_zeros(num_images, largest, bins, height * width)
-    stacked = stacked.index_put((image_index, slot), weight)
-    pooled = stacked.flatten(1, 2) @ feats.flatten(2).transpose(1, 2)  # (N, largest*s*s, D)
-    pooled = pooled.view(num_images, largest, bins, channels)[image_index, slot]  # (K, s*s, D)
-    return pooled.transpose(1, 2).reshape(num_rois, channels, output_size, output_size)
+    weight = weight / weight.sum(dim=-1, keepdim=True).clamp(min=MIN_WEIGHT)
+    stacked, index = stack_by_image(rois, weight, num_images, counts)
+    pooled = stacked.flatten(1, 2) @ feats.flatten(2).transpose(1, 2)  # (N, R*s*s, D)
+    pooled = pooled.view(*stacked.shape[:3], channels)[index]  # (K, s*s, D)
+    return pooled.transpose(1, 2).reshape(len(rois), channels, output_size, output_size)

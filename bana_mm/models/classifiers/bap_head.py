@@ -9,7 +9,7 @@ from mmdet.structures.bbox import get_box_tensor
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from bana_mm.functional import background_attention, background_aware_pool, background_queries, definite_background
+from bana_mm.functional import background_aware_features, definite_background
 from bana_mm.registry import MODELS
 
 
@@ -72,13 +72,17 @@ class BAPHead(BaseModule):
         counts = [len(box) for box in boxes]
         rois = _to_rois(boxes)
         background = self._definite_background(rois, data_samples)
-        queries, valid = background_queries(feats, background, self.grid_size)
-        attention = None
-        if self.pooling == 'bap':
-            enough = background.to(feats.dtype).mean(dim=(1, 2, 3), keepdim=True) > self.min_background
-            attention = background_attention(feats, queries, valid) * enough
-        pooled = background_aware_pool(feats, rois, attention, 1 / self.stride, self.output_size, self.align_corners,
-                                       counts)
+        enough = background.to(feats.dtype).mean(dim=(1, 2, 3)) > self.min_background
+        pooled, queries, valid = background_aware_features(
+            feats,
+            background,
+            rois,
+            self.grid_size,
+            1 / self.stride,
+            self.output_size,
+            use_attention=enough & (self.pooling == 'bap'),
+            align_corners=self.align_corners,
+            counts=counts)
         return self.classifier(pooled.flatten(2).transpose(1, 2)), self.classifier(queries), valid
 
     def loss(self, feats: Tensor, data_samples: Sequence[DetDataSample]) -> dict[str, Tensor]:

@@ -1,0 +1,98 @@
+"""Queries, attention and pooling of the classifier in one step, with a backward pass of its own (paper Eq. 1-4).
+
+The same values as ``background_queries``, ``background_attention`` and ``background_aware_pool`` in a row. The feature
+map is by far the largest tensor here, and time goes by how often it is read: left to autograd each product writes a
+gradient of its size, and these are added up one by one. Here all of them are one matrix product.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from .background import query_weights
+from .pooling import MIN_WEIGHT, roi_weights, stack_by_image
+
+# Lengths of features and queries are taken to be at least this.
+MIN_NORM = 1e-12
+
+
+def background_aware_features(feats: Tensor, background: Tensor, rois: Tensor, grid_size: int, spatial_scale: float,
+                              output_size: int = 2, use_attention: Tensor | None = None, align_corners: bool = True,
+                              counts: Sequence[int] | None = None) -> tuple[Tensor, Tensor, Tensor]:
+    """Background queries and background-aware vectors of boxes (paper Eq. 1-4).
+
+    Args:
+        feats (Tensor): Features f, (N, D, h, w) float.
+        background (Tensor): Definite background M, (N, 1, H, W) bool.
+        rois (Tensor): (K, 5) float, image index and xyxy in image pixel edges.
+        grid_size (int): Cells a side from which queries are taken, G.
+        spatial_scale (float): Feature cells per image pixel, 1 / stride.
+        output_size (int): Bins a side, s. Defaults to 2.
+        use_attention (Tensor | None): (N,) bool, False for images whose boxes are pooled plainly, as if A was 0. None
+            means that all use it. Defaults to None.
+        align_corners (bool): See :func:`bana_mm.functional.roi_weights`. Defaults to True.
+        counts (Sequence[int] | None): Number of RoIs of each image. Given, no value is read back from the device.
+
+    Returns:
+        tuple[Tensor, Tensor, Tensor]: Vectors r, (K, D, s, s); queries q, (N, G*G, D); which queries are valid,
+        (N, G*G) bool.
+    """
+    num_images, channels, height, width = feats.shape
+    query_weight, valid = query_weights(background.to(feats.dtype), (height, width), grid_size)
+    share = valid / valid.sum(dim=1, keepdim=True).clamp(min=1)  # (N, J)
+    if use_attention is not None:
+        share = share * use_attention[:, None]
+    weight = roi_weights(rois.to(feats.dtype), (height, width), spatial_scale, output_size, align_corners).flatten(2)
+    if len(rois):
+        stacked, index = stack_by_image(rois, weight, num_images, counts)
+    else:
+        stacked, index = weight.new_zeros(num_images, 0, *weight.shape[1:]), (rois[:, 0].long(), ) * 2
+    queries, pooled = _BackgroundAwareFeatures.apply(
+        feats.flatten(2), query_weight, share.to(feats.dtype), stacked.flatten(1, 2))
+    pooled = pooled.view(*stacked.shape[:3], channels)[index]  # (K, s*s, D)
+    return pooled.transpose(1, 2).reshape(-1, channels, output_size, output_size), queries, valid
+
+
+class _BackgroundAwareFeatures(torch.autograd.Function):
+    """f (N, D, P), query weights (N, J, P), shares (N, J) and RoI weights (N, R, P) -> q (N, J, D) and r (N, R, D)."""
+
+    @staticmethod
+    def forward(ctx, feats: Tensor, query_weight: Tensor, share: Tensor, roi_weight: Tensor) -> tuple[Tensor, Tensor]:
+        transposed = feats.transpose(1, 2)
+        queries = query_weight @ transposed  # Eq. 1
+        length = torch.linalg.vector_norm(queries, dim=2, keepdim=True).clamp(min=MIN_NORM)
+        norm = torch.linalg.vector_norm(feats, dim=1, keepdim=True).clamp(min=MIN_NORM)  # (N, 1, P)
+        similarity = (((queries / length) @ feats) / norm).relu_()  # Eq. 3, (N, J, P)
+        attention = share[:, None] @ similarity  # Eq. 2, (N, 1, P)
+        weight = roi_weight * (1 - attention.clamp(max=1))
+        total = weight.sum(dim=2, keepdim=True).clamp(min=MIN_WEIGHT)
+        weight /= total
+        pooled = weight @ transposed  # Eq. 4
+        ctx.save_for_backward(feats, query_weight, share, roi_weight, queries, length, norm, similarity, attention,
+                              weight, total)
+        return queries, pooled
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad_queries: Tensor, grad_pooled: Tensor) -> tuple[Tensor | None, ...]:
+        (feats, query_weight, share, roi_weight, queries, length, norm, similarity, attention, weight,
+         total) = ctx.saved_tensors
+        # Eq. 4: through the normalised weights to the attention
+        grad = grad_pooled @ feats  # (N, R, P)
+        inner = (grad * weight).sum(dim=2, keepdim=True) * (total > MIN_WEIGHT)
+        grad = (grad - inner) / total
+        grad_attention = -(grad * roi_weight).sum(dim=1, keepdim=True) * (attention <= 1)  # (N, 1, P)
+        # Eq. 3: through the cosines to queries and features
+        grad_cosine = share[:, :, None] * grad_attention * (similarity > 0)  # (N, J, P)
+        along = (grad_cosine * similarity).sum(dim=1, keepdim=True) / norm**2  # what the norm of f takes away
+        grad_dot = grad_cosine / norm
+        unit = queries / length
+        grad_unit = grad_dot @ feats.transpose(1, 2)  # (N, J, D)
+        grad_queries = grad_queries + (grad_unit - unit * (unit * grad_unit).sum(dim=2, keepdim=True)) / length
+        # every product with f at once
+        factors = torch.cat([grad_pooled, unit, grad_queries], dim=1)  # (N, R + 2 J, D)
+        weights = torch.cat([weight, grad_dot, query_weight], dim=1)  # (N, R + 2 J, P)
+        grad_feats = factors.transpose(1, 2) @ weights
+        return grad_feats.addcmul_(feats, along, value=-1), None, None, None

@@ -1,0 +1,68 @@
+"""The step in one against the steps in a row, and its gradients."""
+
+import pytest
+import torch
+
+from bana_mm.functional import (
+    background_attention,
+    background_aware_features,
+    background_aware_pool,
+    background_queries,
+    definite_background,
+)
+
+ROIS = torch.tensor([[2., 3, 4, 30, 28], [0, 10, 20, 11, 21], [0, 0, 0, 39, 30], [2, 20, 3, 38, 30]]).double()
+
+
+@pytest.fixture
+def feats():
+    return torch.randn(4, 3, 5, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.fixture
+def background():
+    sizes = torch.tensor([[33, 41]] * 4)
+    mask = definite_background(ROIS, sizes, (33, 41))
+    mask[3] = False  # image 3: no background, no box; image 1: no box
+    return mask
+
+
+def in_a_row(feats, background, rois, use=None):
+    queries, valid = background_queries(feats, background, 2)
+    attention = background_attention(feats, queries, valid)
+    if use is not None:
+        attention = attention * use.view(-1, 1, 1, 1)
+    return background_aware_pool(feats, rois, attention, 1 / 8), queries, valid
+
+
+@pytest.mark.parametrize('use', [None, torch.tensor([True, True, False, True])])
+@pytest.mark.parametrize('rois', [ROIS, ROIS[[3, 1, 0, 2]], ROIS[:0]])
+def test_equals_the_steps_in_a_row(feats, background, rois, use):
+    results, expected = [], []
+    for function, out in ((in_a_row, expected), (background_aware_features, results)):
+        inputs = feats.clone().requires_grad_()
+        if function is in_a_row:
+            pooled, queries, valid = function(inputs, background, rois, use)
+        else:
+            pooled, queries, valid = function(inputs, background, rois, 2, 1 / 8, use_attention=use)
+        (pooled.pow(3).sum() + queries.pow(2).sum()).backward()
+        out += [pooled.detach(), queries.detach(), valid, inputs.grad]
+    for result, wanted in zip(results, expected):
+        torch.testing.assert_close(result, wanted)
+
+
+def test_gradients(feats, background):
+
+    def function(feats):
+        return background_aware_features(feats, background, ROIS, 2, 1 / 8, counts=[2, 0, 2, 0])[:2]
+
+    assert torch.autograd.gradcheck(function, feats.requires_grad_())
+
+
+def test_channels_last_and_features_that_equal_their_query(background):
+    # all features alike: the attention is 1 everywhere and nothing is left to pool
+    feats = torch.ones(4, 3, 5, 6).contiguous(memory_format=torch.channels_last).requires_grad_()
+    pooled, queries, valid = background_aware_features(feats, background, ROIS.float(), 2, 1 / 8)
+    (pooled.sum() + queries.sum()).backward()
+    assert feats.grad.isfinite().all() and pooled.abs().max() < 0.5
+    torch.testing.assert_close(queries[valid], torch.ones(int(valid.sum()), 3))
