@@ -32,8 +32,8 @@ class LabelRecipe:
         temperature (float | None): Of the softmax over the unaries inside boxes; None divides by their sum in place
             of it. Defaults to 1.0 (reference code).
         restore (str): Which boxes that the CRF leaves without a pixel of their class get back the pixels that the
-            unary gives it: 'none' (reference code), 'unseen' for those whose CAM was zero, or 'all'. Defaults to
-            'unseen'.
+            unary gives it: 'all' (ours, so that no box comes out empty), 'unseen' for those whose CAM was zero only,
+            or 'none' (reference code). Defaults to 'all'.
         crf (dict): ``bilateral``, ``gaussian``, ``iterations`` and ``backend`` of
             :func:`bana_mm.functional.dense_crf`; missing ones take their default. Defaults to (4, 55, 3), (3, 3), 10
             and 'auto' (reference code).
@@ -50,7 +50,7 @@ class LabelRecipe:
     threshold_mode: str = 'relative'
     normalise: str = 'box'
     temperature: float | None = 1.0
-    restore: str = 'unseen'
+    restore: str = 'all'
     crf: dict = field(default_factory=dict)
     align_corners: bool = True
 

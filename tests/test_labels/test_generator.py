@@ -135,7 +135,7 @@ def test_one_pixel_box(feats, weight):
 def test_empty_cam_is_marked_and_its_box_never_comes_out_empty(feats, weight):
     weight[3] = -1  # with positive features: a CAM of zero
     boxes, labels = [[30, 20, 32, 23], [3, 5, 20, 40]], [2, 0]
-    generator = LabelGenerator(weight)
+    generator = LabelGenerator(weight, dict(restore='unseen'))
     task = prepare(generator, feats, boxes, labels)
     assert task.restore == (True, False)
     assert math.isclose(task.probability[2, 20:23, 30:32].max(), math.e / (math.e + 2), rel_tol=1e-5)
@@ -143,6 +143,7 @@ def test_empty_cam_is_marked_and_its_box_never_comes_out_empty(feats, weight):
     assert (y_crf[20:23, 30:32] == 3).any()
     restore = [LabelGenerator(weight, dict(restore=r)) for r in ('none', 'all')]
     assert [prepare(g, feats, boxes, labels).restore for g in restore] == [(False, False), (True, True)]
+    assert prepare(LabelGenerator(weight), feats, boxes, labels).restore == (True, True)
 
 
 def test_ignored_box_is_no_background(feats, weight):
