@@ -53,8 +53,8 @@ def test_no_checkpoint(tmp_path):
 
 
 def test_other_models_are_no_classifiers(tmp_path):
-    cfg = Config(dict(default_scope='mmdet', model=dict(type='mmdet.ChannelMapper', in_channels=[2], out_channels=2)),
-                 filename='seg.py')
+    (tmp_path / 'seg.py').write_text("model = dict(type='mmdet.ChannelMapper', in_channels=[2], out_channels=2)")
+    cfg = Config.fromfile(tmp_path / 'seg.py')
     with pytest.raises(ValueError, match=r'seg\.py: labels are made by a classifier.*model\.type mmdet\.ChannelMapper'):
         build_classifier(cfg, tmp_path / 'a.pth')
 
@@ -74,9 +74,10 @@ def test_description_knows_the_checkpoint_by_its_content(tmp_path):
     (tmp_path / 'x').mkdir()
     for path in (tmp_path / 'a.pth', tmp_path / 'x/a.pth'):
         path.write_bytes(b'weights' * 300_000)  # more than one block
-    cfg = Config(dict(), filename='configs/bap.py')
-    first, second = (describe_run(cfg, path, dict(threshold=.5), ['cat']) for path in (tmp_path / 'a.pth',
-                                                                                      tmp_path / 'x/a.pth'))
+    (tmp_path / 'bap.py').write_text('')
+    cfg = Config.fromfile(tmp_path / 'bap.py')
+    first = describe_run(cfg, tmp_path / 'a.pth', dict(threshold=.5), ['cat'])
+    second = describe_run(cfg, tmp_path / 'x/a.pth', dict(threshold=.5), ['cat'])
     digest = hashlib.sha256(b'weights' * 300_000).hexdigest()
     assert first == second == dict(config='bap.py', checkpoint=dict(name='a.pth', sha256=digest[:16]),
                                    recipe=dict(threshold=.5), classes=['cat'])
