@@ -112,3 +112,10 @@ def test_auto_scale_lr(run):
 def test_bad_arguments(run, tool, args, error, message):
     with pytest.raises(error, match=message):
         run(tool, *args)
+
+
+def test_a_broken_image_is_named(run, tmp_path):
+    for path in (tmp_path / 'voc' / 'JPEGImages').glob('train*.jpg'):
+        path.write_bytes(b'no image')
+    with pytest.raises(AssertionError, match='failed to load image: .*train_0000.*jpg'):
+        run('train', 'tiny.py')

@@ -1,0 +1,64 @@
+"""Every config of a classifier builds, loads images and takes a training step."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.optim import build_optim_wrapper
+from mmengine.registry import DATASETS, MODELS, DefaultScope
+
+from bana_mm.datasets import VOC_CLASSES
+from bana_mm.datasets.synthetic import make_tiny_voc
+
+CONFIG_DIR = Path(__file__).parents[2] / 'configs' / 'bana'
+CONFIGS = sorted(path.stem for path in CONFIG_DIR.glob('*ap_vgg16*.py'))
+
+
+@pytest.fixture(scope='module')
+def root(tmp_path_factory):
+    return make_tiny_voc(tmp_path_factory.mktemp('voc'))
+
+
+@pytest.fixture
+def load(root, tmp_path, monkeypatch):
+    """Load a config by name, on small data and with weights of the convolutions."""
+    weights = tmp_path / 'vgg16.pth'
+    state = MODELS.build(dict(type='bana_mm.VGG16LargeFOV')).features.state_dict(prefix='features.')
+    torch.save(state, weights)
+    monkeypatch.setenv('VOC_ROOT', str(root))
+    monkeypatch.setenv('VGG16_WEIGHTS', str(weights))
+    with DefaultScope.overwrite_default_scope('mmdet'):
+        yield lambda name: Config.fromfile(CONFIG_DIR / f'{name}.py')
+
+
+def test_there_are_configs():
+    assert {'bap_vgg16_voc', 'bap_vgg16_voc_cpu', 'gap_vgg16_voc', 'gap_vgg16_voc_cpu'} <= set(CONFIGS)
+
+
+@pytest.mark.parametrize('name', CONFIGS)
+def test_training_step_and_learning_rates(load, name):
+    cfg = load(name)
+    assert cfg.model.bap_head.pooling == name[:3]
+    assert cfg.model.label_recipe.background == dict(bap='attention', gap='cam')[name[:3]]
+    lr = 1e-4 if name.endswith('_cpu') else 1e-3  # the paper's, and the reference code's
+    crop = next(step for step in cfg.train_dataloader.dataset.pipeline if step.type == 'RandomCrop')
+    assert tuple(crop.crop_size) == ((225, 225) if name.endswith('_cpu') else (321, 321))
+    crop.crop_size = (65, 65)
+    # the small data has two classes of its own; the other names only fill up to VOC's twenty
+    metainfo = dict(classes=('ring', 'triangle', *VOC_CLASSES[2:]))
+    model = MODELS.build(cfg.model).train()
+    dataset = DATASETS.build({**cfg.train_dataloader.dataset, 'metainfo': metainfo})
+    items = [dataset[index] for index in range(2)]
+    batch = dict(inputs=[item['inputs'] for item in items], data_samples=[item['data_samples'] for item in items])
+    wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
+    losses = model(**model.data_preprocessor(batch, training=True), mode='loss')
+    wrapper.update_params(model.parse_losses(losses)[0])
+    assert losses['loss_cls'].isfinite() and all(p.isfinite().all() for p in model.parameters())
+    settings = {id(p): (g['lr'], g['weight_decay']) for g in wrapper.param_groups for p in g['params']}
+    found = {key: settings[id(parameter)] for key, parameter in model.named_parameters()}
+    assert found['backbone.features.28.weight'] == pytest.approx((lr, 5e-4))
+    assert found['backbone.features.28.bias'] == pytest.approx((2 * lr, 0))
+    assert found['backbone.fc6.weight'] == found['bap_head.classifier.weight'] == pytest.approx((10 * lr, 5e-4))
+    test_item = DATASETS.build({**cfg.val_dataloader.dataset, 'metainfo': metainfo})[0]
+    assert 'gt_sem_seg' in test_item['data_samples']
