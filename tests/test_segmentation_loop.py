@@ -43,7 +43,8 @@ def config(root, tmp_path, monkeypatch):
         'model.backbone': dict(width_mult=0.0625, out_channels=8, pretrained=None),
         'model.decode_head.head.in_channels': 8, 'model.decode_head.head.channels': 8,
         'model.decode_head.head.num_classes': 3, 'train_dataloader.dataset.pipeline.1.num_classes': 2,
-        'train_dataloader.dataset.pipeline.2.scale': (64, 64), 'train_dataloader.dataset.pipeline.3.crop_size': (41, 41),
+        'train_dataloader.dataset.pipeline.2.scale': (64, 64),
+        'train_dataloader.dataset.pipeline.3.crop_size': (41, 41),
         'model.data_preprocessor.size': (41, 41), 'env_cfg.dist_cfg.backend': 'gloo',
     }
     for loader in ('train', 'val', 'test'):

@@ -27,8 +27,8 @@ class DenseCRFIoUMetric(IoUMetric):
     Args:
         with_crf (bool): Refine. Takes about a second of one core for an image. Defaults to False.
         crf (dict | None): Arguments of :func:`bana_mm.functional.dense_crf`. Defaults to None, its defaults.
-        workers (int | None): Processes that run the CRF while the network goes on; 0 runs it in turn. Defaults to None, one
-            for each core.
+        workers (int | None): Processes that run the CRF while the network goes on; 0 runs it in turn. Defaults to None,
+            one for each core.
         output_dir (str | None): Where predictions go as palette PNG, ``ID.png``; the refined ones with ``with_crf``.
             Defaults to None.
         kwargs: See ``IoUMetric``.
@@ -39,7 +39,7 @@ class DenseCRFIoUMetric(IoUMetric):
         super().__init__(output_dir=output_dir, **kwargs)
         self.with_crf = with_crf
         self.crf = dict(crf or {})
-        inspect.signature(dense_crf).bind(None, None, **self.crf)  # a TypeError names a wrong key now, not after a while
+        inspect.signature(dense_crf).bind(None, None, **self.crf)  # a TypeError names a wrong key at once
         self.workers = usable_cores() if workers is None else workers
         self._pool: CRFPool | None = None
 
@@ -48,8 +48,8 @@ class DenseCRFIoUMetric(IoUMetric):
 
         Args:
             data_batch (Any): Not used.
-            data_samples (Sequence[dict]): With ``pred_sem_seg``, ``img_path``, ``gt_sem_seg`` unless ``format_only``, and
-                for the CRF ``seg_logits``.
+            data_samples (Sequence[dict]): With ``pred_sem_seg``, ``img_path``, ``gt_sem_seg`` unless ``format_only``,
+                and for the CRF ``seg_logits``.
         """
         for sample in data_samples:
             prediction = sample['pred_sem_seg']['data'].squeeze(0).cpu()

@@ -1,7 +1,7 @@
 """Noise-aware loss (NAL, paper Eq. 10-14): cross entropy that trusts a doubtful label as far as the network agrees.
 
-Shapes: N images, C classes with the background, H x W pixels. ``cosine`` is the similarity of a pixel's feature with each
-classifier weight, the logits are ``temperature * cosine``.
+Shapes: N images, C classes with the background, H x W pixels. ``cosine`` is the similarity of a pixel's feature with
+each classifier weight, the logits are ``temperature * cosine``.
 """
 
 import torch
@@ -54,8 +54,8 @@ def noise_aware_loss(cosine: Tensor, label: Tensor, reliable: Tensor, temperatur
         \mathcal{L} = -\frac{1}{|S|} \sum_{p \in S} \log H_{c^*}(p)
         - \lambda \frac{\sum_{p \notin S} \sigma(p) \log H_{c^*}(p)}{\sum_{p \notin S} \sigma(p)}
 
-    with H the softmax over ``temperature * cosine`` and sigma of :func:`confidence_map`. A term without a pixel is zero,
-    with zero gradient (the reference code divides 0 by 0). Half precision is computed in float32.
+    with H the softmax over ``temperature * cosine`` and sigma of :func:`confidence_map`. A term without a pixel is
+    zero, with zero gradient (the reference code divides 0 by 0). Half precision is computed in float32.
 
     Args:
         cosine (Tensor): (N, C, H, W) float in [-1, 1].
@@ -71,8 +71,8 @@ def noise_aware_loss(cosine: Tensor, label: Tensor, reliable: Tensor, temperatur
     Returns:
         tuple[Tensor, Tensor]: The two terms, scalars; their sum is the loss, the second is already times ``balance``.
     """
-    return noise_aware_loss_with_logits(cosine * temperature, label, reliable, temperature, gamma, balance, ignore_index,
-                                        detach_confidence)
+    return noise_aware_loss_with_logits(cosine * temperature, label, reliable, temperature, gamma, balance,
+                                        ignore_index, detach_confidence)
 
 
 def noise_aware_loss_with_logits(logits: Tensor, label: Tensor, reliable: Tensor, temperature: float = 20.0,

@@ -14,7 +14,7 @@ from bana_mm.labels import LabelStore, write_label_png
 
 CONFIG_DIR = Path(__file__).parents[2] / 'configs' / 'bana'
 CONFIGS = sorted(path.stem for path in CONFIG_DIR.glob('deeplab*.py'))
-OBJECT = '<object><name>dog</name><bndbox><xmin>21</xmin><ymin>11</ymin><xmax>70</xmax><ymax>60</ymax></bndbox></object>'
+BOX = '<bndbox><xmin>21</xmin><ymin>11</ymin><xmax>70</xmax><ymax>60</ymax></bndbox>'
 
 
 @pytest.fixture(scope='module')
@@ -30,7 +30,8 @@ def root(tmp_path_factory):
     for name in 'ab':
         cv2.imwrite(str(root / 'JPEGImages' / f'{name}.jpg'), np.dstack([label] * 3) * 20)
         size = '<size><width>100</width><height>80</height></size>'
-        (root / 'Annotations' / f'{name}.xml').write_text(f'<annotation>{size}{OBJECT}</annotation>')
+        dog = f'<object><name>dog</name>{BOX}</object>'
+        (root / 'Annotations' / f'{name}.xml').write_text(f'<annotation>{size}{dog}</annotation>')
         write_label_png(root / 'SegmentationClassAug' / f'{name}.png', label)
         store.write(name, Y_crf=label, Y_ret=np.roll(label, 3, axis=1))
     for split in ('train_aug', 'val'):
@@ -93,7 +94,8 @@ def test_learning_rates_of_deeplab_v1(load, tmp_path, monkeypatch):
     cfg = load('deeplabv1_vgg16_voc')
     model = MODELS.build(cfg.model)
     optimizer = build_optim_wrapper(model, cfg.optim_wrapper).optimizer
-    settings = {id(p): (group['lr'], group['weight_decay']) for group in optimizer.param_groups for p in group['params']}
+    groups = optimizer.param_groups
+    settings = {id(p): (group['lr'], group['weight_decay']) for group in groups for p in group['params']}
     found = {name: settings[id(parameter)] for name, parameter in model.named_parameters()}
     assert found['backbone.features.0.weight'] == pytest.approx((1e-3, 5e-4))
     assert found['backbone.features.0.bias'] == pytest.approx((2e-3, 0))

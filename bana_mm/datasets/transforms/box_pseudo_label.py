@@ -23,16 +23,16 @@ class BoxPseudoLabel(BaseTransform):
     transform comes after it.
 
     Required Keys: ``img``, ``img_id`` or else ``img_path``, whose stem then is the id, and for labels made from boxes
-    ``instances``. Modified Keys: ``seg_fields``. Added Keys: ``gt_seg_map`` (H, W) uint8, 0 background, 1..L classes, 255 ignored; ``gt_reliable_map`` (H, W) uint8,
-    1 in S, else 0.
+    ``instances``. Modified Keys: ``seg_fields``. Added Keys: ``gt_seg_map`` (H, W) uint8, 0 background, 1..L classes,
+    255 ignored; ``gt_reliable_map`` (H, W) uint8, 1 in S, else 0.
 
     Args:
         label_dir (str | None): Root of a label store, see ``tools/generate_labels.py``. Defaults to None.
-        source (str | dict | None): What makes labels from the boxes: 'box', 'grabcut', or a config of a label source. It
-            serves images without stored labels, or all of them without ``label_dir``. Defaults to None.
+        source (str | dict | None): What makes labels from the boxes: 'box', 'grabcut', or a config of a label source.
+            It serves images without stored labels, or all of them without ``label_dir``. Defaults to None.
         maps (Sequence[str]): Stored maps to read. ``('Y_crf', )`` or ``('Y_ret', )`` trains on one of them alone.
             Defaults to ('Y_crf', 'Y_ret').
-        num_classes (int | None): Object classes L, against which stored labels are checked. Defaults to None: unchecked.
+        num_classes (int | None): Object classes L, for checking stored labels. Defaults to None, not checked.
 
     Raises:
         FileNotFoundError: If an image has no stored labels and there is no ``source``.
@@ -43,7 +43,7 @@ class BoxPseudoLabel(BaseTransform):
     def __init__(self, label_dir: str | None = None, source: str | dict | None = None,
                  maps: Sequence[str] = ('Y_crf', 'Y_ret'), num_classes: int | None = None) -> None:
         if label_dir is None and source is None:
-            raise ValueError("BoxPseudoLabel: set label_dir to a folder of stored labels, or source to 'box' or 'grabcut'")
+            raise ValueError("BoxPseudoLabel: set label_dir to a folder of labels, or source to 'box' or 'grabcut'")
         if isinstance(maps, str) or not maps:
             raise ValueError(f"BoxPseudoLabel: maps must name stored maps, as in ('Y_crf', 'Y_ret'), got {maps!r}")
         self.store = None if label_dir is None else LabelStore(label_dir, maps)

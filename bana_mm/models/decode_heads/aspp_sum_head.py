@@ -35,7 +35,8 @@ class ASPPSumHead(BaseDecodeHead):
         self.direct = direct
         width = self.out_channels if direct else channels
         self.convs = nn.ModuleList(
-            build_conv_layer(self.conv_cfg, self.in_channels, width, 3, padding=dilation, dilation=dilation, bias=direct)
+            build_conv_layer(
+                self.conv_cfg, self.in_channels, width, 3, padding=dilation, dilation=dilation, bias=direct)
             for dilation in dilations)
         if direct:
             del self.conv_seg

@@ -61,15 +61,15 @@ class CosineDecodeHead:
 
     Args:
         head (dict): Config of a head that derives from mmseg's ``BaseDecodeHead`` and classifies through ``conv_seg``,
-            such as ``dict(type='ASPPHead', in_channels=2048, channels=512, num_classes=21)``. An unscoped type is looked
-            up in mmseg, then here.
+            such as ``dict(type='ASPPHead', in_channels=2048, channels=512, num_classes=21)``. An unscoped type is
+            looked up in mmseg, then here.
         temperature (float): Factor of the cosines. Defaults to 20.0 (reference code; the paper does not give it).
 
     Raises:
         TypeError: If the head can't be a cosine classifier: when it is built, or in its first training step if its
             ``forward`` turns out not to go through ``conv_seg``.
-        ValueError: If ``temperature`` is not positive, the head has a single output, or a loss that weights pixels itself
-            meets a pixel sampler.
+        ValueError: If ``temperature`` is not positive, the head has a single output, or a loss that weights pixels
+            itself meets a pixel sampler.
 
     Examples:
         >>> head = MODELS.build(dict(
@@ -115,8 +115,8 @@ class CosineDecodeHead:
         maps = [out for out in (output if isinstance(output, (tuple, list)) else (output, ))
                 if isinstance(out, Tensor) and out.dim() == 4]
         if len(calls) != 1 or len(maps) != 1:
-            raise TypeError(f'{_name(self)} can not be a cosine classifier: its forward pass used conv_seg {len(calls)} '
-                            f'times and gave {len(maps)} maps, and both must be one')
+            raise TypeError(f'{_name(self)} can not be a cosine classifier: its forward pass used conv_seg '
+                            f'{len(calls)} times and gave {len(maps)} maps, and both must be one')
         self._checked = True
         return output
 
@@ -179,7 +179,7 @@ def _name(head: CosineDecodeHead) -> str:
 
 
 def _stack_reliable(samples: Sequence[SegDataSample]) -> Tensor:
-    """S of the batch, (N, H, W) bool. The preprocessor pads only the labels, with the ignored one, at their far ends."""
+    """S of the batch, (N, H, W) bool. The preprocessor pads only the labels, at their far ends, to be ignored."""
     maps = []
     for sample in samples:
         label = sample.gt_sem_seg.data[0]

@@ -79,8 +79,8 @@ class NoiseAwareLoss(nn.Module):
             raise ValueError('NoiseAwareLoss weights the pixels itself, so weight must be None')
         if reliable is None:
             reliable = torch.ones_like(label, dtype=torch.bool)
-        loss_ce, loss_wce = noise_aware_loss_with_logits(seg_logit, label, reliable, temperature, self.gamma, self.balance,
-                                                         ignore_index, self.detach_confidence)
+        loss_ce, loss_wce = noise_aware_loss_with_logits(seg_logit, label, reliable, temperature, self.gamma,
+                                                         self.balance, ignore_index, self.detach_confidence)
         return dict(loss_ce=self.loss_weight * loss_ce, loss_wce=self.loss_weight * loss_wce)
 
     def extra_repr(self) -> str:

@@ -62,8 +62,8 @@ ROTATE = dict(type='RandomRotate', prob=1.0, degree=20.)
 
 
 @pytest.mark.parametrize('transforms', [
-    [], [RESIZE], [STRETCH], [CROP], [FLIP], [VERTICAL], [PAD], [ROTATE], [RESIZE, CROP, FLIP], [RESIZE, CROP, FLIP, PAD],
-    [RESIZE, FLIP, PAD, CROP], [STRETCH, VERTICAL, ROTATE, CROP, PAD],
+    [], [RESIZE], [STRETCH], [CROP], [FLIP], [VERTICAL], [PAD], [ROTATE], [RESIZE, CROP, FLIP],
+    [RESIZE, CROP, FLIP, PAD], [RESIZE, FLIP, PAD, CROP], [STRETCH, VERTICAL, ROTATE, CROP, PAD],
     [dict(type='RandomCutOut', prob=1.0, n_holes=3, cutout_shape=(5, 5), seg_fill_in=255)],
 ], ids=lambda transforms: '-'.join(t['type'] for t in transforms))
 def test_both_maps_stay_on_the_image(data, transforms):
@@ -173,6 +173,7 @@ class TestBadInput:
 
     def test_after_a_geometric_transform(self, data):
         results, label_dir = data
-        pipeline = Compose([dict(type='LoadImageFromFile'), FLIP, dict(type='bana_mm.BoxPseudoLabel', label_dir=label_dir)])
+        load = dict(type='bana_mm.BoxPseudoLabel', label_dir=label_dir)
+        pipeline = Compose([dict(type='LoadImageFromFile'), FLIP, load])
         with pytest.raises(ValueError, match='must come before'):
             pipeline(results)

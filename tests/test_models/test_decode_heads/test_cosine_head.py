@@ -96,7 +96,8 @@ class TestLosses:
 
     def test_plain_losses_still_work_beside(self):
         head = build(HEADS['fcn'], loss=[
-            dict(type='CrossEntropyLoss', loss_weight=2.0, avg_non_ignore=True), dict(type='bana_mm.NoiseAwareLoss', balance=0.)])
+            dict(type='CrossEntropyLoss', loss_weight=2.0, avg_non_ignore=True),
+            dict(type='bana_mm.NoiseAwareLoss', balance=0.)])
         batch = samples(reliable=False)
         # Without a reliable map all pixels are reliable, so both are cross entropies, logged under one name.
         head_alone = build(HEADS['fcn'], loss=dict(type='CrossEntropyLoss', avg_non_ignore=True))
