@@ -34,24 +34,26 @@ class VOCBoxDataset(BaseDataset):
             'keep' (reference code). Defaults to 'ignore'.
         background_class (bool): Put 'background' first in the classes and the palette of the metainfo, as mmseg's
             metrics expect. Box labels start at the first object class either way. Defaults to False.
+        require_masks (bool): Whether every image must have a mask, as for evaluation. Defaults to False.
         metainfo (dict | None): ``classes``, the object classes without background, and ``palette`` for other data than
             VOC. The palette defaults to VOC's colours.
         kwargs: See mmengine's ``BaseDataset``.
 
     Raises:
-        FileNotFoundError: If root, split, image folder, an image or its XML is missing.
+        FileNotFoundError: If root, split, an image, its XML or a required mask is missing.
         ValueError: If an XML cannot be read, names an unknown class or holds a bad box. Every message names the file.
     """
 
     METAINFO = dict(classes=VOC_CLASSES)
 
     def __init__(self, ann_file: str, data_root: str = '', data_prefix: dict | None = None, img_suffix: str = '.jpg',
-                 difficult: str = 'ignore', background_class: bool = False, metainfo: dict | None = None,
-                 **kwargs) -> None:
+                 difficult: str = 'ignore', background_class: bool = False, require_masks: bool = False,
+                 metainfo: dict | None = None, **kwargs) -> None:
         if difficult not in ('ignore', 'keep'):
             raise ValueError(f"difficult must be 'ignore' or 'keep', got {difficult!r}")
         self.img_suffix = img_suffix
         self.difficult = difficult
+        self.require_masks = require_masks
         metainfo = dict(metainfo or {})
         classes = tuple(metainfo.get('classes', self.METAINFO['classes']))
         self.label_of = {name: label for label, name in enumerate(classes)}
@@ -92,6 +94,9 @@ class VOCBoxDataset(BaseDataset):
         seg_map_path = osp.join(self.data_prefix['seg_map_path'], img_id + '.png')
         if osp.isfile(seg_map_path):
             item['seg_map_path'] = seg_map_path
+        elif self.require_masks:
+            raise FileNotFoundError(f'{seg_map_path} does not exist, but evaluation needs a mask of every image (id '
+                                    f"{img_id!r} of {self.ann_file}; data_prefix['seg_map_path'])")
         return item
 
     def _parse_xml(self, xml_path: str, img_path: str) -> tuple[int, int, list[dict]]:

@@ -58,6 +58,8 @@ def test_boxes_over_the_edge_are_clipped(tmp_path):
 def test_masks_are_named_where_they_exist(tmp_path):
     write_image(tmp_path)
     assert 'seg_map_path' not in build(tmp_path)[0]
+    with pytest.raises(FileNotFoundError, match='SegmentationClassAug/one.png does not exist'):
+        build(tmp_path, require_masks=True)
     Image.fromarray(np.zeros((10, 20), np.uint8)).save(tmp_path / 'SegmentationClassAug/one.png')
     assert build(tmp_path)[0]['seg_map_path'] == str(tmp_path / 'SegmentationClassAug/one.png')
     assert 'seg_map_path' not in build(tmp_path, data_prefix=dict(seg_map_path='SegmentationClass'))[0]

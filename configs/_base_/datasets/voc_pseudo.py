@@ -61,6 +61,7 @@ val_dataloader = dict(
         data_root=data_root,
         ann_file='ImageSets/Segmentation/val.txt',
         background_class=True,
+        require_masks=True,
         test_mode=True,
         pipeline=test_pipeline))
 test_dataloader = val_dataloader
