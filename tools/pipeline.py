@@ -58,8 +58,8 @@ def find_classifier(cfg: Config, classifier: Config) -> tuple[Path, bool]:
     if given is None or Path(given).resolve() == trained.resolve():
         return trained, True
     if not Path(given).is_file():
-        raise FileNotFoundError(f'{cfg.filename}: pseudo_labels.checkpoint {given!r} does not exist; correct it, or set '
-                                f'it to None to train {classifier.filename} first')
+        raise FileNotFoundError(f'{cfg.filename}: pseudo_labels.checkpoint {given!r} does not exist; correct it, or '
+                                f'set it to None to train {classifier.filename} first')
     return Path(given), False
 
 
@@ -68,15 +68,16 @@ def plan(args: argparse.Namespace, cfg: Config) -> tuple[list[Step], dict[str, P
     labels = cfg.get('pseudo_labels')
     missing = [key for key in ('config', 'dir', 'split') if not (labels or {}).get(key)]
     if missing:
-        raise ValueError(f'{args.config}: pseudo_labels lacks {", ".join(missing)}; it must say where labels come from, '
-                         "as in dict(config='configs/bana/bap_vgg16_voc.py', dir='work_dirs/bap_vgg16_voc/labels', "
-                         "split='train_aug', val_split='val')")
+        raise ValueError(f'{args.config}: pseudo_labels lacks {", ".join(missing)}; it must say where labels come '
+                         "from, as in dict(config='configs/bana/bap_vgg16_voc.py', split='train_aug', val_split='val', "
+                         "dir='work_dirs/bap_vgg16_voc/labels')")
     classifier = read_config(labels.config, args.classifier_options)
     checkpoint, trains = find_classifier(cfg, classifier)
 
     steps, results = [], {}
     if trains:
         steps.append(train_step('classifier', classifier, classifier.work_dir, args.classifier_options))
+    evaluations = []
     for split in filter(None, dict.fromkeys((labels.split, labels.get('val_split')))):
         dataset = build_label_dataset(classifier, split)
         items = [dataset.get_data_info(index) for index in range(len(dataset))]
@@ -86,9 +87,10 @@ def plan(args: argparse.Namespace, cfg: Config) -> tuple[list[Step], dict[str, P
         steps.append(label_step(f'labels of {split}', labels.config, checkpoint, labels.dir, split,
                                 [item['img_id'] for item in items], args.workers, args.classifier_options))
         if has_masks:
-            steps.append(evaluate_step(f'evaluation of {split}', labels.dir, Path(items[0]['seg_map_path']).parent,
-                                       dataset.data_root, split))
+            mask_dir = Path(items[0]['seg_map_path']).parent
+            evaluations.append(evaluate_step(f'evaluation of {split}', labels.dir, mask_dir, dataset.data_root, split))
             results[split] = Path(labels.dir) / f'{split}.json'
+    steps += evaluations  # last, as they ask whether the store has changed since
     steps.append(train_step('segmentation', cfg, cfg.work_dir, args.cfg_options))
     steps.append(test_step('test', cfg, cfg.work_dir, args.cfg_options))
     return steps, results

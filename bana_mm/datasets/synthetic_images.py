@@ -130,16 +130,23 @@ class _Object:
         aspect = rng.uniform(0.85, 1.18)
         angle, mirror = rng.uniform(-0.5, 0.5), rng.choice([-1, 1])
         x0, y0 = rng.uniform(radius, width - radius), rng.uniform(radius, height - radius)
-        rows, columns = np.mgrid[:height * SUPERSAMPLING, :width * SUPERSAMPLING] / SUPERSAMPLING
 
         def turned(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             return x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
 
-        u, v = turned(columns + 0.5 / SUPERSAMPLING - x0, rows + 0.5 / SUPERSAMPLING - y0)
+        # Only the pixels that it may reach are sampled.
+        reach = 1.7 * radius  # more than the diagonal of its turned and stretched square
+        left, top = max(0, int(x0 - reach)), max(0, int(y0 - reach))
+        right, bottom = min(width, int(x0 + reach) + 1), min(height, int(y0 + reach) + 1)
+        x = np.arange(left, right, 1 / SUPERSAMPLING) + 0.5 / SUPERSAMPLING
+        y = np.arange(top, bottom, 1 / SUPERSAMPLING)[:, None] + 0.5 / SUPERSAMPLING
+        u, v = turned(x - x0, y - y0)
         covered = inside(mirror * u / (radius * aspect), v / (radius / aspect))
-        self.alpha = covered.reshape(height, SUPERSAMPLING, width, SUPERSAMPLING).mean(axis=(1, 3))
-        self.texture = texture(*turned(columns[::SUPERSAMPLING, ::SUPERSAMPLING] + rng.uniform(0, 20),
-                                       rows[::SUPERSAMPLING, ::SUPERSAMPLING] + rng.uniform(0, 20)), rng)
+        covered = covered.reshape(bottom - top, SUPERSAMPLING, right - left, SUPERSAMPLING).mean(axis=(1, 3))
+        self.alpha = np.zeros(shape)
+        self.alpha[top:bottom, left:right] = covered
+        offset = rng.uniform(0, 20, 2)
+        self.texture = texture(*turned(np.arange(width) + offset[0], np.arange(height)[:, None] + offset[1]), rng)
         x1, y1, x2, y2 = tight_box(self.mask)
         self.fill = self.mask.sum() / max(1, (x2 - x1) * (y2 - y1))
 

@@ -56,7 +56,7 @@ class Step:
         path = TOOLS / tool
         if not path.is_file():
             raise StepError(f'{path} does not exist: the tools come with the repository, run them from a checkout')
-        shown = shlex.join(['python', _relative(path), *arguments])
+        shown = shlex.join(['python', *map(_relative, [str(path), *arguments])])
         print(f'[{self.title}] {shown}', flush=True)
         start = time.monotonic()
         if log is None:
@@ -106,7 +106,11 @@ def train_step(title: str, cfg: Config, work_dir: str | os.PathLike, options: Se
         options (Sequence[str]): ``key=value`` overrides for the tool. Defaults to none.
     """
     command = ['train.py', cfg.filename, '--work-dir', work_dir, '--resume', *_overrides(options)]
-    return Step(title, _strings(command), final_checkpoint(cfg, work_dir).is_file)
+    final = final_checkpoint(cfg, work_dir)
+    # mmengine names a checkpoint in this file once it is written completely.
+    record = final.with_name('last_checkpoint')
+    return Step(title, _strings(command),
+                lambda: final.is_file() and record.is_file() and Path(record.read_text().strip()).name == final.name)
 
 
 def label_step(title: str, config: str, checkpoint: Path, label_dir: str | os.PathLike, split: str,
@@ -194,8 +198,9 @@ def _strings(command: Sequence) -> list[str]:
     return [os.fspath(part) if isinstance(part, os.PathLike) else str(part) for part in command]
 
 
-def _relative(path: Path) -> str:
-    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+def _relative(argument: str) -> str:
+    """An argument as one would type it: paths below the working directory without it."""
+    return argument.removeprefix(f'{Path.cwd()}{os.sep}')
 
 
 def _tail(log: Path, lines: int = 15) -> str:

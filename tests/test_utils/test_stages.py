@@ -70,6 +70,10 @@ def test_train_step_waits_for_the_final_checkpoint(tmp_path):
     _touch(tmp_path / 'iter_20.pth', 1)
     assert not step.is_done()
     _touch(tmp_path / 'iter_30.pth', 2)
+    assert not step.is_done()  # it may have been killed while it wrote
+    (tmp_path / 'last_checkpoint').write_text('/elsewhere/iter_20.pth')
+    assert not step.is_done()
+    (tmp_path / 'last_checkpoint').write_text('/elsewhere/iter_30.pth')
     assert step.is_done()
 
 

@@ -1,0 +1,93 @@
+"""Panels of real images: what a classifier sees in them, the labels in store, and predictions."""
+
+from collections.abc import Mapping, Sequence
+from os import PathLike
+from pathlib import Path
+
+import mmcv
+import numpy as np
+import torch
+from mmdet.structures.bbox import get_box_tensor
+from mmengine.dataset import BaseDataset
+from mmengine.model import BaseModel
+from PIL import Image
+
+from bana_mm.labels.generator import LabelGenerator
+from bana_mm.labels.png import read_label_png
+from bana_mm.labels.store import LabelStore
+from bana_mm.labels.task import BoxLayout
+
+from .panels import render_panels
+
+
+@torch.no_grad()
+def classifier_maps(model: BaseModel, item: dict) -> tuple[np.ndarray, np.ndarray | None]:
+    """Background attention and CAM of an image.
+
+    Args:
+        model (BaseModel): A ``BoxClassifier`` in evaluation mode.
+        item (dict): Item of its test dataset: ``inputs`` and ``data_samples`` at the image's own size.
+
+    Returns:
+        tuple[np.ndarray, np.ndarray | None]: A, (H, W) in [0, 1]; and the CAM of the image's classes, each divided by
+        its maximum, the largest at each pixel, (H, W) in [0, 1], or None for an image without boxes.
+    """
+    sample = item['data_samples']
+    inputs = model.data_preprocessor(dict(inputs=[item['inputs']], data_samples=[sample]))['inputs']
+    layout = BoxLayout.from_boxes(sample.ori_shape[:2], get_box_tensor(sample.gt_instances.bboxes),
+                                  sample.gt_instances.labels, get_box_tensor(sample.ignored_instances.bboxes))
+    maps = LabelGenerator.from_model(model, model.label_recipe).maps(model.extract_feat(inputs)[0], layout)
+    activation = maps.activation[1:]
+    cam = None
+    if len(activation):
+        cam = (activation / activation.amax(dim=(1, 2), keepdim=True).clamp(min=1e-12)).amax(dim=0).cpu().numpy()
+    return maps.attention.cpu().numpy(), cam
+
+
+def write_stage_panels(out_dir: str | PathLike, dataset: BaseDataset, indices: Sequence[int],
+                       model: BaseModel | None = None, label_dir: str | PathLike | None = None,
+                       predictions: Mapping[str, str | PathLike] | None = None, height: int = 224) -> list[Path]:
+    """Write one panel for each image, ``out_dir/ID.png``, with the columns whose files are there.
+
+    Args:
+        out_dir (str | PathLike): Folder to write to.
+        dataset (BaseDataset): Images with boxes and perhaps masks, see
+            :func:`bana_mm.labels.building.build_label_dataset`.
+        indices (Sequence[int]): Images to draw.
+        model (BaseModel | None): Classifier for attention and CAM. Defaults to None.
+        label_dir (str | PathLike | None): Label store. Defaults to None.
+        predictions (Mapping[str, str | PathLike] | None): Caption to a folder of label maps ``ID.png``. Defaults to
+            None.
+        height (int): Of each cell in pixels. Defaults to 224.
+
+    Returns:
+        list[Path]: The files.
+    """
+    classes = dataset.metainfo['classes']
+    folders = {name: Path(folder) for name, folder in (predictions or {}).items()}
+    Path(out_dir).mkdir(parents=True, exist_ok=True)
+    written = []
+    for index in indices:
+        info = dataset.get_data_info(index)
+        img_id = info['img_id']
+        attention, cam = (None, None) if model is None else classifier_maps(model, dataset[index])
+        labels = {}
+        if label_dir is not None:
+            store = LabelStore(label_dir)
+            labels = {name: store.read(name, img_id) for name in store.maps if store.path(name, img_id).exists()}
+        panel = render_panels(
+            mmcv.imread(info['img_path'], channel_order='rgb'),
+            classes,
+            boxes=np.array([instance['bbox'] for instance in info['instances']]).reshape(-1, 4),
+            labels=[instance['bbox_label'] + 1 for instance in info['instances']],
+            attention=attention,
+            cam=cam,
+            y_crf=labels.get('Y_crf'),
+            y_ret=labels.get('Y_ret'),
+            predictions={name: read_label_png(folder / f'{img_id}.png') for name, folder in folders.items()
+                         if (folder / f'{img_id}.png').exists()},
+            truth=read_label_png(info['seg_map_path']) if 'seg_map_path' in info else None,
+            height=height)
+        written.append(Path(out_dir) / f'{img_id}.png')
+        Image.fromarray(panel).save(written[-1])
+    return written
