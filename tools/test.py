@@ -4,8 +4,12 @@ import argparse
 import os.path as osp
 
 from mmengine.config import Config
+from mmengine.model import BaseTTAModel, is_model_wrapper
+from mmengine.runner.checkpoint import CheckpointLoader
+from torch import nn
 
 from bana_mm.utils.cli import add_common_arguments, add_launcher_arguments, build_runner, load_config
+from bana_mm.utils.checkpoint import weight_problems
 
 
 def parse_args() -> argparse.Namespace:
@@ -58,6 +62,15 @@ def use_tta(cfg: Config, config: str) -> None:
     cfg.model = {**cfg.tta_model, 'module': cfg.model}
 
 
+def check_checkpoint(model: nn.Module, checkpoint: str, config: str) -> None:
+    """mmengine only warns of weights that are missing, and then tests a random model."""
+    loaded = CheckpointLoader.load_checkpoint(checkpoint, map_location='cpu')
+    model = model.module if isinstance(model, BaseTTAModel) or is_model_wrapper(model) else model
+    problems = weight_problems(model, loaded.get('state_dict', loaded), strict=False)
+    if problems:
+        raise ValueError(f'{checkpoint}: checkpoint of another model than {config}: {"; ".join(problems)}')
+
+
 def main() -> None:
     args = parse_args()
     cfg = load_config(args)
@@ -70,7 +83,9 @@ def main() -> None:
         use_tta(cfg, args.config)
     if args.out:
         save_predictions(cfg, args.out)
-    build_runner(cfg).test()
+    runner = build_runner(cfg)
+    check_checkpoint(runner.model, args.checkpoint, args.config)
+    runner.test()
 
 
 if __name__ == '__main__':

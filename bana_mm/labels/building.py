@@ -11,7 +11,7 @@ from mmengine.model import BaseModel
 from mmengine.registry import DATASETS, MODELS, init_default_scope
 from torch import nn
 
-from bana_mm.utils.checkpoint import allow_mmengine_checkpoints
+from bana_mm.utils.checkpoint import allow_mmengine_checkpoints, weight_problems
 
 
 def build_classifier(cfg: Config, checkpoint: str | Path, device: str | torch.device = 'cpu') -> BaseModel:
@@ -57,19 +57,10 @@ def load_strictly(model: nn.Module, checkpoint: str | Path, config_name: str | N
     try:
         loaded = torch.load(checkpoint, map_location='cpu', weights_only=True)
         state = loaded.get('state_dict', loaded)
-        shapes = {name: tuple(tensor.shape) for name, tensor in state.items()}
+        problems = weight_problems(model, state)
     except Exception as error:  # torch.load fails in many ways
         raise ValueError(f'{checkpoint}: not a checkpoint that can be read ({error})') from error
 
-    expected = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-    problems = []
-    for what, names in (('lacks', expected.keys() - shapes.keys()), ('has unknown', shapes.keys() - expected.keys())):
-        if names:
-            problems.append(f'it {what} {_first(names)}')
-    differing = {name for name in expected.keys() & shapes.keys() if expected[name] != shapes[name]}
-    if differing:
-        name = min(differing)
-        problems.append(f'{name} has shape {shapes[name]} instead of {expected[name]}')
     if problems:
         raise ValueError(f'{checkpoint}: checkpoint of another model than {config_name or type(model).__name__}: '
                          f'{"; ".join(problems)}')
@@ -115,7 +106,3 @@ def describe_run(cfg: Config, checkpoint: str | Path, recipe: dict[str, Any], cl
         checkpoint=dict(name=Path(checkpoint).name, sha256=digest.hexdigest()[:16]),
         recipe=recipe,
         classes=list(classes))
-
-
-def _first(names: set[str]) -> str:
-    return f'{min(names)}' + (f' and {len(names) - 1} more' if len(names) > 1 else '')

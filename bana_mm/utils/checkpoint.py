@@ -1,7 +1,7 @@
-"""Lets ``torch.load(weights_only=True)`` read the checkpoints that mmengine writes."""
+"""Checkpoints: lets ``torch.load(weights_only=True)`` read those of mmengine, and says whether one is a model's."""
 
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 import torch
@@ -50,6 +50,37 @@ def _history_method(owner: type, name: str) -> Callable:
     if owner is not HistoryBuffer or name not in methods:
         raise pickle.UnpicklingError(f'a checkpoint may not look up {name!r} of {owner!r}')
     return methods[name]
+
+
+def weight_problems(model: torch.nn.Module, state: Mapping[str, torch.Tensor], strict: bool = True) -> list[str]:
+    """What keeps a state dict from being this model's.
+
+    Args:
+        model (torch.nn.Module): The model.
+        state (Mapping[str, Tensor]): Weights by name.
+        strict (bool): Whether buffers count as well as parameters, and weights that the model does not have.
+            Defaults to True.
+
+    Returns:
+        list[str]: A phrase for each kind of problem, with the first name and how many more; empty where it fits.
+    """
+    own = model.state_dict()
+    names = own.keys() if strict else dict(model.named_parameters()).keys()
+    differing = sorted(name for name in names & state.keys() if own[name].shape != state[name].shape)
+    problems = []
+    if names - state.keys():
+        problems.append(f'it lacks {_first(names - state.keys())}')
+    if strict and state.keys() - names:
+        problems.append(f'it has unknown {_first(state.keys() - names)}')
+    if differing:
+        name = differing[0]
+        problems.append(f'{name} has shape {tuple(state[name].shape)} instead of {tuple(own[name].shape)}')
+    return problems
+
+
+def _first(names: Iterable[str]) -> str:
+    first, *others = sorted(names)
+    return f'{first} and {len(others)} more' if others else first
 
 
 def _torch_release() -> tuple[int, int]:
