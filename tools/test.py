@@ -8,8 +8,8 @@ from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.runner.checkpoint import CheckpointLoader
 from torch import nn
 
-from bana_mm.utils.cli import add_common_arguments, add_launcher_arguments, build_runner, load_config
 from bana_mm.utils.checkpoint import weight_problems
+from bana_mm.utils.cli import add_common_arguments, add_launcher_arguments, build_runner, load_config
 
 
 def parse_args() -> argparse.Namespace:
@@ -63,7 +63,7 @@ def use_tta(cfg: Config, config: str) -> None:
 
 
 def check_checkpoint(model: nn.Module, checkpoint: str, config: str) -> None:
-    """mmengine only warns of weights that are missing, and then tests a random model."""
+    """Raise where weights are missing: mmengine only warns, and then tests a random model."""
     loaded = CheckpointLoader.load_checkpoint(checkpoint, map_location='cpu')
     model = model.module if isinstance(model, BaseTTAModel) or is_model_wrapper(model) else model
     problems = weight_problems(model, loaded.get('state_dict', loaded), strict=False)
