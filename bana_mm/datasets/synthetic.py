@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from bana_mm.labels.png import write_label_png
+
 from .synthetic_images import SYNTHETIC_CLASSES, draw_image, tight_box
 
 

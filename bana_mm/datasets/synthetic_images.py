@@ -225,7 +225,8 @@ def draw_image(rng: np.random.Generator, classes: Sequence[str],
     kind = SYNTHETIC_CLASSES.index(objects[0].name) if objects and rng.random() < CONTEXT else rng.integers(100)
     pairs = [_colour_pair(rng, []) for _ in range(rng.integers(5, 10))]
     texture = BACKGROUNDS[kind % len(BACKGROUNDS)](rng, shape)
-    image = sum(_paint(pair, texture) * share[..., None] for pair, share in zip(pairs, _patches(rng, shape, len(pairs))))
+    shares = _patches(rng, shape, len(pairs))
+    image = sum(_paint(pair, texture) * share[..., None] for pair, share in zip(pairs, shares))
     for one in objects:
         pairs.append(_colour_pair(rng, pairs))
         alpha = one.alpha[..., None]

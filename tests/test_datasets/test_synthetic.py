@@ -6,8 +6,7 @@ import pytest
 from PIL import Image
 
 from bana_mm.datasets.synthetic import make_synthetic_voc, make_tiny_voc
-from bana_mm.datasets.synthetic_images import (MIN_CONTRAST, SYNTHETIC_CLASSES, _colour_pair, draw_image,
-                                               tight_box)
+from bana_mm.datasets.synthetic_images import MIN_CONTRAST, SYNTHETIC_CLASSES, _colour_pair, draw_image, tight_box
 from bana_mm.datasets.voc_box import VOCBoxDataset
 
 

@@ -12,7 +12,7 @@ from mmengine.registry import DefaultScope
 from PIL import Image
 
 from bana_mm.datasets.synthetic import make_synthetic_voc
-from bana_mm.utils.stages import Step, StepError
+from bana_mm.utils.stages import Step
 
 REPO = Path(__file__).parents[2]
 

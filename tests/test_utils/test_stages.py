@@ -28,7 +28,8 @@ def _touch(path: Path, time: float) -> Path:
 
 
 def test_step_runs_once(tools, tmp_path, capfd):
-    (tools / 'touch.py').write_text('import os, sys\nprint("made by", os.environ["WHO"])\nopen(sys.argv[1], "a").write("x")')
+    script = 'import os, sys\nprint("made by", os.environ["WHO"])\nopen(sys.argv[1], "a").write("x")'
+    (tools / 'touch.py').write_text(script)
     target = tmp_path / 'a file'
     step = Step('making', ['touch.py', str(target)], target.is_file)
     step.run(env=dict(WHO='me'))
