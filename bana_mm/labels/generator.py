@@ -1,6 +1,7 @@
 """The network side of label generation: from the features of an image to the CRF's input, and to Y_ret."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -83,6 +84,12 @@ class LabelGenerator:
             probability = np.ones((1, *layout.size), dtype=np.float32)
             return LabelTask(layout, probability, restore=(), crf=self.recipe.crf)
         return self.unaries(self.maps(feats, layout), layout)
+
+    def prepare_sample(self, feats: Tensor, sample: Any) -> LabelTask:
+        """:meth:`prepare` with the boxes of an mmdet ``DetDataSample`` whose image has its own size."""
+        boxes, ignored = (getattr(part.bboxes, 'tensor', part.bboxes).to(feats.device)
+                          for part in (sample.gt_instances, sample.ignored_instances))
+        return self.prepare(feats, sample.ori_shape[:2], boxes, sample.gt_instances.labels.to(feats.device), ignored)
 
     @torch.no_grad()
     def maps(self, feats: Tensor, layout: BoxLayout) -> ImageMaps:

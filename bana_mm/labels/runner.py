@@ -9,8 +9,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from mmdet.structures import DetDataSample
-from mmdet.structures.bbox import get_box_tensor
 from mmengine.dataset import BaseDataset
 from mmengine.model import BaseModel
 from torch import Tensor
@@ -94,7 +92,7 @@ def generate_labels(model: BaseModel,
             with _measured(seconds, 'network'):
                 feats = _extract_feat(model, item)
             with _measured(seconds, 'labels'), _naming(sample.img_path):
-                task = _prepare(generator, feats, sample)
+                task = generator.prepare_sample(feats, sample)
             yield sample.img_path, (image, task), (sample.img_id, feats, task)
 
     with CRFPool(crf_label, workers) as pool, Progress(len(dataset), skipped, 'labels') as progress:
@@ -150,12 +148,6 @@ def _extract_feat(model: BaseModel, item: dict[str, Any]) -> Tensor:
     if feats.is_cuda:
         torch.cuda.synchronize(feats.device)  # else its time would count as that of what comes next
     return feats
-
-
-def _prepare(generator: LabelGenerator, feats: Tensor, sample: DetDataSample) -> LabelTask:
-    boxes, ignored = (get_box_tensor(part.bboxes).to(feats.device)
-                      for part in (sample.gt_instances, sample.ignored_instances))
-    return generator.prepare(feats, sample.ori_shape[:2], boxes, sample.gt_instances.labels.to(feats.device), ignored)
 
 
 @contextmanager

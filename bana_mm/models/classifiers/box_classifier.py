@@ -6,7 +6,6 @@ import mmcv
 import numpy as np
 import torch
 from mmdet.structures import DetDataSample
-from mmdet.structures.bbox import get_box_tensor
 from mmengine.model import BaseModel
 from mmengine.structures import InstanceData, PixelData
 from torch import Tensor
@@ -81,6 +80,5 @@ def _label(generator: LabelGenerator, feat: Tensor, sample: DetDataSample) -> np
         raise ValueError(f"{sample.img_path}: labels are made at the image's own size {sample.ori_shape}, but the "
                          f'network saw {sample.img_shape[:2]} padded to {tuple(sample.batch_input_shape)}; drop '
                          'resizing and padding from the test pipeline and use batch size 1')
-    boxes, ignored = (get_box_tensor(part.bboxes) for part in (sample.gt_instances, sample.ignored_instances))
-    task = generator.prepare(feat, sample.ori_shape, boxes, sample.gt_instances.labels, ignored)
-    return crf_label(mmcv.imread(sample.img_path, channel_order='rgb'), task)
+    image = mmcv.imread(sample.img_path, channel_order='rgb')
+    return crf_label(image, generator.prepare_sample(feat, sample))
