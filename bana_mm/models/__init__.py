@@ -12,6 +12,8 @@ if find_spec('mmdet'):
 
 if find_spec('mmseg'):
     from .decode_heads import ASPPSumHead, CosineDecodeHead
-    from .losses import NoiseAwareLoss
+    from .losses import BootstrappingLoss, EntropyLoss, NoiseAwareLoss
     from .segmentors import LogitTTAModel
-    __all__ += ['ASPPSumHead', 'CosineDecodeHead', 'LogitTTAModel', 'NoiseAwareLoss']
+    __all__ += [
+        'ASPPSumHead', 'BootstrappingLoss', 'CosineDecodeHead', 'EntropyLoss', 'LogitTTAModel', 'NoiseAwareLoss'
+    ]

@@ -40,5 +40,5 @@ def test_given_lasts_for_its_block():
 def test_bad_arguments():
     with pytest.raises(ValueError, match='weight must be None'):
         build()(COSINE, LABEL, weight=torch.ones(2, 4, 5), temperature=20.0)
-    with pytest.raises(ValueError, match='must not be negative, got 7.0 and -1'):
+    with pytest.raises(ValueError, match='balance must not be negative, got -1'):
         build(balance=-1)
