@@ -1,4 +1,4 @@
-"""Find out before a training that its labels are missing."""
+"""Find out before a training that its labels or masks are missing."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 from mmengine.config import Config, ConfigDict
 from mmengine.dataset import BaseDataset
 from mmengine.hooks import Hook
+from mmengine.logging import print_log
 from mmengine.runner import BaseLoop, Runner
 from torch.utils.data import Dataset
 
@@ -18,7 +19,8 @@ class LabelCheckHook(Hook):
     """Stops a training whose stored labels are missing or of other classes, and prints the commands that make them.
 
     They are put together from ``pseudo_labels`` in the config: ``config`` (of the classifier), ``checkpoint`` (None
-    means the one at which a training with that config ends), and ``split`` (the images).
+    means the one at which a training with that config ends), and ``split`` (the images). Where some images take their
+    masks instead (``BoxPseudoLabel(mask_split=...)``), it says how many.
     """
 
     priority = 'VERY_HIGH'
@@ -27,8 +29,9 @@ class LabelCheckHook(Hook):
         """Check the labels of the whole training set, before weights are downloaded and loaded.
 
         Raises:
-            FileNotFoundError: If an image has no labels.
-            ValueError: If the labels were made for other classes than the data set's.
+            FileNotFoundError: If an image has no labels, or is to take a mask that it has not.
+            ValueError: If the labels were made for other classes than the data set's, or no image is one of those that
+                are to take masks.
         """
         if not isinstance(runner._train_loop, BaseLoop):  # a test: mmengine has built no training
             return
@@ -51,18 +54,37 @@ def _base_datasets(dataset: Dataset) -> Iterator[BaseDataset]:
 
 
 def _check(transform: BoxPseudoLabel, dataset: BaseDataset, cfg: ConfigDict) -> None:
-    missing = transform.missing(dataset.get_data_info(index) for index in range(len(dataset)))
+    items = [dataset.get_data_info(index) for index in range(len(dataset))]
+    missing = transform.missing(items)
     if missing:
-        store, first = transform.store, ', '.join(map(str, missing[:3])) + (', ...' if len(missing) > 3 else '')
+        store, commands = transform.store, ''.join(f'    {command}\n' for command in _commands(transform, cfg))
         raise FileNotFoundError(
             f'{len(missing)} of {len(dataset)} training images have no {" and ".join(store.maps)} in {store.root} '
-            f'({first}). Make them with\n' + ''.join(f'    {command}\n' for command in _commands(transform, cfg)) +
+            f'({_first(missing)}). Make them with\n{commands}'
             "and start again, or set BoxPseudoLabel's source to 'box' or 'grabcut'")
+    if transform.mask_split is not None:
+        _check_masks(transform, items)
     made_for = transform.store.meta.get('classes') if transform.store is not None else None
     classes = [name for name in dataset.metainfo.get('classes', ()) if name != 'background']
     if made_for is not None and list(made_for) != classes:
         raise ValueError(f'{transform.store.root}: meta.json says that the labels are of the classes '
                          f'{", ".join(made_for)}; the training set has {", ".join(classes)}')
+
+
+def _check_masks(transform: BoxPseudoLabel, items: list[dict]) -> None:
+    without, masked = transform.without_mask(items), len(transform.masked(items))
+    if without:
+        raise FileNotFoundError(f'{len(without)} training images of {transform.mask_split} have no mask '
+                                f"({_first(without)}): set the data set's data_prefix.seg_map_path to the folder of "
+                                'the masks')
+    if not masked:
+        raise ValueError(f'{transform.mask_split}: none of the {len(items)} training images is in it, so none would '
+                         'take its mask')
+    print_log(f'{masked} training images take their masks, {len(items) - masked} pseudo labels', logger='current')
+
+
+def _first(ids: list[str]) -> str:
+    return ', '.join(map(str, ids[:3])) + (', ...' if len(ids) > 3 else '')
 
 
 def _commands(transform: BoxPseudoLabel, cfg: ConfigDict) -> list[str]:

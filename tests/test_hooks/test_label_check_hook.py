@@ -17,13 +17,15 @@ class Items(BaseDataset):
 
     METAINFO = dict(classes=('background', 'cat', 'dog'))
 
-    def __init__(self, ids, **transform):
+    def __init__(self, ids, with_masks=False, **transform):
         self.ids = ids
+        self.with_masks = with_masks
         pipeline = [dict(type='bana_mm.BoxPseudoLabel', **transform)] if transform else []
         super().__init__(pipeline=pipeline)
 
     def load_data_list(self):
-        return [dict(img_id=img_id) for img_id in self.ids]
+        masks = dict(seg_map_path='mask.png') if self.with_masks else {}
+        return [dict(img_id=img_id, **masks) for img_id in self.ids]
 
 
 class Loop(BaseLoop):
@@ -104,3 +106,29 @@ def test_labels_of_other_classes(store):
     store.write('a', Y_crf=zeros, Y_ret=zeros)
     with pytest.raises(ValueError, match='of the classes cow, cat; the training set has cat, dog'):
         check(Items(['a'], label_dir=str(store.root)))
+
+
+class TestMasks:
+
+    @pytest.fixture
+    def settings(self, store, tmp_path):
+        (tmp_path / 'train.txt').write_text('c\nd\n')
+        return dict(label_dir=str(store.root), mask_split=str(tmp_path / 'train.txt'))
+
+    def test_says_how_many(self, settings, monkeypatch):
+        said = []
+        monkeypatch.setattr('bana_mm.hooks.label_check_hook.print_log', lambda message, logger: said.append(message))
+        check(Items(['a', 'b', 'a', 'c', 'd'], with_masks=True, **settings))
+        assert said == ['2 training images take their masks, 3 pseudo labels']
+
+    def test_missing_labels_of_the_others(self, settings):
+        with pytest.raises(FileNotFoundError, match=r'1 of 3 training images have no .*\(e\)'):
+            check(Items(['a', 'c', 'e'], with_masks=True, **settings))
+
+    def test_missing_masks(self, settings):
+        with pytest.raises(FileNotFoundError, match=r'1 training images of .*train\.txt have no mask \(c\): .*seg_map'):
+            check(Items(['a', 'c'], **settings))
+
+    def test_no_image_of_the_split(self, settings):
+        with pytest.raises(ValueError, match=r'train\.txt: none of the 2 training images is in it'):
+            check(Items(['a', 'b'], with_masks=True, **settings))

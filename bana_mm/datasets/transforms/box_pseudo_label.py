@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from mmcv.transforms import BaseTransform
 
-from bana_mm.labels import IGNORE, LabelStore, build_label_source, label_from_instances
+from bana_mm.labels import IGNORE, LabelStore, build_label_source, label_from_instances, read_label_png
 from bana_mm.registry import TRANSFORMS
 
 
@@ -16,15 +16,16 @@ class BoxPseudoLabel(BaseTransform):
 
     The first of the stored ``maps`` is the label; it is reliable where all maps agree and none is ignored (the paper's
     region S). A single map is reliable wherever it isn't ignored, and so are labels made from boxes. Of those, pixels
-    that only ignored boxes cover are ignored.
+    that only ignored boxes cover are ignored. Images of ``mask_split`` take their mask instead, which is reliable
+    wherever it isn't ignored: the semi-supervised setting.
 
     Comes right after the image is loaded. Both results are among ``seg_fields``, which mmseg's geometric transforms
     follow; mmcv's ``Pad`` follows ``gt_seg_map`` alone, which ``PackBoxSegInputs`` makes good if no other geometric
     transform comes after it.
 
-    Required Keys: ``img``, ``img_id`` or else ``img_path``, whose stem then is the id, and for labels made from boxes
-    ``instances``. Modified Keys: ``seg_fields``. Added Keys: ``gt_seg_map`` (H, W) uint8, 0 background, 1..L classes,
-    255 ignored; ``gt_reliable_map`` (H, W) uint8, 1 in S, else 0.
+    Required Keys: ``img``; ``img_id`` or else ``img_path``, whose stem then is the id; ``instances`` for labels made
+    from boxes; ``seg_map_path`` for masks. Modified Keys: ``seg_fields``. Added Keys: ``gt_seg_map`` (H, W) uint8, 0
+    background, 1..L classes, 255 ignored; ``gt_reliable_map`` (H, W) uint8, 1 in S, else 0.
 
     Args:
         label_dir (str | None): Root of a label store, see ``tools/generate_labels.py``. Defaults to None.
@@ -32,16 +33,20 @@ class BoxPseudoLabel(BaseTransform):
             It serves images without stored labels, or all of them without ``label_dir``. Defaults to None.
         maps (Sequence[str]): Stored maps to read. ``('Y_crf', )`` or ``('Y_ret', )`` trains on one of them alone.
             Defaults to ('Y_crf', 'Y_ret').
-        num_classes (int | None): Object classes L, for checking stored labels. Defaults to None, not checked.
+        num_classes (int | None): Object classes L, for checking stored labels and masks. Defaults to None, not checked.
+        mask_split (str | None): Text file with one image id a line, of the images that take their mask. Defaults to
+            None, no image.
 
     Raises:
-        FileNotFoundError: If an image has no stored labels and there is no ``source``.
+        FileNotFoundError: If an image has no stored labels and there is no ``source``, if an image of ``mask_split``
+            has no mask, or if that file is missing.
         ValueError: If a label can't be read, has another size than its image or a class out of range; the message names
             the file. Also if both ``label_dir`` and ``source`` are None.
     """
 
     def __init__(self, label_dir: str | None = None, source: str | dict | None = None,
-                 maps: Sequence[str] = ('Y_crf', 'Y_ret'), num_classes: int | None = None) -> None:
+                 maps: Sequence[str] = ('Y_crf', 'Y_ret'), num_classes: int | None = None,
+                 mask_split: str | None = None) -> None:
         if label_dir is None and source is None:
             raise ValueError("BoxPseudoLabel: set label_dir to a folder of labels, or source to 'box' or 'grabcut'")
         if isinstance(maps, str) or not maps:
@@ -49,17 +54,32 @@ class BoxPseudoLabel(BaseTransform):
         self.store = None if label_dir is None else LabelStore(label_dir, maps)
         self.source = None if source is None else build_label_source(source)
         self.num_classes = num_classes
+        self.mask_split = mask_split
+        self.mask_ids = frozenset() if mask_split is None else _read_split(mask_split)
+
+    def masked(self, items: Iterable[dict]) -> list[str]:
+        """Ids of the data set's items that take their mask."""
+        return [img_id for img_id in map(_image_id, items) if img_id in self.mask_ids]
 
     def missing(self, items: Iterable[dict]) -> list[str]:
-        """Ids of the data set's items for which there are no labels."""
-        return [] if self.source is not None else self.store.missing(map(_image_id, items))
+        """Ids of the data set's items that take stored labels which are not there."""
+        if self.source is not None:
+            return []
+        return self.store.missing(img_id for img_id in map(_image_id, items) if img_id not in self.mask_ids)
+
+    def without_mask(self, items: Iterable[dict]) -> list[str]:
+        """Ids of the data set's items that take their mask but have none."""
+        return self.masked(item for item in items if item.get('seg_map_path') is None)
 
     def transform(self, results: dict) -> dict:
         """Add the labels of one image."""
         if 'scale_factor' in results or 'flip' in results:
             raise ValueError('BoxPseudoLabel must come before the transforms that resize or flip the image')
         img_id = _image_id(results)
-        if self.store is not None and (self.source is None or self.store.has(img_id)):
+        if img_id in self.mask_ids:
+            label = self._mask(img_id, results)
+            reliable = label != IGNORE
+        elif self.store is not None and (self.source is None or self.store.has(img_id)):
             label, reliable = self._stored(img_id, results['img'].shape[:2])
         else:
             rgb = np.ascontiguousarray(results['img'][..., ::-1])
@@ -76,10 +96,28 @@ class BoxPseudoLabel(BaseTransform):
             reliable &= label == other
         return label, reliable
 
+    def _mask(self, img_id: str, results: dict) -> np.ndarray:
+        path = results.get('seg_map_path')
+        if path is None:
+            raise FileNotFoundError(f'{self.mask_split} lists {img_id}, but this image has no mask (seg_map_path)')
+        return read_label_png(path, results['img'].shape[:2], self.num_classes)
+
     def __repr__(self) -> str:
         store = None if self.store is None else (str(self.store.root), self.store.maps)
-        return f'{type(self).__name__}(store={store}, source={self.source}, num_classes={self.num_classes})'
+        return (f'{type(self).__name__}(store={store}, source={self.source}, num_classes={self.num_classes}, '
+                f'mask_split={self.mask_split})')
 
 
 def _image_id(item: dict) -> str:
     return item['img_id'] if 'img_id' in item else Path(item['img_path']).stem
+
+
+def _read_split(path: str) -> frozenset[str]:
+    try:
+        ids = frozenset(Path(path).read_text().split())
+    except FileNotFoundError:
+        raise FileNotFoundError(f'BoxPseudoLabel: mask_split {path!r} does not exist: it must list one image id a '
+                                'line') from None
+    if not ids:
+        raise ValueError(f'BoxPseudoLabel: mask_split {path!r} lists no image')
+    return ids

@@ -11,7 +11,7 @@ from mmcv.transforms import Compose
 from mmengine.registry import DefaultScope
 
 from bana_mm.datasets.transforms import BoxPseudoLabel
-from bana_mm.labels import LabelStore
+from bana_mm.labels import LabelStore, write_label_png
 from bana_mm.registry import TRANSFORMS
 
 HEIGHT, WIDTH = 40, 56
@@ -137,6 +137,65 @@ class TestFromBoxes:
         stored, made = (transform.transform(dict(results, img=img, img_id=name, seg_fields=[])) for name in 'ab')
         assert stored['gt_seg_map'].max() == 255 and made['gt_seg_map'].max() == 0
         assert transform.missing([dict(img_id='a'), dict(img_path='x/b.jpg')]) == []
+
+
+class TestMasks:
+
+    @pytest.fixture
+    def semi(self, data, tmp_path):
+        """Image a takes its mask; b looks alike and takes the labels."""
+        results, label_dir = data
+        mask = np.full((HEIGHT, WIDTH), 7, np.uint8)
+        mask[:5] = 255
+        write_label_png(tmp_path / 'mask.png', mask)
+        split = tmp_path / 'train.txt'
+        split.write_text('a\nz\n')
+        store = LabelStore(label_dir)
+        store.write('b', **{name: store.read(name, 'a') for name in store.maps})
+        for name in store.maps:
+            store.path(name, 'a').unlink()
+        return dict(results, seg_map_path=str(tmp_path / 'mask.png')), label_dir, str(split), mask
+
+    def test_mask_is_reliable_where_not_ignored(self, semi):
+        results, label_dir, split, mask = semi
+        label, reliable = maps(run((results, label_dir), mask_split=split, num_classes=200))
+        assert np.array_equal(label, mask) and torch.equal(reliable, label != 255)
+
+    def test_other_images_take_labels(self, semi):
+        results, label_dir, split, _ = semi
+        label, reliable = maps(run((dict(results, img_id='b'), label_dir), mask_split=split))
+        assert torch.equal(reliable, (label % 3 == 0) & (label != 255)) and not reliable.all()
+
+    def test_masks_and_labels_move_alike(self, semi):
+        results, label_dir, split, mask = semi
+        packed = run((results, label_dir), RESIZE, CROP, FLIP, mask_split=split)
+        label, reliable = maps(packed)
+        assert label.shape == packed['inputs'].shape[1:] and torch.equal(reliable, label == 7)
+
+    def test_counts(self, semi):
+        results, label_dir, split, _ = semi
+        transform = BoxPseudoLabel(label_dir=str(label_dir), mask_split=split)
+        items = [dict(results, img_id=img_id) for img_id in 'abc'] + [dict(img_id='z')]
+        assert transform.masked(items) == ['a', 'z'] and transform.missing(items) == ['c']
+        assert transform.without_mask(items) == ['z']
+        assert BoxPseudoLabel(label_dir=str(label_dir)).masked(items) == []
+
+    def test_no_mask(self, semi):
+        results, label_dir, split, _ = semi
+        with pytest.raises(FileNotFoundError, match=r'train\.txt lists a, .*no mask'):
+            run((dict(results, seg_map_path=None), label_dir), mask_split=split)
+
+    def test_class_out_of_range(self, semi):
+        results, label_dir, split, _ = semi
+        with pytest.raises(ValueError, match=r'mask\.png: .*class 7.*0\.\.5'):
+            run((results, label_dir), mask_split=split, num_classes=5)
+
+    def test_bad_split(self, semi, tmp_path):
+        (tmp_path / 'empty.txt').write_text('\n')
+        with pytest.raises(ValueError, match=r'empty\.txt.* lists no image'):
+            BoxPseudoLabel(source='box', mask_split=str(tmp_path / 'empty.txt'))
+        with pytest.raises(FileNotFoundError, match=r'nowhere\.txt.* one image id a line'):
+            BoxPseudoLabel(source='box', mask_split='nowhere.txt')
 
 
 class TestBadInput:
