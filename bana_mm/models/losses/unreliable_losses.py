@@ -21,9 +21,9 @@ class UnreliableLoss(ReliabilityLoss):
     .. math::
         \mathcal{L} = -\frac{1}{|S|} \sum_{p \in S} \log H_{c^*}(p) + \frac{\lambda}{|{\sim}S|} \sum_{p \notin S} u(p)
 
-    The paper does not give these methods' :math:`\lambda`; by default it is the noise-aware loss's, so that the
-    ``type`` of the loss is all in which their configs differ (ours). Half precision is computed in float32. Subclasses provide u
-    as :meth:`loss_map` and the name of its term as ``term_name``.
+    The paper does not give these methods' :math:`\lambda`; by default it is the noise-aware loss's, so that their
+    configs differ in the ``type`` of the loss alone (ours). Half precision is computed in float32. Subclasses provide
+    u as :meth:`loss_map` and the name of its term as ``term_name``.
     """
 
     term_name: str
