@@ -21,10 +21,12 @@ def parse_args() -> argparse.Namespace:
                         help='also evaluate the two maps merged: pixels where they differ are ignored')
     parser.add_argument('--classes', default='', help='comma-separated classes for a second mean')
     parser.add_argument('--sources', nargs='+', default=[], metavar='NAME',
-                        help='also evaluate labels made from the boxes: box, grabcut')
+                        help='also evaluate labels made from the boxes: box, grabcut, box_crf, files:PATH (a folder of '
+                             'label maps ID.png, or per-box masks in a .json), or what two of them agree on: '
+                             'box_crf+grabcut')
     parser.add_argument('--voc-root', help='where --sources find images and boxes: JPEGImages and Annotations')
     parser.add_argument('--workers', type=int, default=0,
-                        help='processes; they pay for --sources grabcut (default: none)')
+                        help='processes; they pay for --sources grabcut and box_crf (default: none)')
     parser.add_argument('--json', help='also write the figures to this file')
     args = parser.parse_args()
     if not args.dirs and not args.sources:

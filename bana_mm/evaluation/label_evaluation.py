@@ -62,7 +62,7 @@ class SourceLabels:
         image = mmcv.imread(item['img_path'], channel_order='rgb')
         if image is None:
             raise ValueError(f'{item["img_path"]}: image cannot be read')
-        return label_from_instances(self.source, image, item['instances'])
+        return label_from_instances(self.source, image, item['instances'], img_id)
 
     def only(self, img_id: str) -> 'SourceLabels':
         """The same for one image: little to send to a worker process."""
@@ -93,9 +93,11 @@ def evaluate_labels(rows: Mapping[str, LabelReader],
     truth_dir = Path(truth_dir)
     _check_files(truth_dir, [img_id for img_id in img_ids if not (truth_dir / f'{img_id}.png').exists()],
                  len(img_ids), 'masks')
-    for reader in rows.values():
+    for name, reader in rows.items():
         if isinstance(reader, StoredMap):
             _check_files(reader.store.root / reader.map_name, reader.missing(img_ids), len(img_ids), 'label maps')
+        elif isinstance(reader, SourceLabels):
+            _check_files(name, reader.source.missing(img_ids), len(img_ids), 'label maps')
 
     totals = {name: ConfusionMatrix(num_classes) for name in rows}
     jobs = ((img_id, (img_id, truth_dir, num_classes, _for_image(rows, img_id)), None) for img_id in img_ids)
@@ -184,7 +186,7 @@ def _for_image(rows: Mapping[str, LabelReader], img_id: str) -> dict[str, LabelR
     return {name: reader.only(img_id) if isinstance(reader, SourceLabels) else reader for name, reader in rows.items()}
 
 
-def _check_files(folder: Path, missing: Sequence[str], total: int, what: str) -> None:
+def _check_files(folder: str | Path, missing: Sequence[str], total: int, what: str) -> None:
     if missing:
         names = ', '.join(f'{img_id}.png' for img_id in missing[:3]) + (', ...' if len(missing) > 3 else '')
         raise FileNotFoundError(f'{folder}: {len(missing)} of {total} {what} are missing: {names}')

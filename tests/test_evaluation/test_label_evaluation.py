@@ -119,16 +119,20 @@ def run_tool(monkeypatch, *arguments):
 
 def test_tool(voc, monkeypatch, capsys):
     run_tool(monkeypatch, voc / 'labels', '--gt', voc / 'SegmentationClassAug', '--split', voc / 'split.txt', '--merge',
-             'agree', '--classes', 'cow', '--sources', 'box', '--voc-root', voc, '--json', voc / 'out.json')
+             'agree', '--classes', 'cow', '--sources', 'box', 'box_crf', f'box+files:{voc / "labels/Y_crf"}',
+             '--voc-root', voc, '--json', voc / 'out.json')
     content = json.loads((voc / 'out.json').read_text())
-    assert list(content['rows']) == ['box', 'Y_crf', 'Y_ret', 'agree']
+    merged = f'box+files:{voc / "labels/Y_crf"}'
+    assert list(content['rows']) == ['box', 'box_crf', merged, 'Y_crf', 'Y_ret', 'agree']
     assert content['images'] == 2 and content['chosen'] == ['cow']
     assert content['rows']['box']['mIoU'] == pytest.approx(100 * (3 / 4 + 2 / 3 + 1) / 3)
+    assert content['rows'][merged]['ignored'] == pytest.approx(100 / 9)  # the fourth pixel of b
     assert content['rows']['Y_crf']['mIoU_chosen'] == pytest.approx(62.5)
     assert content['rows']['agree']['ignored'] == pytest.approx(100 / 3)
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
-    assert ['box', 'Y_crf', 'Y_ret', 'agree'] in lines
-    assert ['cow', '100.0', '75.0', '50.0', '66.7'] in lines
+    assert ['box', 'box_crf', merged, 'Y_crf', 'Y_ret', 'agree'] in lines
+    cow, = (line for line in lines if line[0] == 'cow')
+    assert (cow[1], cow[3:]) == ('100.0', ['100.0', '75.0', '50.0', '66.7'])
 
 
 def test_tool_tells_several_folders_apart(voc, monkeypatch, capsys):
@@ -146,6 +150,8 @@ def test_tool_errors(voc, monkeypatch, capsys):
     assert 'nothing to evaluate' in capsys.readouterr().err
     with pytest.raises(FileNotFoundError, match='JPEGImages: holds none of Y_crf, Y_ret'):
         run_tool(monkeypatch, voc / 'JPEGImages', *common)
+    with pytest.raises(FileNotFoundError, match=r'files:.*JPEGImages: 2 of 2 label maps are missing: a\.png, b\.png'):
+        run_tool(monkeypatch, '--sources', f'files:{voc / "JPEGImages"}', '--voc-root', voc, *common)
     with pytest.raises(ValueError, match="unknown class 'horse'"):
         run_tool(monkeypatch, voc / 'labels', '--classes', 'horse', *common)
     (voc / 'split.txt').write_text('\n')

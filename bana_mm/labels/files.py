@@ -1,0 +1,147 @@
+"""Labels made elsewhere, such as with SAM: label maps, or one mask a box."""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from bana_mm.functional import pixel_boxes
+from bana_mm.registry import LABEL_SOURCES
+
+from .png import IGNORE, read_label_png
+from .run_length import decode_run_lengths
+from .sources import LabelSource, paint_smallest_in_front
+
+# Boxes that went through another tool's rounding or 1-based coordinates still count as the same.
+MAX_BOX_SHIFT = 1
+
+
+@LABEL_SOURCES.register_module(name=['files', 'FilesSource'])
+class FilesSource(LabelSource):
+    """Looks labels up by image id. ``path`` is one of two:
+
+    - A folder of label maps ``ID.png``, 8 bits a pixel with or without a palette: 0 background, 1..L classes, 255
+      ignored. They are taken as they are; one of a label store's folders will do.
+    - A JSON file in COCO's format of results: a list with one entry a box, each with ``image_id`` (the id, as a string
+      or number), ``category_id`` (class index 1..L), ``bbox`` ([x, y, width, height] in pixels, 0-based) and
+      ``segmentation`` (run lengths: ``size`` [H, W] of the image and ``counts``, compressed or a list). Each box of an
+      image takes the entry of its class with the nearest ``bbox``, all edges within one pixel, and no two boxes the
+      same; further entries are not used. Masks are cut to their boxes and painted with the smallest box in front; an
+      empty one is replaced by the whole box.
+
+    Args:
+        path (str | Path): The folder or file.
+        num_classes (int | None): Object classes L, for checking label maps. Defaults to None, not checked.
+
+    Raises:
+        FileNotFoundError: If ``path`` does not exist, an image has no label map, or a box no mask.
+        ValueError: If ``path`` is neither a folder nor ``.json``, or a file can't be read, is of another size than the
+            image, or lacks a field. Every message names the file.
+    """
+
+    def __init__(self, path: str | Path, num_classes: int | None = None) -> None:
+        self.path = Path(path)
+        self.num_classes = num_classes
+        if not self.path.exists():
+            raise FileNotFoundError(f'{self.path}: label source does not exist; give a folder of label maps ID.png, '
+                                    "or a JSON file of masks in COCO's format of results")
+        if self.path.is_file():
+            if self.path.suffix != '.json':
+                raise ValueError(f'{self.path}: label source must be a folder of label maps, or a .json file of masks')
+            _masks_by_image(self.path)  # finds out now what is wrong with it
+
+    def missing(self, img_ids: Iterable[str]) -> list[str]:
+        """Images without a label map. Whether masks are missing only the boxes tell."""
+        if not self.path.is_dir():
+            return []
+        return [img_id for img_id in img_ids if not (self.path / f'{img_id}.png').exists()]
+
+    def label_map(self, image: np.ndarray, boxes: np.ndarray, labels: np.ndarray, img_id: str | None) -> np.ndarray:
+        if img_id is None:
+            raise ValueError(f'{self.path}: labels are looked up by image id, but none was given')
+        size = image.shape[:2]
+        if self.path.is_dir():
+            return read_label_png(self.path / f'{img_id}.png', size, self.num_classes)
+        entries = self._match(boxes, labels, img_id, size)
+        return paint_smallest_in_front(size, boxes, labels, lambda k: self._mask(entries[k], boxes[k], img_id, size))
+
+    def _match(self, boxes: np.ndarray, labels: np.ndarray, img_id: str, size: tuple[int, int]) -> list[dict]:
+        """The entry of each box."""
+        free = list(_masks_by_image(self.path).get(img_id, ()))
+        chosen = []
+        for box, label in zip(boxes, labels):
+            shift = [_box_shift(entry, box, size) if entry['category_id'] == label else np.inf for entry in free]
+            if min(shift, default=np.inf) > MAX_BOX_SHIFT:
+                raise FileNotFoundError(
+                    f'{self.path}: image {img_id!r} has no mask (or no further one) with category_id {label} and bbox '
+                    f'{_xywh(box)} (x, y, width, height)')
+            chosen.append(free.pop(int(np.argmin(shift))))
+        return chosen
+
+    def _mask(self, entry: dict[str, Any], box: np.ndarray, img_id: str, size: tuple[int, int]) -> np.ndarray:
+        x1, y1, x2, y2 = box
+        where, rle = f'{self.path}: mask of image {img_id!r} with bbox {entry["bbox"]}', entry['segmentation']
+        if tuple(rle['size']) != size:
+            raise ValueError(f'{where} has size {rle["size"]} (height, width), but the image {list(size)}')
+        try:
+            inside = decode_run_lengths(rle['counts'], size)[y1:y2, x1:x2]
+        except ValueError as error:
+            raise ValueError(f'{where}: segmentation cannot be decoded ({error})') from error
+        return inside if inside.any() else np.ones_like(inside)
+
+    def __repr__(self) -> str:
+        return f'{type(self).__name__}({str(self.path)!r})'
+
+
+@lru_cache(maxsize=4)
+def _masks_by_image(path: Path) -> dict[str, list[dict]]:
+    """The checked entries of a file. Kept by each process, so that a source is quick to send to a worker."""
+    try:
+        entries = json.loads(path.read_text())
+    except ValueError as error:
+        raise ValueError(f'{path}: not valid JSON ({error})') from error
+    if not isinstance(entries, list):
+        raise ValueError(f"{path}: must hold a list with one entry a box (COCO's format of results), got "
+                         f'{type(entries).__name__}')
+    by_image = defaultdict(list)
+    for number, entry in enumerate(entries):
+        problem = _entry_problem(entry)
+        if problem:
+            raise ValueError(f'{path}: entry {number}: {problem}')
+        by_image[str(entry['image_id'])].append(entry)
+    return dict(by_image)
+
+
+def _entry_problem(entry: Any) -> str | None:
+    if not isinstance(entry, dict):
+        return f'must be an object, got {entry!r}'
+    for field in ('image_id', 'category_id', 'bbox', 'segmentation'):
+        if field not in entry:
+            return f'{field} is missing'
+    box, label = entry['bbox'], entry['category_id']
+    if not isinstance(label, int) or not 1 <= label < IGNORE:
+        return f'category_id must be a class index from 1 on (0 is the background), got {label!r}'
+    if not (isinstance(box, list) and len(box) == 4 and all(isinstance(edge, (int, float)) for edge in box)
+            and np.isfinite(box).all()):
+        return f'bbox must be the four numbers x, y, width and height, got {box!r}'
+    rle = entry['segmentation']
+    if not (isinstance(rle, dict) and isinstance(rle.get('counts'), (str, list)) and isinstance(rle.get('size'), list)):
+        return 'segmentation must be run lengths, with size [H, W] and counts'
+    return None
+
+
+def _box_shift(entry: dict[str, Any], box: np.ndarray, size: tuple[int, int]) -> int:
+    """By how many pixels an edge of the entry's box is off, at most."""
+    x, y, width, height = entry['bbox']
+    entry_box = torch.tensor([[x, y, x + width, y + height]], dtype=torch.float64)
+    return np.abs(pixel_boxes(entry_box, size).numpy()[0] - box).max()
+
+
+def _xywh(box: np.ndarray) -> list[int]:
+    x1, y1, x2, y2 = box.tolist()
+    return [x1, y1, x2 - x1, y2 - y1]

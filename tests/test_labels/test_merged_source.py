@@ -1,0 +1,74 @@
+import numpy as np
+import pytest
+
+from bana_mm.labels import (
+    BoxSource,
+    GrabCutSource,
+    MergedSource,
+    build_label_source,
+    reliable_label_from_instances,
+    write_label_png,
+)
+
+IMAGE = np.zeros((2, 5, 3), np.uint8)
+STORED = np.array([[0, 1, 1, 255, 0], [2, 2, 0, 0, 0]], np.uint8)
+INSTANCES = [
+    dict(bbox=[1, 0, 4, 1], bbox_label=0, ignore_flag=0),
+    dict(bbox=[0, 1, 1, 2], bbox_label=1, ignore_flag=0),
+    dict(bbox=[4, 0, 5, 2], bbox_label=1, ignore_flag=1),
+]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    write_label_png(tmp_path / 'a.png', STORED)
+    return tmp_path
+
+
+def test_agreement_by_hand(folder):
+    # the boxes alone: 0 1 1 1 0 / 2 0 0 0 0
+    source = build_label_source(['box', f'files:{folder}'])
+    boxes, labels = np.array([[1., 0, 4, 1], [0, 1, 1, 2]]), np.array([1, 2])
+    assert source(IMAGE, boxes, labels, 'a').tolist() == [[0, 1, 1, 255, 0], [2, 255, 0, 0, 0]]
+
+
+@pytest.mark.parametrize(('first', 'label'), [
+    ('box', [[0, 1, 1, 1, 255], [2, 0, 0, 0, 255]]),
+    ('files', [[0, 1, 1, 255, 255], [2, 2, 0, 0, 255]]),
+])
+def test_label_of_the_first_and_where_both_agree(folder, first, label):
+    names = dict(box='box', files=f'files:{folder}')
+    source = build_label_source([names.pop(first), *names.values()])
+    result, reliable = reliable_label_from_instances(source, IMAGE, INSTANCES, 'a')
+    assert result.tolist() == label
+    assert reliable.tolist() == [[True, True, True, False, False], [True, False, True, True, False]]
+
+
+def test_single_source_is_reliable_where_not_ignored():
+    result, reliable = reliable_label_from_instances(BoxSource(), IMAGE, INSTANCES)
+    assert np.array_equal(reliable, result != 255) and not reliable[0, 4]
+
+
+def test_three_ways_to_name_it():
+    for config in ('box+grabcut', ['box', 'grabcut'], dict(type='merged', sources=['box', dict(type='grabcut')])):
+        source = build_label_source(config)
+        assert [type(part) for part in source.sources] == [BoxSource, GrabCutSource]
+
+
+def test_missing_in_either(folder, tmp_path):
+    other = tmp_path / 'other'
+    other.mkdir()
+    write_label_png(other / 'b.png', STORED)
+    source = MergedSource([f'files:{folder}', f'files:{other}', 'box'])
+    assert source.missing(iter('cab')) == ['c', 'a', 'b'] and MergedSource(['box', 'box']).missing('ab') == []
+
+
+@pytest.mark.parametrize('sources', ['box', ['box'], dict(type='box'), []])
+def test_too_few(sources):
+    with pytest.raises(ValueError, match='at least two label sources'):
+        MergedSource(sources)
+
+
+def test_unknown_part():
+    with pytest.raises(KeyError, match="no label source is called 'sam'"):
+        build_label_source('box+sam')
