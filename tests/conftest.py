@@ -3,12 +3,14 @@
 import os
 import random
 import socket
+from collections.abc import Iterator
 
 os.environ.setdefault('MPLBACKEND', 'Agg')
 
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 import torch  # noqa: E402
+from mmengine.registry import DefaultScope  # noqa: E402
 
 torch.set_num_threads(min(2, torch.get_num_threads()))
 
@@ -19,6 +21,13 @@ def fixed_seeds() -> None:
     random.seed(0)
     np.random.seed(0)
     torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def fresh_scope() -> Iterator[None]:
+    """Ends every test without mmengine's default scope, in which the next one would look modules up."""
+    yield
+    DefaultScope._instance_dict.clear()
 
 
 @pytest.fixture(autouse=True)

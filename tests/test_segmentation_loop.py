@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 
 from bana_mm.datasets.synthetic import make_tiny_voc
@@ -52,8 +51,7 @@ def config(root, tmp_path, monkeypatch):
             f'{loader}_dataloader.num_workers': 0, f'{loader}_dataloader.persistent_workers': False,
             f'{loader}_dataloader.dataset.metainfo': dict(classes=('ring', 'triangle'))})
     cfg.merge_from_dict(options)
-    yield cfg
-    DefaultScope._instance_dict.clear()  # a runner leaves its scope behind
+    return cfg
 
 
 def losses_of(runner):

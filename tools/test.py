@@ -40,6 +40,7 @@ def draw_predictions(cfg: Config, args: argparse.Namespace) -> None:
             hook.test_out_dir = args.show_dir
         else:
             cfg.visualizer.save_dir = args.show_dir
+            hook.interval = 1  # mmseg's hook draws every 50th image otherwise
 
 
 def save_predictions(cfg: Config, out: str) -> None:

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from mmengine.config import Config
-from mmengine.registry import DefaultScope
 from PIL import Image
 
 from bana_mm.datasets.synthetic import make_synthetic_voc
@@ -41,8 +40,7 @@ def calls(monkeypatch, tmp_path):
     monkeypatch.setattr(Step, '_call', staticmethod(call))
     monkeypatch.chdir(REPO)  # the configs name each other relative to it
     monkeypatch.setenv('DEMO_ROOT', str(tmp_path))
-    yield names
-    DefaultScope._instance_dict.clear()
+    return names
 
 
 @pytest.fixture

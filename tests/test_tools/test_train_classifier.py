@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 import torch
 from mmdet.visualization import DetLocalVisualizer
-from mmengine.registry import DefaultScope
 
 from bana_mm.datasets.synthetic import make_tiny_voc
 
@@ -40,8 +39,6 @@ def workplace(tmp_path, monkeypatch):
     monkeypatch.setenv('VOC_ROOT', str(make_tiny_voc(tmp_path / 'voc')))
     (tmp_path / 'tiny.py').write_text(CONFIG)
     monkeypatch.chdir(tmp_path)
-    yield
-    DefaultScope._instance_dict.clear()
 
 
 @pytest.fixture
