@@ -56,6 +56,9 @@ def _base_datasets(dataset: Dataset) -> Iterator[BaseDataset]:
 def _check(transform: BoxPseudoLabel, dataset: BaseDataset, cfg: ConfigDict) -> None:
     items = [dataset.get_data_info(index) for index in range(len(dataset))]
     missing = transform.missing(items)
+    if missing and transform.source is not None:
+        raise FileNotFoundError(f'{len(missing)} of {len(dataset)} training images have no labels in '
+                                f"{transform.source}, BoxPseudoLabel's source ({_first(missing)})")
     if missing:
         store, commands = transform.store, ''.join(f'    {command}\n' for command in _commands(transform, cfg))
         raise FileNotFoundError(

@@ -94,9 +94,6 @@ class FilesSource(LabelSource):
             raise ValueError(f'{where}: segmentation cannot be decoded ({error})') from error
         return inside if inside.any() else np.ones_like(inside)
 
-    def __repr__(self) -> str:
-        return f'{type(self).__name__}({str(self.path)!r})'
-
 
 @lru_cache(maxsize=4)
 def _masks_by_image(path: Path) -> dict[str, list[dict]]:

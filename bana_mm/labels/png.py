@@ -63,9 +63,24 @@ def read_label_png(path: str | Path, size: tuple[int, int] | None = None, num_cl
     if size is not None and label.shape != tuple(size):
         raise ValueError(f'{path}: label map is {label.shape[0]} x {label.shape[1]} (height x width), '
                          f'but its image is {size[0]} x {size[1]}')
-    if num_classes is not None:
-        found = np.flatnonzero(np.bincount(label.ravel(), minlength=256))
-        wrong = found[(found > num_classes) & (found != IGNORE)]
-        if len(wrong):
-            raise ValueError(f'{path}: label map holds class {wrong[0]}; allowed are 0..{num_classes} and {IGNORE}')
+    check_classes(label, num_classes, path)
     return label
+
+
+def check_classes(label: np.ndarray, num_classes: int | None, name: str | Path) -> None:
+    """Refuse a label map with a class out of range.
+
+    Args:
+        label (np.ndarray): (H, W) uint8.
+        num_classes (int | None): Number L of object classes: allowed values are 0..L and 255. None allows any.
+        name (str | Path): What the message calls the label map.
+
+    Raises:
+        ValueError: If there is another value.
+    """
+    if num_classes is None:
+        return
+    found = np.flatnonzero(np.bincount(label.ravel(), minlength=256))
+    wrong = found[(found > num_classes) & (found != IGNORE)]
+    if len(wrong):
+        raise ValueError(f'{name}: label map holds class {wrong[0]}; allowed are 0..{num_classes} and {IGNORE}')

@@ -140,6 +140,10 @@ class LabelSource(ABC):
         """Those of the images that are known to have no labels here, before any is read."""
         return []
 
+    def __repr__(self) -> str:
+        fields = ', '.join(f'{name}={value!r}' for name, value in vars(self).items())
+        return f'{type(self).__name__}({fields})'
+
 
 def paint_smallest_in_front(size: tuple[int, int], boxes: np.ndarray, labels: np.ndarray,
                             object_mask: Callable[[int], np.ndarray]) -> np.ndarray:

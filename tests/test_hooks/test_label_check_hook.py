@@ -64,6 +64,13 @@ def test_all_there(store):
     check(Items(['c']))
 
 
+def test_missing_in_a_source(store):
+    source = f'files:{store.root / "Y_crf"}'
+    check(Items(['a', 'half'], source=source))
+    with pytest.raises(FileNotFoundError, match=r"1 of 2 training images have no labels in FilesSource.*Y_crf'.*\(c\)"):
+        check(Items(['a', 'c'], source=source))
+
+
 @pytest.mark.parametrize('wrap', [
     lambda data: data, lambda data: RepeatDataset(data, times=2), lambda data: ConcatDataset([Items(['x']), data])],
     ids=['plain', 'repeated', 'concatenated'])

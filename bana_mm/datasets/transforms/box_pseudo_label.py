@@ -6,7 +6,15 @@ from pathlib import Path
 import numpy as np
 from mmcv.transforms import BaseTransform
 
-from bana_mm.labels import IGNORE, LabelStore, build_label_source, label_from_instances, read_label_png
+from bana_mm.labels import (
+    IGNORE,
+    LabelStore,
+    build_label_source,
+    check_classes,
+    read_label_png,
+    reliable_label_from_instances,
+    reliable_region,
+)
 from bana_mm.registry import TRANSFORMS
 
 
@@ -15,9 +23,9 @@ class BoxPseudoLabel(BaseTransform):
     """Load an image's pseudo labels and where they are reliable, or make labels from its boxes.
 
     The first of the stored ``maps`` is the label; it is reliable where all maps agree and none is ignored (the paper's
-    region S). A single map is reliable wherever it isn't ignored, and so are labels made from boxes. Of those, pixels
-    that only ignored boxes cover are ignored. Images of ``mask_split`` take their mask instead, which is reliable
-    wherever it isn't ignored: the semi-supervised setting.
+    region S). A single map is reliable wherever it isn't ignored. The same goes for labels of one ``source`` or of
+    several; pixels that only ignored boxes cover are ignored there. Images of ``mask_split`` take their mask instead,
+    which is reliable wherever it isn't ignored: the semi-supervised setting.
 
     Comes right after the image is loaded. Both results are among ``seg_fields``, which mmseg's geometric transforms
     follow; mmcv's ``Pad`` follows ``gt_seg_map`` alone, which ``PackBoxSegInputs`` makes good if no other geometric
@@ -29,8 +37,10 @@ class BoxPseudoLabel(BaseTransform):
 
     Args:
         label_dir (str | None): Root of a label store, see ``tools/generate_labels.py``. Defaults to None.
-        source (str | dict | None): What makes labels from the boxes: 'box', 'grabcut', or a config of a label source.
-            It serves images without stored labels, or all of them without ``label_dir``. Defaults to None.
+        source (str | dict | Sequence | None): What makes labels from the boxes: 'box', 'grabcut', 'box_crf', or takes
+            them from elsewhere: 'files:PATH'; or a config of a label source, or a list of them, see
+            :func:`bana_mm.labels.build_label_source`. It serves images without stored labels, or all of them without
+            ``label_dir``. Defaults to None.
         maps (Sequence[str]): Stored maps to read. ``('Y_crf', )`` or ``('Y_ret', )`` trains on one of them alone.
             Defaults to ('Y_crf', 'Y_ret').
         num_classes (int | None): Object classes L, for checking stored labels and masks. Defaults to None, not checked.
@@ -44,7 +54,7 @@ class BoxPseudoLabel(BaseTransform):
             the file. Also if both ``label_dir`` and ``source`` are None.
     """
 
-    def __init__(self, label_dir: str | None = None, source: str | dict | None = None,
+    def __init__(self, label_dir: str | None = None, source: str | dict | Sequence | None = None,
                  maps: Sequence[str] = ('Y_crf', 'Y_ret'), num_classes: int | None = None,
                  mask_split: str | None = None) -> None:
         if label_dir is None and source is None:
@@ -63,9 +73,10 @@ class BoxPseudoLabel(BaseTransform):
 
     def missing(self, items: Iterable[dict]) -> list[str]:
         """Ids of the data set's items that take stored labels which are not there."""
-        if self.source is not None:
-            return []
-        return self.store.missing(img_id for img_id in map(_image_id, items) if img_id not in self.mask_ids)
+        img_ids = [img_id for img_id in map(_image_id, items) if img_id not in self.mask_ids]
+        if self.store is not None:
+            img_ids = self.store.missing(img_ids)
+        return img_ids if self.source is None else self.source.missing(img_ids)
 
     def without_mask(self, items: Iterable[dict]) -> list[str]:
         """Ids of the data set's items that take their mask but have none."""
@@ -83,18 +94,15 @@ class BoxPseudoLabel(BaseTransform):
             label, reliable = self._stored(img_id, results['img'].shape[:2])
         else:
             rgb = np.ascontiguousarray(results['img'][..., ::-1])
-            label = label_from_instances(self.source, rgb, results['instances'])
-            reliable = label != IGNORE
+            label, reliable = reliable_label_from_instances(self.source, rgb, results['instances'], img_id)
+            check_classes(label, self.num_classes, f'{self.source}, image {img_id}')
         results.update(gt_seg_map=label, gt_reliable_map=reliable.astype(np.uint8))
         results.setdefault('seg_fields', []).extend(['gt_seg_map', 'gt_reliable_map'])
         return results
 
     def _stored(self, img_id: str, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-        label, *others = (self.store.read(name, img_id, size, self.num_classes) for name in self.store.maps)
-        reliable = label != IGNORE
-        for other in others:
-            reliable &= label == other
-        return label, reliable
+        label_maps = [self.store.read(name, img_id, size, self.num_classes) for name in self.store.maps]
+        return label_maps[0], reliable_region(*label_maps)
 
     def _mask(self, img_id: str, results: dict) -> np.ndarray:
         path = results.get('seg_map_path')

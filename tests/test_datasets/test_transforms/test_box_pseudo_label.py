@@ -124,7 +124,7 @@ class TestFromBoxes:
     def test_image_goes_to_the_source_in_rgb(self):
         seen = []
         transform = BoxPseudoLabel(source='grabcut')
-        transform.source = lambda image, boxes, labels: seen.append(image) or np.zeros(image.shape[:2], np.uint8)
+        transform.source = lambda image, *_: seen.append(image) or np.zeros(image.shape[:2], np.uint8)
         img = np.arange(12, dtype=np.uint8).reshape(2, 2, 3)
         transform.transform(dict(img=img, img_id='a', instances=[]))
         assert np.array_equal(seen[0], img[..., ::-1])
@@ -137,6 +137,49 @@ class TestFromBoxes:
         stored, made = (transform.transform(dict(results, img=img, img_id=name, seg_fields=[])) for name in 'ab')
         assert stored['gt_seg_map'].max() == 255 and made['gt_seg_map'].max() == 0
         assert transform.missing([dict(img_id='a'), dict(img_path='x/b.jpg')]) == []
+
+
+class TestFromElsewhere:
+
+    @pytest.fixture
+    def folder(self, tmp_path):
+        (tmp_path / 'sam').mkdir()
+        write_label_png(tmp_path / 'sam/a.png', np.array([[0, 1, 1, 255], [0, 1, 3, 0]], np.uint8))
+        return tmp_path / 'sam'
+
+    def make(self, img_id='a', **kwargs):
+        boxes = [dict(bbox=[1., 0., 4., 2.], bbox_label=0, ignore_flag=0)]
+        return BoxPseudoLabel(**kwargs).transform(dict(img=np.zeros((2, 4, 3), np.uint8), img_id=img_id,
+                                                       instances=boxes))
+
+    def test_looked_up_by_id(self, folder):
+        results = self.make(source=f'files:{folder}')
+        assert results['gt_seg_map'].tolist() == [[0, 1, 1, 255], [0, 1, 3, 0]]
+        assert results['gt_reliable_map'].tolist() == [[1, 1, 1, 0], [1, 1, 1, 1]]
+
+    def test_first_is_the_label_and_reliable_where_both_agree(self, folder):
+        results = self.make(source=['box', dict(type='files', path=str(folder))], num_classes=1)
+        assert results['gt_seg_map'].tolist() == [[0, 1, 1, 1], [0, 1, 1, 1]]
+        assert results['gt_reliable_map'].tolist() == [[1, 1, 1, 0], [1, 1, 0, 0]]
+
+    def test_by_the_crf(self):
+        crf = dict(type='box_crf', centre=1., bilateral=None, gaussian=None)
+        assert self.make(source=crf)['gt_seg_map'].tolist() == [[0, 1, 1, 1]] * 2
+
+    def test_missing(self, folder, data):
+        items = [dict(img_id=img_id) for img_id in 'abc']
+        assert BoxPseudoLabel(source=f'files:{folder}').missing(items) == ['b', 'c']
+        folder.joinpath('a.png').rename(folder / 'b.png')
+        both = BoxPseudoLabel(label_dir=str(data[1]), source=f'files:{folder}')
+        assert both.missing(items) == ['c']  # a is stored
+
+    def test_bad_input(self, folder):
+        with pytest.raises(ValueError, match=r"sam'\), .*image a: label map holds class 3; allowed"):
+            self.make(source=f'files:{folder}', num_classes=2)
+        with pytest.raises(FileNotFoundError, match=r'sam/b\.png: label map is missing'):
+            self.make('b', source=f'files:{folder}')
+        with pytest.raises(ValueError, match='at least two label sources'):
+            BoxPseudoLabel(source=['box'])
 
 
 class TestMasks:
