@@ -2,6 +2,8 @@
 
 import argparse
 
+from mmengine.runner import find_latest_checkpoint
+
 from bana_mm.utils.cli import add_common_arguments, add_launcher_arguments, build_runner, enable_amp, load_config
 
 
@@ -30,9 +32,11 @@ def main() -> None:
         if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
             raise ValueError(f'{args.config}: --auto-scale-lr needs auto_scale_lr.base_batch_size in the config')
         cfg.auto_scale_lr.enable = True
-    if args.resume is not None:
+    # mmengine would resume from the config's load_from; nothing to go on from is an ordinary start, with its weights
+    found = find_latest_checkpoint(cfg.work_dir) if args.resume == 'auto' else args.resume
+    if found is not None:
         cfg.resume = True
-        cfg.load_from = None if args.resume == 'auto' else args.resume
+        cfg.load_from = found
     build_runner(cfg).train()
 
 
