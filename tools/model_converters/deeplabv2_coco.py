@@ -1,0 +1,38 @@
+"""Convert public DeepLab-V2 weights (ResNet-101, trained on COCO) for deeplabv2_r101_cocoinit_voc.py."""
+
+import argparse
+from pathlib import Path
+
+import torch
+from mmseg.models.backbones import ResNet
+
+from bana_mm.utils.deeplabv2_weights import convert_deeplabv2_weights
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        epilog='Ports of the Caffe model to PyTorch are understood: resnet101COCO-41f33a49.pth, '
+        'MS_DeepLab_resnet_pretrained_COCO_init.pth, deeplabv1_resnet101-coco.pth, and others with their names.')
+    parser.add_argument('source', type=Path, help='weights to convert')
+    parser.add_argument('target', type=Path, nargs='?', default=Path('data/deeplabv2_r101_coco.pth'),
+                        help='file to write (default: %(default)s)')
+    args = parser.parse_args()
+    if not args.source.is_file():
+        raise FileNotFoundError(f'{args.source} does not exist')
+    try:
+        state = torch.load(args.source, map_location='cpu', weights_only=True)
+        state = state.get('state_dict', state)
+        with torch.device('meta'):
+            backbone = ResNet(depth=101)
+        converted, left_out = convert_deeplabv2_weights(state, backbone)
+    except Exception as error:  # torch.load fails in many ways
+        raise ValueError(f'{args.source}: {error}') from error
+    args.target.parent.mkdir(parents=True, exist_ok=True)
+    torch.save(dict(state_dict=converted), args.target)
+    print(f'{len(converted)} weights in {args.target}; left out: {", ".join(left_out) or "none"}')
+
+
+if __name__ == '__main__':
+    main()
