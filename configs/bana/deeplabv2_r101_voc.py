@@ -1,4 +1,4 @@
-# DeepLab-V2 on the labels of bap_vgg16_voc.py (paper Tables 4 and 5).
+# DeepLab-V2 on the labels of bap_vgg16_voc.py (paper Table 5, there from COCO).
 _base_ = [
     '../_base_/models/deeplabv2_r101.py', '../_base_/datasets/voc_pseudo.py', '../_base_/schedules/deeplabv2_20k.py',
     '../_base_/default_runtime_seg.py'

@@ -1,4 +1,7 @@
-"""Every config of a segmentation model builds, loads images and takes a training step."""
+"""Every config of a segmentation model builds, loads images and takes a training step.
+
+The four models are built as they are; all configs, on narrow versions of them, which show what sets them apart.
+"""
 
 from pathlib import Path
 
@@ -9,17 +12,23 @@ import torch
 from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import DATASETS, MODELS, DefaultScope
+from mmengine.runner import load_checkpoint
 
 from bana_mm.labels import LabelStore, write_label_png
 
 CONFIG_DIR = Path(__file__).parents[2] / 'configs' / 'bana'
 CONFIGS = sorted(path.stem for path in CONFIG_DIR.glob('deeplab*.py'))
+BASES = ['deeplabv1_vgg16_voc', 'deeplabv1_vgg16_voc_cpu', 'deeplabv2_r101_voc', 'deeplabv2_r101_voc_cpu']
+# What a config's name ends with, apart from _cpu, and the term of its loss beside loss_ce.
+VARIANTS = dict(
+    ycrf='loss_wce', yret='loss_wce', masks='loss_wce', semi='loss_wce', ignore='loss_wce', entropy='loss_entropy',
+    bootstrap_soft='loss_bootstrap', bootstrap_hard='loss_bootstrap')
 BOX = '<bndbox><xmin>21</xmin><ymin>11</ymin><xmax>70</xmax><ymax>60</ymax></bndbox>'
 
 
 @pytest.fixture(scope='module')
 def root(tmp_path_factory):
-    """A VOC of two images, each a dog, and its labels in ``labels``."""
+    """A VOC of two images, each a dog, and its labels in ``labels``; train.txt lists the first."""
     root = tmp_path_factory.mktemp('voc')
     for folder in ('JPEGImages', 'Annotations', 'SegmentationClassAug', 'ImageSets/Segmentation'):
         (root / folder).mkdir(parents=True)
@@ -32,10 +41,10 @@ def root(tmp_path_factory):
         size = '<size><width>100</width><height>80</height></size>'
         dog = f'<object><name>dog</name>{BOX}</object>'
         (root / 'Annotations' / f'{name}.xml').write_text(f'<annotation>{size}{dog}</annotation>')
-        write_label_png(root / 'SegmentationClassAug' / f'{name}.png', label)
+        write_label_png(root / 'SegmentationClassAug' / f'{name}.png', np.where(label, 15, 0).astype(np.uint8))
         store.write(name, Y_crf=label, Y_ret=np.roll(label, 3, axis=1))
-    for split in ('train_aug', 'val'):
-        (root / 'ImageSets' / 'Segmentation' / f'{split}.txt').write_text('a\nb\n')
+    for split, ids in (('train_aug', 'a\nb\n'), ('train', 'a\n'), ('val', 'a\nb\n')):
+        (root / 'ImageSets' / 'Segmentation' / f'{split}.txt').write_text(ids)
     return root
 
 
@@ -48,18 +57,8 @@ def load(root, monkeypatch):
         yield lambda name: Config.fromfile(CONFIG_DIR / f'{name}.py')
 
 
-def test_there_are_configs():
-    assert {'deeplabv1_vgg16_voc', 'deeplabv1_vgg16_voc_cpu', 'deeplabv2_r101_voc',
-            'deeplabv2_r101_voc_cpu'} <= set(CONFIGS)
-
-
-@pytest.mark.parametrize('name', CONFIGS)
-def test_training_step(load, name):
-    cfg = load(name)
-    crop_size = cfg.crop_size
-    assert cfg.model.data_preprocessor['size'] == cfg.train_dataloader.dataset.pipeline[3].crop_size == crop_size
-    assert cfg.pseudo_labels.dir == cfg.train_dataloader.dataset.pipeline[1].label_dir
-    # the network as it is, on crops that take no time
+def training_step(cfg):
+    """The losses of one batch of small crops, after the backward pass, and the model."""
     cfg.model.data_preprocessor['size'] = cfg.train_dataloader.dataset.pipeline[3].crop_size = (65, 65)
     model = MODELS.build(cfg.model).train()
     dataset = DATASETS.build(cfg.train_dataloader.dataset)
@@ -67,13 +66,138 @@ def test_training_step(load, name):
     batch = dict(inputs=[item['inputs'] for item in items], data_samples=[item['data_samples'] for item in items])
     batch = model.data_preprocessor(batch, training=True)
     losses = model(**batch, mode='loss')
-    assert {'decode.loss_ce', 'decode.loss_wce'} < set(losses)
     total, _ = model.parse_losses(losses)
     total.backward()
     assert total.isfinite() and all(p.grad is None or p.grad.isfinite().all() for p in model.parameters())
+    return losses, model
+
+
+def narrow(cfg):
+    """The config with a model that is built in no time."""
+    if 'r101' in Path(cfg.filename).stem:
+        cfg.model.backbone.update(depth=50, base_channels=2, stem_channels=2, init_cfg=None)
+        cfg.model.decode_head.head.update(in_channels=64, channels=8)
+    else:
+        cfg.model.backbone.update(width_mult=0.0625, out_channels=8, pretrained=None)
+        cfg.model.decode_head.head.update(in_channels=8, channels=8)
+    return cfg
+
+
+def variant(name):
+    """The base of a config and what sets it apart, '' for the bases themselves."""
+    plain = name.removesuffix('_cpu')
+    base, _, what = plain.partition('_voc')
+    return base, what.removeprefix('_')
+
+
+def test_there_are_configs():
+    names = {f'{base}_voc{what}' for base in ('deeplabv1_vgg16', 'deeplabv2_r101', 'deeplabv2_r101_cocoinit')
+             for what in ('', '_ycrf', '_yret', '_masks', '_semi')}
+    names |= {f'deeplabv1_vgg16_voc_{what}' for what in VARIANTS}
+    names |= {f'{name}_cpu' for name in names if 'v1' in name} | {'deeplabv2_r101_voc_cpu'}
+    assert names == set(CONFIGS)
+
+
+@pytest.mark.parametrize('name', BASES)
+def test_model_as_it_is(load, name):
+    losses, _ = training_step(load(name))
+    assert {'decode.loss_ce', 'decode.loss_wce'} < set(losses)
 
 
 @pytest.mark.parametrize('name', CONFIGS)
+def test_training_step(load, name):
+    cfg = narrow(load(name))
+    base, what = variant(name)
+    assert cfg.model.data_preprocessor['size'] == cfg.train_dataloader.dataset.pipeline[3].crop_size == cfg.crop_size
+    labels = cfg.train_dataloader.dataset.pipeline[1]
+    if what == 'masks':
+        assert cfg.pseudo_labels is None and cfg.train_dataloader.dataset.require_masks
+    else:
+        assert cfg.pseudo_labels.dir == labels.label_dir
+        assert cfg.pseudo_labels.config == f'configs/bana/bap_vgg16_voc{"_cpu" * name.endswith("_cpu")}.py'
+    losses, _ = training_step(cfg)
+    term = losses[f'decode.{VARIANTS.get(what, "loss_wce")}']
+    assert losses['decode.loss_ce'] > 0
+    assert (term > 0) == (what not in ('ycrf', 'yret', 'masks', 'ignore'))
+
+
+@pytest.mark.parametrize('name', sorted(set(CONFIGS) - set(BASES)))
+def test_what_variants_share(load, name):
+    """Data, schedule and evaluation of a variant are its base's."""
+    base, _ = variant(name)
+    base = f'{base.removesuffix("_cocoinit")}_voc{"_cpu" * name.endswith("_cpu")}'
+    cfg, other = load(name), load(base)
+    for key in ('val_dataloader', 'test_dataloader', 'val_evaluator', 'test_evaluator', 'tta_pipeline', 'tta_model',
+                'optim_wrapper', 'param_scheduler', 'train_cfg'):
+        assert cfg[key] == other[key], key
+    for key in ('batch_size', 'sampler'):
+        assert cfg.train_dataloader[key] == other.train_dataloader[key]
+    assert len(cfg.train_dataloader.dataset.pipeline) == len(other.train_dataloader.dataset.pipeline)
+    for step, expected in zip(cfg.train_dataloader.dataset.pipeline[2:], other.train_dataloader.dataset.pipeline[2:]):
+        assert step == expected
+
+
+@pytest.mark.parametrize('name', [name for name in CONFIGS if '_cpu' not in name])
+def test_labels(load, root, name):
+    """Which map each image learns from, and where it is reliable."""
+    cfg = load(name)
+    cfg.train_dataloader.dataset.pipeline = [
+        *cfg.train_dataloader.dataset.pipeline[:2], dict(type='bana_mm.PackBoxSegInputs')]
+    dataset = DATASETS.build(cfg.train_dataloader.dataset)
+    store = LabelStore(root / 'labels')
+    y_crf, y_ret = (torch.from_numpy(store.read(name, 'b')) for name in store.maps)
+    mask, everywhere = torch.where(y_crf > 0, 15, 0), torch.ones(80, 100, dtype=torch.bool)
+    agreed = (y_crf, y_crf == y_ret)
+    expected = dict(
+        ycrf=[(y_crf, everywhere)] * 2, yret=[(y_ret, everywhere)] * 2, masks=[(mask, None)] * 2,
+        semi=[(mask, everywhere), agreed])
+    for index, (label, reliable) in enumerate(expected.get(variant(name)[1], [agreed] * 2)):
+        sample = dataset[index]['data_samples']
+        assert torch.equal(sample.gt_sem_seg.data[0], label.long())
+        if reliable is None:  # the head takes all of it
+            assert 'gt_reliable_map' not in sample
+        else:
+            assert torch.equal(sample.gt_reliable_map.data[0], reliable)
+
+
+def test_losses_of_table_3(load):
+    losses = {what: load(f'deeplabv1_vgg16_voc_{what}').model.decode_head.head.loss_decode
+              for what in ('ignore', 'entropy', 'bootstrap_soft', 'bootstrap_hard')}
+    base = load('deeplabv1_vgg16_voc').model.decode_head.head.loss_decode
+    assert base == dict(type='bana_mm.NoiseAwareLoss', balance=0.1)
+    assert losses == dict(
+        ignore={**base, 'balance': 0.0}, entropy={**base, 'type': 'bana_mm.EntropyLoss'},
+        bootstrap_soft={**base, 'type': 'bana_mm.BootstrappingLoss', 'mode': 'soft'},
+        bootstrap_hard={**base, 'type': 'bana_mm.BootstrappingLoss', 'mode': 'hard'})
+
+
+@pytest.mark.parametrize('name', [name for name in CONFIGS if 'cocoinit' in name])
+def test_coco_weights(load, name, tmp_path, monkeypatch):
+    monkeypatch.setenv('DEEPLABV2_COCO_WEIGHTS', str(tmp_path / 'coco.pth'))
+    cfg = load(name)
+    assert cfg.load_from == str(tmp_path / 'coco.pth') and cfg.model.backbone.init_cfg is None
+    assert load('deeplabv2_r101_voc').load_from is None
+    # as the converter writes them: they fill the backbone and leave the head as it was
+    backbone = MODELS.build(narrow(cfg).model).backbone.state_dict()
+    torch.save(dict(state_dict={f'backbone.{name}': value for name, value in backbone.items()}), cfg.load_from)
+    model = MODELS.build(cfg.model)
+    head = model.decode_head.conv_seg.weight.clone()
+    load_checkpoint(model, cfg.load_from, strict=False)
+    torch.testing.assert_close(model.backbone.state_dict(), backbone)
+    assert torch.equal(model.decode_head.conv_seg.weight, head)
+
+
+@pytest.mark.parametrize('frozen', [True, False])
+def test_frozen_bn(load, frozen):
+    cfg = narrow(load('deeplabv2_r101_voc'))
+    if not frozen:
+        cfg.merge_from_dict({'model.backbone.norm_eval': False, 'model.backbone.norm_cfg.requires_grad': True})
+    _, model = training_step(cfg)
+    bn = model.backbone.layer4[1].bn2
+    assert (bn.num_batches_tracked == 0) == frozen and (bn.weight.grad is None) == frozen
+
+
+@pytest.mark.parametrize('name', BASES)
 @pytest.mark.parametrize('pipeline', ['test_pipeline', 'tta_pipeline'])
 def test_evaluation_data(load, name, pipeline):
     cfg = load(name)

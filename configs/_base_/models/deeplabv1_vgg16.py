@@ -27,7 +27,9 @@ model = dict(
             dropout_ratio=0,
             num_classes=21,
             align_corners=True,
-            # detach_confidence=True is the other reading of the paper, which does not say
-            loss_decode=dict(type='bana_mm.NoiseAwareLoss', gamma=7.0, balance=0.1, detach_confidence=False))),
+            # What to do where labels are not reliable (paper Table 3) is the loss's type: bana_mm.NoiseAwareLoss,
+            # EntropyLoss or BootstrappingLoss; balance=0 ignores these pixels. detach_confidence=True is the other
+            # reading of the paper, which does not say.
+            loss_decode=dict(type='bana_mm.NoiseAwareLoss', balance=0.1))),
     train_cfg=dict(),
     test_cfg=dict(mode='whole'))

@@ -11,8 +11,10 @@ model = dict(
         pad_val=0,
         seg_pad_val=255,
         size=(321, 321)),
-    # Stride 8, with the stride in the 1x1 convolutions as in Caffe. ImageNet weights, as for the paper's first row; its
-    # second one starts from COCO. The statistics of BN stay ImageNet's: batches of 10 can't replace them.
+    # Stride 8, with the stride in the 1x1 convolutions as in Caffe. ImageNet weights; deeplabv2_r101_cocoinit_voc.py
+    # starts from COCO. BN is frozen, because batches of 10 give poor statistics: norm_eval holds the mean and the
+    # variance, requires_grad=False in norm_cfg the scale and the shift. norm_eval=False with requires_grad=True trains
+    # all of it.
     backbone=dict(
         type='ResNet',
         depth=101,
@@ -35,7 +37,9 @@ model = dict(
             dropout_ratio=0,
             num_classes=21,
             align_corners=True,
-            # detach_confidence=True is the other reading of the paper, which does not say
-            loss_decode=dict(type='bana_mm.NoiseAwareLoss', gamma=7.0, balance=0.1, detach_confidence=False))),
+            # What to do where labels are not reliable (paper Table 3) is the loss's type: bana_mm.NoiseAwareLoss,
+            # EntropyLoss or BootstrappingLoss; balance=0 ignores these pixels. detach_confidence=True is the other
+            # reading of the paper, which does not say.
+            loss_decode=dict(type='bana_mm.NoiseAwareLoss', balance=0.1))),
     train_cfg=dict(),
     test_cfg=dict(mode='whole'))
