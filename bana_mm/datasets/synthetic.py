@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from PIL import Image
 from bana_mm.labels.png import write_label_png
 
 from .synthetic_images import SYNTHETIC_CLASSES, draw_image, tight_box
+from .voc_files import write_voc_xml
 
 
 def _label_map(visible: Sequence[tuple[str, np.ndarray]], classes: Sequence[str], shape: tuple[int, int],
@@ -28,27 +28,6 @@ def _label_map(visible: Sequence[tuple[str, np.ndarray]], classes: Sequence[str]
         edge |= cv2.dilate(mask, kernel) != cv2.erode(mask, kernel)
     label[edge] = 255
     return label
-
-
-def _write_xml(path: Path, img_id: str, shape: tuple[int, int], visible: Sequence[tuple[str, np.ndarray]]) -> None:
-    """VOC's annotation: integer boxes, 1-based, both ends inclusive."""
-    root = ET.Element('annotation')
-    ET.SubElement(root, 'folder').text = 'synthetic'
-    ET.SubElement(root, 'filename').text = f'{img_id}.jpg'
-    size = ET.SubElement(root, 'size')
-    for key, value in zip(('width', 'height', 'depth'), (shape[1], shape[0], 3)):
-        ET.SubElement(size, key).text = str(value)
-    ET.SubElement(root, 'segmented').text = '1'
-    for name, mask in visible:
-        x1, y1, x2, y2 = tight_box(mask)
-        node = ET.SubElement(root, 'object')
-        for key, value in (('name', name), ('pose', 'Unspecified'), ('truncated', '0'), ('difficult', '0')):
-            ET.SubElement(node, key).text = value
-        box = ET.SubElement(node, 'bndbox')
-        for key, value in zip(('xmin', 'ymin', 'xmax', 'ymax'), (x1 + 1, y1 + 1, x2, y2)):
-            ET.SubElement(box, key).text = str(value)
-    ET.indent(root)
-    ET.ElementTree(root).write(path)
 
 
 def make_synthetic_voc(root: str | os.PathLike, num_train: int = 200, num_val: int = 50,
@@ -99,7 +78,8 @@ def make_synthetic_voc(root: str | os.PathLike, num_train: int = 200, num_val: i
             shape = tuple(int(side) for side in rng.integers(image_size[0], image_size[1], size=2, endpoint=True))
             image, visible = draw_image(rng, classes, shape)
             Image.fromarray(image).save(folders[0] / f'{img_id}.jpg', quality=95, subsampling=0)
-            _write_xml(folders[1] / f'{img_id}.xml', img_id, shape, visible)
+            boxes = [(name, tight_box(mask)) for name, mask in visible]
+            write_voc_xml(folders[1] / f'{img_id}.xml', f'{img_id}.jpg', shape, boxes)
             write_label_png(folders[2] / f'{img_id}.png', _label_map(visible, list(classes), shape, border))
     splits['train'] = splits['train_aug'][:(num_train + 1) // 2]
     for name, ids in splits.items():
