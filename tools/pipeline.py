@@ -31,6 +31,7 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', help='config of the segmentation model')
     parser.add_argument('--work-dir', help='of the segmentation model; defaults to work_dirs/CONFIG_NAME')
+    parser.add_argument('--amp', action='store_true', help='train in mixed precision')
     parser.add_argument('--workers', type=int, help='processes for the CRF (default: one for each core)')
     parser.add_argument('--cfg-options', nargs='+', default=[], metavar='KEY=VALUE',
                         help='override settings of the segmentation config')
@@ -76,7 +77,7 @@ def plan(args: argparse.Namespace, cfg: Config) -> tuple[list[Step], dict[str, P
 
     steps, results = [], {}
     if trains:
-        steps.append(train_step('classifier', classifier, classifier.work_dir, args.classifier_options))
+        steps.append(train_step('classifier', classifier, classifier.work_dir, args.classifier_options, args.amp))
     evaluations = []
     for split in filter(None, dict.fromkeys((labels.split, labels.get('val_split')))):
         dataset = build_label_dataset(classifier, split)
@@ -91,7 +92,7 @@ def plan(args: argparse.Namespace, cfg: Config) -> tuple[list[Step], dict[str, P
             evaluations.append(evaluate_step(f'evaluation of {split}', labels.dir, mask_dir, dataset.data_root, split))
             results[split] = Path(labels.dir) / f'{split}.json'
     steps += evaluations  # last, as they ask whether the store has changed since
-    steps.append(train_step('segmentation', cfg, cfg.work_dir, args.cfg_options))
+    steps.append(train_step('segmentation', cfg, cfg.work_dir, args.cfg_options, args.amp))
     steps.append(test_step('test', cfg, cfg.work_dir, args.cfg_options))
     return steps, results
 

@@ -96,7 +96,8 @@ def final_checkpoint(cfg: Config, work_dir: str | os.PathLike) -> Path:
     raise ValueError(f'{cfg.filename}: train_cfg has neither max_iters nor max_epochs')
 
 
-def train_step(title: str, cfg: Config, work_dir: str | os.PathLike, options: Sequence[str] = ()) -> Step:
+def train_step(title: str, cfg: Config, work_dir: str | os.PathLike, options: Sequence[str] = (),
+               amp: bool = False) -> Step:
     """Train until the final checkpoint is there, from the last checkpoint if there is one.
 
     Args:
@@ -104,8 +105,10 @@ def train_step(title: str, cfg: Config, work_dir: str | os.PathLike, options: Se
         cfg (Config): The config as read from its file.
         work_dir (str | os.PathLike): Work directory.
         options (Sequence[str]): ``key=value`` overrides for the tool. Defaults to none.
+        amp (bool): Train in mixed precision. Defaults to False.
     """
-    command = ['train.py', cfg.filename, '--work-dir', work_dir, '--resume', *_overrides(options)]
+    command = ['train.py', cfg.filename, '--work-dir', work_dir, '--resume', *(['--amp'] if amp else []),
+               *_overrides(options)]
     final = final_checkpoint(cfg, work_dir)
     # mmengine names a checkpoint in this file once it is written completely.
     record = final.with_name('last_checkpoint')

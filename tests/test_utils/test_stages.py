@@ -68,6 +68,8 @@ def test_final_checkpoint():
 def test_train_step_waits_for_the_final_checkpoint(tmp_path):
     step = train_step('training', Config(dict(train_cfg=dict(max_iters=30))), tmp_path, ['a.b=1', 'c=2'])
     assert step.command[-4:] == ['--resume', '--cfg-options', 'a.b=1', 'c=2']
+    mixed = train_step('training', Config(dict(train_cfg=dict(max_iters=30))), tmp_path, amp=True)
+    assert mixed.command[-2:] == ['--resume', '--amp']
     _touch(tmp_path / 'iter_20.pth', 1)
     assert not step.is_done()
     _touch(tmp_path / 'iter_30.pth', 2)
