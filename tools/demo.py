@@ -16,6 +16,7 @@ from pathlib import Path
 from mmengine.config import Config
 
 from bana_mm.datasets.synthetic import make_synthetic_voc
+from bana_mm.labels import usable_cores
 from bana_mm.utils.stages import (
     Step,
     StepError,
@@ -42,7 +43,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--classifier-iters', type=int, help="iterations of stage 1 (default: the configs')")
     parser.add_argument('--segmentation-iters', type=int, help="iterations of stage 3 (default: the configs')")
     parser.add_argument('--panels', type=int, default=10, help='how many images to draw (default: %(default)s)')
-    parser.add_argument('--jobs', type=int, default=min(2, os.cpu_count() or 1),
+    parser.add_argument('--jobs', type=int, default=min(2, usable_cores()),
                         help='trainings side by side (default: %(default)s)')
     return parser.parse_args()
 
@@ -58,7 +59,7 @@ class Demo:
         self.args = args
         self.root = Path(args.out_dir)
         self.data = self.root / 'data'
-        self.threads = max(1, (os.cpu_count() or 1) // args.jobs)
+        self.threads = max(1, usable_cores() // args.jobs)
         self.failed = False
 
     def prepare(self) -> None:

@@ -64,7 +64,7 @@ def _waves(x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> np.ndarray
 
 
 def _spots(x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    return (_smooth_noise(rng, x.shape, 7) > 0.5).astype(float)
+    return (_smooth_noise(rng, x.shape, 4) > 0.5).astype(float)
 
 
 # Class -> (shape, texture). A shape maps coordinates in [-1, 1] to inside or not; v points down.
