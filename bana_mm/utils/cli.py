@@ -6,6 +6,7 @@ import os.path as osp
 
 import torch
 from mmengine.config import Config, DictAction
+from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 
@@ -64,5 +65,8 @@ def enable_amp(cfg: Config) -> None:
 
 def build_runner(cfg: Config) -> Runner:
     """Build mmengine's runner, or the one that ``cfg.runner_type`` names."""
-    from mmengine.registry import RUNNERS
+    if cfg.get('launcher') == 'pytorch' and not torch.cuda.is_available():
+        # mmengine's own launcher and wrapper ask for a GPU for each rank
+        torch.distributed.init_process_group('gloo')
+        cfg.setdefault('model_wrapper_cfg', dict(type='MMDistributedDataParallel', device_ids=None))
     return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)

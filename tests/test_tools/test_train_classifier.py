@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -119,3 +120,14 @@ def test_a_broken_image_is_named(run, tmp_path):
         path.write_bytes(b'no image')
     with pytest.raises(AssertionError, match='failed to load image: .*train_0000.*jpg'):
         run('train', 'tiny.py')
+
+
+def test_two_processes_on_the_cpu(tmp_path):
+    command = [sys.executable, '-m', 'torch.distributed.run', '--standalone', '--nproc_per_node=2']
+    command += [str(REPO / 'tools' / 'train.py'), 'tiny.py', '--launcher', 'pytorch']
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-2000:]
+    losses = [entry['loss_cls'] for entry in scalars('work_dirs/tiny') if 'loss_cls' in entry]
+    assert len(losses) == 4  # logged by one of them
+    state = torch.load('work_dirs/tiny/iter_4.pth', weights_only=True)['state_dict']
+    assert 'backbone.fc6.weight' in state  # without the wrapper's prefix
