@@ -10,8 +10,8 @@ default_hooks = dict(
     checkpoint=dict(type='CheckpointHook', by_epoch=False, interval=2000, max_keep_ckpts=2),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     visualization=dict(type='SegVisualizationHook'))
-# stops at once where labels are missing
-custom_hooks = [dict(type='bana_mm.LabelCheckHook')]
+# stop at once where labels are missing, or the model has another number of classes than the data
+custom_hooks = [dict(type='bana_mm.LabelCheckHook'), dict(type='bana_mm.NumClassesHook')]
 vis_backends = [dict(type='LocalVisBackend')]
 visualizer = dict(type='SegLocalVisualizer', vis_backends=vis_backends, name='visualizer')
 log_processor = dict(by_epoch=False)
