@@ -26,4 +26,4 @@ class NumClassesHook(Hook):
             number = getattr(module, 'num_classes', None)
             if isinstance(number, int) and classes and number != len(classes):
                 raise ValueError(f'model.{name} has num_classes={number}, but the training set has {len(classes)} '
-                                 f'classes ({", ".join(classes)}): set num_classes, or metainfo.classes of the data set')
+                                 f"classes ({', '.join(classes)}): set num_classes, or the data set's metainfo")
