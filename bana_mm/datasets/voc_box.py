@@ -6,10 +6,11 @@ import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 
 from mmengine.dataset import BaseDataset
-from PIL import Image
 
 from bana_mm.registry import DATASETS
 from bana_mm.utils.palette import voc_palette
+
+from .voc_files import image_size
 
 VOC_CLASSES = ('aeroplane', 'bicycle', 'bird', 'boat', 'bottle', 'bus', 'car', 'cat', 'chair', 'cow', 'diningtable',
                'dog', 'horse', 'motorbike', 'person', 'pottedplant', 'sheep', 'sofa', 'train', 'tvmonitor')
@@ -109,8 +110,7 @@ class VOCBoxDataset(BaseDataset):
         if size is not None:
             width, height = (int(float(size.findtext(key, '0'))) for key in ('width', 'height'))
         if width <= 0 or height <= 0:
-            with Image.open(img_path) as image:
-                width, height = image.size
+            height, width = image_size(img_path)
         instances = []
         for number, node in enumerate(root.findall('object')):
             where = f'{xml_path}: object {number}'

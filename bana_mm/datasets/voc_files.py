@@ -1,11 +1,12 @@
 """Lists, boxes and sizes as files of PASCAL VOC's layout. What is written is there as a whole or not at all."""
 
-import os
 import xml.etree.ElementTree as ET
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from PIL import Image
+
+from bana_mm.utils.atomic import whole_file
 
 
 def read_ids(path: str | Path) -> list[str]:
@@ -34,9 +35,8 @@ def read_ids(path: str | Path) -> list[str]:
 
 def write_ids(path: str | Path, ids: Iterable[str]) -> None:
     """Write a list of images, one id a line; its folder must exist."""
-    partial = _partial(Path(path))
-    partial.write_text(''.join(f'{img_id}\n' for img_id in ids))
-    os.replace(partial, path)
+    with whole_file(path) as partial:
+        partial.write_text(''.join(f'{img_id}\n' for img_id in ids))
 
 
 def image_size(path: str | Path) -> tuple[int, int]:
@@ -75,15 +75,10 @@ def write_voc_xml(path: str | Path, filename: str, size: tuple[int, int],
         _append(node, name=name, pose='Unspecified', truncated=0, difficult=0)
         _append(ET.SubElement(node, 'bndbox'), xmin=x1 + 1, ymin=y1 + 1, xmax=x2, ymax=y2)
     ET.indent(root)
-    partial = _partial(Path(path))
-    ET.ElementTree(root).write(partial, encoding='utf-8')
-    os.replace(partial, path)
+    with whole_file(path) as partial:
+        ET.ElementTree(root).write(partial, encoding='utf-8')
 
 
 def _append(node: ET.Element, **texts: str | int) -> None:
     for key, value in texts.items():
         ET.SubElement(node, key).text = str(value)
-
-
-def _partial(path: Path) -> Path:
-    return path.with_name(f'.{path.name}.{os.getpid()}.part')

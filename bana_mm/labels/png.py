@@ -1,11 +1,11 @@
 """Label maps as 8-bit palette PNG: 0 background, 1..L object classes, 255 ignored."""
 
-import os
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from bana_mm.utils.atomic import whole_file
 from bana_mm.utils.palette import voc_palette
 
 IGNORE = 255
@@ -24,14 +24,12 @@ def write_label_png(path: str | Path, label: np.ndarray) -> None:
     Raises:
         ValueError: If ``label`` is not a two-dimensional uint8 array.
     """
-    path = Path(path)
     if label.ndim != 2 or label.dtype != np.uint8:
         raise ValueError(f'{path}: a label map is (H, W) uint8, got {label.shape} {label.dtype}')
     image = Image.fromarray(np.ascontiguousarray(label))  # mode 'L'
     image.putpalette(_PALETTE)  # turns it into mode 'P', indices unchanged
-    partial = path.with_name(f'.{path.name}.{os.getpid()}.part')
-    image.save(partial, format='PNG')
-    os.replace(partial, path)
+    with whole_file(path) as partial:
+        image.save(partial, format='PNG')
 
 
 def read_label_png(path: str | Path, size: tuple[int, int] | None = None, num_classes: int | None = None) -> np.ndarray:

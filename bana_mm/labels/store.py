@@ -5,7 +5,6 @@ says how they were made. The state of a run is the files alone, so that a run th
 """
 
 import json
-import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from bana_mm.labels.png import read_label_png, write_label_png
+from bana_mm.utils.atomic import whole_file
 
 
 class LabelStore:
@@ -117,9 +117,8 @@ class LabelStore:
             (self.root / name).mkdir(parents=True, exist_ok=True)
             for leftover in (self.root / name).rglob('.*.part'):  # of a run that was killed
                 leftover.unlink()
-        partial = self.root / f'.meta.json.{os.getpid()}.part'
-        partial.write_text(json.dumps(meta, indent=2) + '\n')
-        os.replace(partial, self.root / 'meta.json')
+        with whole_file(self.root / 'meta.json') as partial:
+            partial.write_text(json.dumps(meta, indent=2) + '\n')
 
 
 def _differences(old: dict, new: dict, prefix: str = '') -> Iterable[tuple[str, Any, Any]]:
