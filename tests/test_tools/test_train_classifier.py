@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from mmdet.visualization import DetLocalVisualizer
+from mmengine.logging import MessageHub, MMLogger
 
 from bana_mm.datasets.synthetic import make_tiny_voc
 
@@ -50,7 +51,9 @@ def run(monkeypatch):
         spec = importlib.util.spec_from_file_location(f'tool_{tool}', REPO / 'tools' / f'{tool}.py')
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
-        DetLocalVisualizer._instance_dict.clear()  # else it keeps writing to the last run's folder
+        # mmengine keeps these by a name that runs within one second share: logs and histories would mix
+        for shared in (DetLocalVisualizer, MMLogger, MessageHub):
+            shared._instance_dict.clear()
         monkeypatch.setattr(sys, 'argv', [f'{tool}.py', *map(str, args)])
         module.main()
 
