@@ -4,9 +4,12 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 
 _CHOICES = dict(
-    background=('attention', 'cam', 'none'),
-    threshold_mode=('relative', 'absolute'),
+    background=('attention', 'cam', 'maximum', 'none'),
+    threshold_mode=('relative', 'absolute', 'box'),
+    score=('cam', 'attention', 'mean'),
     normalise=('box', 'image'),
+    competition=('image', 'pixel'),
+    crf_labels=('class', 'instance'),
     restore=('none', 'unseen', 'all'))
 _CRF_DEFAULTS = dict(bilateral=(4, 55, 3), gaussian=(3, 3), iterations=10, backend='auto')
 
@@ -20,17 +23,27 @@ class LabelRecipe:
 
     Args:
         background (str): Source of u_0: 'attention' (paper Eq. 7), 'cam' for the background classifier's CAM divided
-            by its maximum in the image (the paper's "w/o u_0" and GAP rows), or 'none' for zero. Defaults to
-            'attention'.
+            by its maximum in the image (the paper's "w/o u_0" and GAP rows), 'maximum' for the larger of these two
+            (ours), or 'none' for zero. Defaults to 'attention'.
         grid_size (int): Cells a side from which background queries are taken. Defaults to 1 (paper).
         threshold (float | None): Attention below it becomes zero; None keeps all. Has no effect on other sources.
             Defaults to 0.99 (paper).
         threshold_mode (str): The threshold is 'relative' to the maximum of the image (reference code) or 'absolute'
-            (paper). Defaults to 'relative'.
+            (paper); or A is first stretched to [0, 1] in each 'box', and u_0 is 1 from the threshold on and 0 below
+            (ours). Defaults to 'relative'.
+        score (str): u_c is the normalised 'cam' (paper Eq. 5), 1 - A stretched to [0, 1] in each box ('attention',
+            ours), or the 'mean' of both (ours). Defaults to 'cam'.
         normalise (str): CAMs are divided by their maximum in each 'box' (reference code) or in the 'image' (paper).
             Defaults to 'box'.
         temperature (float | None): Of the softmax over the unaries inside boxes; None divides by their sum in place
             of it. Defaults to 1.0 (reference code).
+        competition (str): Over which classes the softmax runs at a pixel: all of the 'image' (reference code), or those
+            that have a box at the 'pixel' (ours). Defaults to 'image'.
+        crf_labels (str): The CRF tells apart each 'class' (paper), or each 'instance', so that boxes of one class
+            compete too (ours). Defaults to 'class'.
+        scales (tuple[float, ...]): Sizes of the image, as factors, at which the network sees it; A and CAMs are
+            averaged over them, Y_ret takes the features of the first. Defaults to (1.0, ).
+        flip (bool): Whether it also sees the mirror image at each of these. Defaults to False.
         restore (str): Which boxes that the CRF leaves without a pixel of their class get back the pixels that the
             unary gives it: 'all' (ours, so that no box comes out empty), 'unseen' for those whose CAM was zero only,
             or 'none' (reference code). Defaults to 'all'.
@@ -48,8 +61,13 @@ class LabelRecipe:
     grid_size: int = 1
     threshold: float | None = 0.99
     threshold_mode: str = 'relative'
+    score: str = 'cam'
     normalise: str = 'box'
     temperature: float | None = 1.0
+    competition: str = 'image'
+    crf_labels: str = 'class'
+    scales: tuple[float, ...] = (1.0, )
+    flip: bool = False
     restore: str = 'all'
     crf: dict = field(default_factory=dict)
     align_corners: bool = True
@@ -64,6 +82,11 @@ class LabelRecipe:
             raise ValueError(f'label_recipe.threshold must be None or lie in [0, 1], got {self.threshold!r}')
         if self.temperature is not None and not self.temperature > 0:
             raise ValueError(f'label_recipe.temperature must be None or above 0, got {self.temperature!r}')
+        if self.threshold is None and self.threshold_mode == 'box':
+            raise ValueError("label_recipe.threshold must be a number where threshold_mode is 'box'")
+        self.scales = tuple(self.scales)
+        if not self.scales or not all(scale > 0 for scale in self.scales):
+            raise ValueError(f'label_recipe.scales must be at least one number above 0, got {self.scales!r}')
         _check_names('label_recipe.crf', self.crf, _CRF_DEFAULTS)
         self.crf = {
             name: tuple(value) if isinstance(value, list) else value
@@ -81,7 +104,7 @@ class LabelRecipe:
 
     def to_dict(self) -> dict:
         """All fields as JSON would give them back, so that a stored recipe can be compared with ``==``."""
-        values = asdict(self)
+        values = dict(asdict(self), scales=list(self.scales))
         values['crf'] = {name: list(v) if isinstance(v, tuple) else v for name, v in values['crf'].items()}
         return values
 
