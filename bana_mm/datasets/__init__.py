@@ -1,4 +1,12 @@
+"""Data sets; those that need mmdet are registered where it is installed."""
+
+from importlib.util import find_spec
+
 from .transforms import *  # noqa: F401,F403  registers the transforms
 from .voc_box import VOC_CLASSES, VOCBoxDataset
 
 __all__ = ['VOC_CLASSES', 'VOCBoxDataset']
+
+if find_spec('mmdet'):
+    from .coco_box import CocoBoxDataset
+    __all__ += ['CocoBoxDataset']

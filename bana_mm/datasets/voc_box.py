@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from mmengine.dataset import BaseDataset
 
 from bana_mm.registry import DATASETS
-from bana_mm.utils.palette import voc_palette
 
+from .metainfo import object_metainfo
 from .voc_files import image_size
 
 VOC_CLASSES = ('aeroplane', 'bicycle', 'bird', 'boat', 'bottle', 'bus', 'car', 'cat', 'chair', 'cow', 'diningtable',
@@ -55,16 +55,8 @@ class VOCBoxDataset(BaseDataset):
         self.img_suffix = img_suffix
         self.difficult = difficult
         self.require_masks = require_masks
-        metainfo = dict(metainfo or {})
-        classes = tuple(metainfo.get('classes', self.METAINFO['classes']))
+        classes, metainfo = object_metainfo(metainfo, self.METAINFO, background_class)
         self.label_of = {name: label for label, name in enumerate(classes)}
-        palette = list(metainfo.get('palette', voc_palette(len(classes) + 1)[1:]))
-        if len(palette) != len(classes):
-            raise ValueError(f'metainfo: {len(classes)} classes but {len(palette)} colours in palette; '
-                             'give both without the background')
-        if background_class:
-            classes, palette = ('background', *classes), [[0, 0, 0], *palette]
-        metainfo.update(classes=classes, palette=palette)
         default_prefix = dict(img_path='JPEGImages', box_path='Annotations', seg_map_path='SegmentationClassAug')
         super().__init__(ann_file=ann_file, metainfo=metainfo, data_root=data_root,
                          data_prefix={**default_prefix, **(data_prefix or {})}, **kwargs)

@@ -3,9 +3,10 @@
 from importlib.util import find_spec
 
 from .box_pseudo_label import BoxPseudoLabel
+from .check_image_size import CheckImageSize
 from .color_jitter import ColorJitter
 
-__all__ = ['BoxPseudoLabel', 'ColorJitter']
+__all__ = ['BoxPseudoLabel', 'CheckImageSize', 'ColorJitter']
 
 if find_spec('mmdet'):
     from .ignore_small_boxes import IgnoreSmallBoxes

@@ -117,7 +117,7 @@ class BoxPseudoLabel(BaseTransform):
 
 
 def _image_id(item: dict) -> str:
-    return item['img_id'] if 'img_id' in item else Path(item['img_path']).stem
+    return str(item['img_id']) if 'img_id' in item else Path(item['img_path']).stem  # COCO's ids are numbers
 
 
 def _read_split(path: str) -> frozenset[str]:

@@ -1,0 +1,170 @@
+"""COCO's boxes, the dataset of all three stages, instance labels included."""
+
+import os
+import os.path as osp
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from functools import cache
+
+from mmdet.datasets import CocoDataset
+from mmdet.datasets.api_wrappers import COCO
+from mmengine.logging import print_log
+
+from bana_mm.registry import DATASETS
+
+from .coco_files import box_of, is_ignored, read_coco
+from .metainfo import object_metainfo
+
+
+class _Boxes(COCO):
+    """mmdet's access to a COCO file: checked, without its masks, and with categories in the order of the classes."""
+
+    def __init__(self, annotation_file: str) -> None:
+        super().__init__()
+        self.path = annotation_file
+        self.dataset = read_coco(annotation_file, with_masks=False)
+        self.imgs = {image['id']: image for image in self.dataset['images']}
+        self.anns = {annotation['id']: annotation for annotation in self.dataset['annotations']}
+        self.cats = {category['id']: category for category in self.dataset['categories']}
+        for annotation in self.dataset['annotations']:
+            self.imgToAnns[annotation['image_id']].append(annotation)
+            self.catToImgs[annotation['category_id']].append(annotation['image_id'])
+
+    def get_cat_ids(self, cat_names: Sequence[str]) -> list[int]:
+        """Ids of the named categories, in the order of the names; mmdet's are in the order of the file."""
+        ids = defaultdict(list)
+        for category in self.dataset['categories']:
+            ids[category['name']].append(category['id'])
+        for name in cat_names:
+            if len(ids[name]) != 1:
+                found = f'{len(ids[name])} categories are called' if ids[name] else 'no category is called'
+                names = ', '.join(category['name'] for category in self.dataset['categories'])
+                raise ValueError(f'{self.path}: {found} {name!r}, but metainfo.classes has that class; the categories '
+                                 f'are {names}')
+        return [ids[name][0] for name in cat_names]
+
+
+@DATASETS.register_module()
+class CocoBoxDataset(CocoDataset):
+    """mmdet's ``CocoDataset`` that reads boxes only and leaves no object without a box out.
+
+    The file needs no ``segmentation``; one that is there (polygons, run lengths, null) is not read. What differs from
+    mmdet's class:
+
+    - Crowds and annotations marked ``ignore`` are instances with ``ignore_flag=1``: neither foreground nor background.
+    - Boxes are clipped to the image, and kept however small; those without any area inside it are left out and counted
+      in the log.
+    - Each instance has ``ann_id``, its annotation's id. Instances are in the order of the file.
+    - Labels follow the order of the classes, not that of the file's categories; a class without a category is an error.
+      Boxes of categories that are no class count as background (as in mmdet).
+    - Items carry what mmseg's transforms need (``seg_fields``, ``label_map``, ``reduce_zero_label``), and
+      ``seg_map_path`` where there is a mask.
+
+    Boxes are float xyxy, 0-based and half-open. Images without boxes are kept: all background.
+
+    Args:
+        ann_file (str): COCO's JSON of instances.
+        data_root (str): Root of the data set, such as ``data/coco``. Defaults to ''.
+        data_prefix (dict): Folder of the images as ``img``, of masks (class indices as PNG) as ``seg``, if any.
+            Defaults to ``dict(img='')``.
+        id_from (str): What ``img_id``, after which label files are named, is: 'id' (the number in the file, as COCO's
+            metrics and files of instances have it) or 'file_name' (without its suffix). Defaults to 'id'.
+        background_class (bool): Put 'background' first in the classes and the palette of the metainfo, as mmseg's
+            metrics expect. Box labels start at the first object class either way. Defaults to False.
+        require_masks (bool): Whether every image must have a mask, as for evaluation. Defaults to False.
+        metainfo (dict | None): ``classes``, the names of the categories to take, and ``palette`` for other classes
+            than COCO's 80. Defaults to None.
+        kwargs: See mmdet's ``CocoDataset``.
+
+    Raises:
+        FileNotFoundError: If root, file, an image or a required mask is missing.
+        ValueError: If the file is not as it must be, see :func:`bana_mm.datasets.coco_files.read_coco`, or lacks a
+            class. Every message names the file.
+    """
+
+    COCOAPI = _Boxes
+
+    def __init__(self, ann_file: str, data_root: str = '', data_prefix: dict | None = None, id_from: str = 'id',
+                 background_class: bool = False, require_masks: bool = False, metainfo: dict | None = None,
+                 **kwargs) -> None:
+        if id_from not in ('id', 'file_name'):
+            raise ValueError(f"id_from must be 'id' or 'file_name', got {id_from!r}")
+        self.id_from = id_from
+        self.require_masks = require_masks
+        self.object_classes, metainfo = object_metainfo(metainfo, self.METAINFO, background_class)
+        self._dropped: list[int] = []
+        super().__init__(ann_file=ann_file, metainfo=metainfo, data_root=data_root,
+                         data_prefix={'img': '', **(data_prefix or {})}, **kwargs)
+
+    def load_data_list(self) -> list[dict]:
+        """Read the file and find the images."""
+        if self.data_root and not osp.isdir(self.data_root):
+            raise FileNotFoundError(f'data_root {self.data_root!r} does not exist: set it in the config, or through '
+                                    'the environment variable that the config names (COCO_ROOT)')
+        # mmdet looks the classes up by metainfo, in which the background is no category.
+        shown, self._metainfo['classes'] = self._metainfo['classes'], self.object_classes
+        self._dropped = []
+        try:
+            items = super().load_data_list()
+        finally:
+            self._metainfo['classes'] = shown
+        if not items:
+            raise ValueError(f'{self.ann_file}: images is empty')
+        self._check_files(items)
+        if self._dropped:
+            first = ', '.join(map(str, self._dropped[:3])) + (', ...' if len(self._dropped) > 3 else '')
+            print_log(f'{self.ann_file}: {len(self._dropped)} boxes without area inside their image are left out '
+                      f'(annotation ids {first})', logger='current')
+        return items
+
+    def parse_data_info(self, raw_data_info: dict) -> dict:
+        """One item, from an image and its annotations."""
+        image = raw_data_info['raw_img_info']
+        item = super().parse_data_info(dict(raw_img_info=image, raw_ann_info=[]))
+        item.update(seg_fields=[], label_map=None, reduce_zero_label=False)
+        for annotation in raw_data_info['raw_ann_info']:
+            label = self.cat2label.get(annotation['category_id'])
+            if label is None:
+                continue
+            box = box_of(annotation, image['width'], image['height'])
+            if box is None:
+                self._dropped.append(annotation['id'])
+                continue
+            item['instances'].append(dict(bbox=box, bbox_label=label, ignore_flag=int(is_ignored(annotation)),
+                                          ann_id=annotation['id']))
+        return item
+
+    def filter_data(self) -> list[dict]:
+        """Filter as mmdet does, which knows images by their number in the file; then give them the ids asked for."""
+        items = super().filter_data()
+        if self.id_from == 'file_name':
+            for item in items:
+                item['img_id'] = osp.splitext(osp.relpath(item['img_path'], self.data_prefix['img'] or '.'))[0]
+        return items
+
+    def _check_files(self, items: list[dict]) -> None:
+        """Find the images and masks, unless they are on a remote backend."""
+        if self.backend_args is not None:
+            return
+        exists = _listed_files()
+        missing = [item['img_path'] for item in items if not exists(item['img_path'])]
+        if missing:
+            raise FileNotFoundError(f'{missing[0]} does not exist ({len(missing)} of the {len(items)} images of '
+                                    f"{self.ann_file} are missing; data_prefix['img'] is {self.data_prefix['img']!r})")
+        for item in items:
+            path = item['seg_map_path']
+            if path is not None and exists(path):
+                continue
+            if self.require_masks:
+                raise FileNotFoundError(f'{path or item["img_path"]}: the mask does not exist, but evaluation needs '
+                                        f"one of every image of {self.ann_file} (data_prefix['seg'])")
+            del item['seg_map_path']
+
+
+def _listed_files() -> Callable[[str], bool]:
+    """Whether a file exists, found out by listing its folder once: much faster than to ask for every file."""
+    @cache
+    def names(folder: str) -> frozenset[str]:
+        return frozenset(os.listdir(folder or '.')) if osp.isdir(folder or '.') else frozenset()
+
+    return lambda path: osp.basename(path) in names(osp.dirname(path))

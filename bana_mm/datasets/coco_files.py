@@ -1,0 +1,121 @@
+"""COCO's annotation files, checked. Needs none of the mm* packages."""
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+REQUIRED = dict(images=('id', 'file_name', 'height', 'width'),
+                annotations=('id', 'image_id', 'category_id', 'bbox'),
+                categories=('id', 'name'))
+
+
+def read_coco(path: str | Path, with_masks: bool = True) -> dict[str, Any]:
+    """Read a file of instances in COCO's format.
+
+    Ids may be any whole numbers in any order, with gaps. ``iscrowd``, ``ignore``, ``area`` and ``segmentation`` may be
+    missing or null.
+
+    Args:
+        path (str | Path): The JSON file.
+        with_masks (bool): Whether to keep the fields ``segmentation`` and ``unreliable``. Without them the memory for
+            COCO's training set is a fifth: polygons go as soon as they are read. Defaults to True.
+
+    Returns:
+        dict: What the file holds, with ``images``, ``annotations`` and ``categories``.
+
+    Raises:
+        FileNotFoundError: If the file is missing.
+        ValueError: If it is no such file, lacks a field, has an id twice, or an annotation names an image or a category
+            that the file does not hold. The message names the file, the entry and the field.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: annotation file does not exist; it must be COCO's JSON of instances")
+    try:
+        content = json.loads(path.read_bytes(), object_hook=None if with_masks else _without_masks)
+    except ValueError as error:
+        raise ValueError(f'{path}: not valid JSON ({error})') from error
+    for key, fields in REQUIRED.items():
+        entries = content.get(key) if isinstance(content, dict) else None
+        if not isinstance(entries, list):
+            raise ValueError(f"{path}: must be COCO's JSON of instances, an object with the lists "
+                             f'{", ".join(REQUIRED)}, but {key} is {"missing" if entries is None else "no list"}')
+        _check_entries(f'{path}: {key}', entries, fields)
+    _check_references(path, content)
+    return content
+
+
+def box_of(annotation: Mapping[str, Any], width: int, height: int) -> list[float] | None:
+    """The box of an annotation inside its image.
+
+    Args:
+        annotation (Mapping): With ``bbox``: x, y, width and height in pixels, 0-based.
+        width (int): Width of the image in pixels.
+        height (int): Its height.
+
+    Returns:
+        list[float] | None: xyxy in pixel edges, clipped to the image; None where nothing is left of it.
+    """
+    x, y, w, h = annotation['bbox']
+    box = [max(x, 0.), max(y, 0.), min(x + w, float(width)), min(y + h, float(height))]
+    return box if box[0] < box[2] and box[1] < box[3] else None
+
+
+def is_ignored(annotation: Mapping[str, Any]) -> bool:
+    """Whether an annotation is a crowd or marked to be ignored."""
+    return bool(annotation.get('iscrowd') or annotation.get('ignore'))
+
+
+def _without_masks(entry: dict[str, Any]) -> dict[str, Any]:
+    entry.pop('segmentation', None)
+    entry.pop('unreliable', None)
+    return entry
+
+
+def _check_entries(where: str, entries: Iterable[Any], fields: tuple[str, ...]) -> None:
+    seen = set()
+    for number, entry in enumerate(entries):
+        if not isinstance(entry, dict):
+            raise ValueError(f'{where}[{number}] must be an object, got {entry!r}')
+        for field in fields:
+            value = entry.get(field)
+            if value is None:
+                raise ValueError(f'{where}[{number}] (id {entry.get("id")!r}): {field} is missing')
+            if not _is_valid(field, value):
+                raise ValueError(f'{where}[{number}] (id {entry["id"]!r}): {field} must be {_EXPECTED[field]}, '
+                                 f'got {value!r}')
+        if entry['id'] in seen:
+            raise ValueError(f'{where}[{number}]: id {entry["id"]} is there twice; ids must be unique')
+        seen.add(entry['id'])
+
+
+_EXPECTED = dict(
+    dict.fromkeys(('id', 'image_id', 'category_id'), 'a whole number'),
+    **dict.fromkeys(('file_name', 'name'), 'a text'),
+    **dict.fromkeys(('height', 'width'), 'a whole number of pixels'),
+    bbox='the four finite numbers x, y, width and height')
+
+
+def _is_valid(field: str, value: Any) -> bool:
+    if field == 'bbox':
+        return isinstance(value, list) and len(value) == 4 and all(map(_is_finite, value))
+    if field in ('file_name', 'name'):
+        return isinstance(value, str) and value != ''
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    return whole and (value > 0 or field not in ('height', 'width'))
+
+
+def _is_finite(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _check_references(path: Path, content: dict[str, Any]) -> None:
+    known = dict(image_id=('images', {image['id'] for image in content['images']}),
+                 category_id=('categories', {category['id'] for category in content['categories']}))
+    for number, annotation in enumerate(content['annotations']):
+        for field, (where, ids) in known.items():
+            if annotation[field] not in ids:
+                raise ValueError(f'{path}: annotations[{number}] (id {annotation["id"]}): {field} '
+                                 f'{annotation[field]} is not among the {where}')
