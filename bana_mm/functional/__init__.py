@@ -12,20 +12,21 @@ from .noise_aware import confidence_map, noise_aware_loss, noise_aware_loss_with
 from .pooling import background_aware_pool, roi_weights
 from .region_mean import region_mean
 from .retrieval import correlation_maps, image_attention, region_prototypes, retrieval_scores
-from .unary import (
+from .scores import (
+    activation_scores,
     background_activation_score,
     background_score,
-    class_regions,
-    class_scores,
-    label_rows,
-    unary_probability,
+    stretched_attention,
+    stretched_background_score,
 )
+from .unary import class_regions, class_scores, label_rows, unary_probability
 
 __all__ = [
-    'Upsampling', 'background_activation_score', 'background_attention', 'background_aware_features',
-    'background_aware_pool', 'background_queries', 'background_score', 'bootstrapped_cross_entropy', 'box_masks',
-    'class_activation', 'class_regions', 'class_scores', 'confidence_map', 'correlation_maps', 'definite_background',
-    'dense_crf', 'entropy', 'image_attention', 'inside_boxes', 'interpolation_matrix', 'label_rows',
-    'noise_aware_loss', 'noise_aware_loss_with_logits', 'pixel_boxes', 'region_mean', 'region_prototypes',
-    'retrieval_scores', 'roi_weights', 'unary_probability'
+    'Upsampling', 'activation_scores', 'background_activation_score', 'background_attention',
+    'background_aware_features', 'background_aware_pool', 'background_queries', 'background_score',
+    'bootstrapped_cross_entropy', 'box_masks', 'class_activation', 'class_regions', 'class_scores', 'confidence_map',
+    'correlation_maps', 'definite_background', 'dense_crf', 'entropy', 'image_attention', 'inside_boxes',
+    'interpolation_matrix', 'label_rows', 'noise_aware_loss', 'noise_aware_loss_with_logits', 'pixel_boxes',
+    'region_mean', 'region_prototypes', 'retrieval_scores', 'roi_weights', 'stretched_attention',
+    'stretched_background_score', 'unary_probability'
 ]

@@ -9,14 +9,18 @@ from torch import Tensor, nn
 
 from bana_mm.functional import (
     Upsampling,
+    activation_scores,
     background_activation_score,
     background_score,
     class_scores,
     image_attention,
     retrieval_scores,
+    stretched_attention,
+    stretched_background_score,
     unary_probability,
 )
 
+from .network import Features
 from .recipe import LabelRecipe
 from .task import BoxLayout, LabelTask
 
@@ -63,12 +67,12 @@ class LabelGenerator:
         return cls(model.bap_head.weight, recipe)
 
     @torch.no_grad()
-    def prepare(self, feats: Tensor, size: tuple[int, int], boxes: Tensor, labels: Tensor,
+    def prepare(self, feats: Tensor | Features, size: tuple[int, int], boxes: Tensor, labels: Tensor,
                 ignored: Tensor | None = None) -> LabelTask:
         """Input of the CRF for one image.
 
         Args:
-            feats (Tensor): Features f of the image, (D, h, w) float.
+            feats (Tensor | Features): Features f of the image, (D, h, w) float, one or several views.
             size (tuple[int, int]): Height and width of the image in pixels.
             boxes (Tensor): (K, 4) float, xyxy in pixel edges of the image.
             labels (Tensor): (K,) int, 0..L-1.
@@ -78,32 +82,83 @@ class LabelGenerator:
         Raises:
             ValueError: If features, boxes and labels don't fit each other or the classifier, or are not finite.
         """
-        self._check(feats, labels)
+        for view in _views(feats):
+            self._check(view, labels)
         layout = BoxLayout.from_boxes(size, boxes, labels, ignored)
         if len(layout.classes) == 1:
             probability = np.ones((1, *layout.size), dtype=np.float32)
             return LabelTask(layout, probability, restore=(), crf=self.recipe.crf)
         return self.unaries(self.maps(feats, layout), layout)
 
-    def prepare_sample(self, feats: Tensor, sample: Any) -> LabelTask:
+    def prepare_sample(self, feats: Tensor | Features, sample: Any) -> LabelTask:
         """:meth:`prepare` with the boxes of an mmdet ``DetDataSample`` whose image has its own size."""
-        boxes, ignored = (getattr(part.bboxes, 'tensor', part.bboxes).to(feats.device)
+        boxes, ignored = (getattr(part.bboxes, 'tensor', part.bboxes)
                           for part in (sample.gt_instances, sample.ignored_instances))
-        return self.prepare(feats, sample.ori_shape[:2], boxes, sample.gt_instances.labels.to(feats.device), ignored)
+        return self.prepare(feats, sample.ori_shape[:2], boxes, sample.gt_instances.labels, ignored)
 
     @torch.no_grad()
-    def maps(self, feats: Tensor, layout: BoxLayout) -> ImageMaps:
-        """Attention and class activation maps at image size (paper Eq. 1-3 and 6).
+    def maps(self, feats: Tensor | Features, layout: BoxLayout) -> ImageMaps:
+        """Attention and class activation maps at image size, averaged over the views (paper Eq. 1-3 and 6).
 
         Args:
-            feats (Tensor): Features f of the image, (D, h, w) float.
+            feats (Tensor | Features): Features f of the image, (D, h, w) float, one or several views.
             layout (BoxLayout): Its boxes.
         """
-        feats = feats.float()
+        views = [self._view_maps(view.float(), layout) for view in _views(feats)]
+        if len(views) == 1:
+            return views[0]
+        return ImageMaps(
+            torch.stack([view.attention for view in views]).mean(dim=0),
+            torch.stack([view.activation for view in views]).mean(dim=0))
+
+    def _view_maps(self, feats: Tensor, layout: BoxLayout) -> ImageMaps:
         upsampling = self._upsampling(feats, layout)
         attention = image_attention(feats, layout.background(feats.device), upsampling, self.recipe.grid_size)
         activation = torch.einsum('cd,dhw->chw', self._weight(feats, layout), feats)
         return ImageMaps(attention, upsampling(activation).relu())  # the reference code, too, upsamples first
+
+    @torch.no_grad()
+    def background(self, maps: ImageMaps, layout: BoxLayout) -> Tensor:
+        """Background unary u_0, (H, W) in [0, 1] (paper Eq. 7), from the source that the recipe names.
+
+        Args:
+            maps (ImageMaps): From :meth:`maps`.
+            layout (BoxLayout): Boxes of the image.
+        """
+        recipe = self.recipe
+        if recipe.background == 'none':
+            return torch.zeros_like(maps.attention)
+        activation = background_activation_score(maps.activation[0])
+        if recipe.background == 'cam':
+            return activation
+        if recipe.threshold_mode == 'box':
+            attention = stretched_background_score(maps.attention, torch.from_numpy(layout.boxes), recipe.threshold)
+        else:
+            attention = background_score(maps.attention, recipe.threshold, recipe.threshold_mode == 'relative')
+        return attention if recipe.background == 'attention' else torch.maximum(attention, activation)
+
+    @torch.no_grad()
+    def box_scores(self, maps: ImageMaps, layout: BoxLayout) -> tuple[list[Tensor], Tensor]:
+        """Foreground unary u_c in each box (paper Eq. 5), by the recipe's ``score`` and ``normalise``.
+
+        Args:
+            maps (ImageMaps): From :meth:`maps`.
+            layout (BoxLayout): Boxes of the image.
+
+        Returns:
+            tuple[list[Tensor], Tensor]: (y2 - y1, x2 - x1) in [0, 1] for each box, and in which boxes the CAM of the
+            class is zero everywhere, (K,) bool.
+        """
+        boxes = torch.from_numpy(layout.boxes)
+        activation, unseen = activation_scores(maps.activation[1:], boxes, layout.rows, 1 - maps.attention,
+                                               self.recipe.normalise)
+        if self.recipe.score == 'cam':
+            return activation, unseen
+        attention = [1 - stretched for stretched in stretched_attention(maps.attention, boxes)]
+        if self.recipe.score == 'attention':
+            return attention, unseen
+        # An empty CAM is no second opinion: its stand-in comes from the attention as well.
+        return [torch.where(no_cam, b, (a + b) / 2) for a, b, no_cam in zip(activation, attention, unseen)], unseen
 
     @torch.no_grad()
     def unaries(self, maps: ImageMaps, layout: BoxLayout) -> LabelTask:
@@ -114,34 +169,31 @@ class LabelGenerator:
             layout (BoxLayout): Boxes of the image.
         """
         recipe, device = self.recipe, maps.attention.device
-        if recipe.background == 'attention':
-            background = background_score(maps.attention, recipe.threshold, recipe.threshold_mode == 'relative')
-        elif recipe.background == 'cam':
-            background = background_activation_score(maps.activation[0])
-        else:
-            background = torch.zeros_like(maps.attention)
-        scores, unseen = class_scores(maps.activation[1:], torch.from_numpy(layout.boxes), layout.rows,
-                                      1 - maps.attention, recipe.normalise)
+        background = self.background(maps, layout)
+        scores, unseen = self.box_scores(maps, layout)
+        if recipe.crf_labels == 'instance':
+            layout = layout.by_instance()
+        scores = class_scores(scores, torch.from_numpy(layout.boxes), layout.rows, len(layout.classes) - 1, layout.size)
         probability = unary_probability(background, scores, layout.regions(device), layout.unknown(device),
-                                        recipe.temperature)
+                                        recipe.temperature, recipe.competition)
         restore = dict(none=[False] * len(unseen), all=[True] * len(unseen), unseen=unseen.tolist())[recipe.restore]
         return LabelTask(layout, probability.cpu().numpy(), tuple(restore), recipe.crf)
 
     @torch.no_grad()
-    def retrieve(self, feats: Tensor, task: LabelTask, y_crf: np.ndarray) -> np.ndarray:
-        """Y_ret of an image (paper Eq. 8 and 9).
+    def retrieve(self, feats: Tensor | Features, task: LabelTask, y_crf: np.ndarray) -> np.ndarray:
+        """Y_ret of an image from its first view (paper Eq. 8 and 9).
 
         Args:
-            feats (Tensor): The features that ``task`` was prepared from, (D, h, w) float.
+            feats (Tensor | Features): The features that ``task`` was prepared from, (D, h, w) float.
             task (LabelTask): From :meth:`prepare`.
             y_crf (np.ndarray): (H, W) uint8, class indices.
 
         Returns:
             np.ndarray: (H, W) uint8, class indices, and 255 where only ignored boxes tell.
         """
-        layout, feats = task.layout, feats.float()
+        layout, feats = task.layout.by_class(), _views(feats)[0].float()
         if len(layout.classes) == 1:
-            return layout.label_map(torch.from_numpy(task.probability))
+            return layout.label_map(torch.ones(1, *layout.size))
         classes = torch.tensor(layout.classes, dtype=torch.uint8, device=feats.device)
         masks = torch.from_numpy(y_crf).to(feats.device) == classes[:, None, None]  # (C + 1, H, W)
         scores = retrieval_scores(feats, masks, self._weight(feats, layout), self._upsampling(feats, layout))
@@ -163,3 +215,7 @@ class LabelGenerator:
             raise ValueError(f'box labels must lie in 0..{num_classes - 1}, got {labels.tolist()}')
         if not feats.sum(dtype=torch.float32).isfinite():
             raise ValueError('feats hold NaN or infinity; the checkpoint or the image is broken')
+
+
+def _views(feats: Tensor | Features) -> Features:
+    return [feats] if isinstance(feats, Tensor) else feats

@@ -1,6 +1,6 @@
 """The features of images for label generation, at several scales and flipped where the recipe wants that."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -32,22 +32,38 @@ def extract_features(model: BaseModel, items: Sequence[dict[str, Any]],
     Raises:
         ValueError: If the model's preprocessor pads: labels are made at the image's own size.
     """
-    scales, flip = ((1.0, ), False) if recipe is None else (recipe.scales, recipe.flip)
     size = tuple(items[0]['inputs'].shape[1:])
     batch = dict(inputs=[item['inputs'] for item in items], data_samples=[item['data_samples'] for item in items])
     inputs = model.data_preprocessor(batch)['inputs']
     if tuple(inputs.shape[2:]) != size:
         raise ValueError(f'labels are made at the own size of an image, {size}, but model.data_preprocessor pads it to '
                          f'{tuple(inputs.shape[2:])}; set its pad_size_divisor to 1')
+    features = extract_views(model.extract_feat, inputs, recipe)
+    if inputs.is_cuda:
+        torch.cuda.synchronize(inputs.device)  # else its time would count as that of what comes next
+    return features
+
+
+def extract_views(extract_feat: Callable[[Tensor], Tensor], inputs: Tensor,
+                  recipe: LabelRecipe | None = None) -> list[Features]:
+    """Features of normalised images of one size, see :func:`extract_features`.
+
+    Args:
+        extract_feat (Callable): The network, (N, 3, H, W) -> (N, D, h, w).
+        inputs (Tensor): (N, 3, H, W) float.
+        recipe (LabelRecipe | None): See :func:`extract_features`. Defaults to None.
+
+    Returns:
+        list[Features]: For each image its features, one (D, h, w) tensor a view.
+    """
+    scales, flip = ((1.0, ), False) if recipe is None else (recipe.scales, recipe.flip)
     views = []
     for scale in scales:
         scaled = inputs
         if scale != 1:
-            target = [max(1, round(scale * length)) for length in size]
-            scaled = F.interpolate(inputs, target, mode='bilinear', align_corners=recipe.align_corners)
-        views.append(model.extract_feat(scaled))
+            size = [max(1, round(scale * length)) for length in inputs.shape[2:]]
+            scaled = F.interpolate(inputs, size, mode='bilinear', align_corners=recipe.align_corners)
+        views.append(extract_feat(scaled))
         if flip:
-            views.append(model.extract_feat(scaled.flip(-1)).flip(-1))
-    if inputs.is_cuda:
-        torch.cuda.synchronize(inputs.device)  # else its time would count as that of what comes next
-    return [[view[n] for view in views] for n in range(len(items))]
+            views.append(extract_feat(scaled.flip(-1)).flip(-1))
+    return [[view[n] for view in views] for n in range(len(inputs))]

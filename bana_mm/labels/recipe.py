@@ -102,6 +102,11 @@ class LabelRecipe:
         _check_names('label_recipe', cfg, [f.name for f in fields(cls)])
         return cls(**cfg)
 
+    @property
+    def single_view(self) -> bool:
+        """Whether the network sees the image at its own size only."""
+        return self.scales == (1.0, ) and not self.flip
+
     def to_dict(self) -> dict:
         """All fields as JSON would give them back, so that a stored recipe can be compared with ``==``."""
         values = dict(asdict(self), scales=list(self.scales))

@@ -3,7 +3,7 @@
 The CRF runs in worker processes on :class:`LabelTask`; this module needs no network and none of the mm* packages.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -20,7 +20,8 @@ class BoxLayout:
 
     Args:
         size (tuple[int, int]): Height and width of the image in pixels.
-        classes (tuple[int, ...]): Class indices of the image, ascending, 0 (background) first.
+        classes (tuple[int, ...]): Class index of each row of scores, 0 (background) first: those of the image in
+            ascending order, or one a box, see :meth:`by_instance`.
         boxes (np.ndarray): (K, 4) int64, xyxy in pixels, half-open.
         rows (tuple[int, ...]): For each box the position of its class in ``classes[1:]``.
         ignored (np.ndarray): (J, 4) int64, boxes that are neither object nor background.
@@ -49,15 +50,24 @@ class BoxLayout:
         boxes = boxes.reshape(-1, 4)
         if labels.shape != boxes.shape[:1]:
             raise ValueError(f'{len(boxes)} boxes need as many labels, got shape {tuple(labels.shape)}')
-        indices = [label + 1 for label in labels.tolist()]
-        classes = sorted(set(indices))
         ignored = boxes.new_zeros(0, 4) if ignored is None else ignored.reshape(-1, 4)
         return cls(
             size=(int(size[0]), int(size[1])),
-            classes=(0, *classes),
+            classes=(0, *(label + 1 for label in labels.tolist())),
             boxes=pixel_boxes(boxes, size).cpu().numpy(),
-            rows=tuple(classes.index(index) for index in indices),
-            ignored=pixel_boxes(ignored, size).cpu().numpy())
+            rows=tuple(range(len(boxes))),
+            ignored=pixel_boxes(ignored, size).cpu().numpy()).by_class()
+
+    def by_instance(self) -> 'BoxLayout':
+        """The same boxes with a row of scores for each."""
+        classes = tuple(self.classes[row + 1] for row in self.rows)
+        return replace(self, classes=(0, *classes), rows=tuple(range(len(classes))))
+
+    def by_class(self) -> 'BoxLayout':
+        """The same boxes with a row of scores for each class."""
+        indices = [self.classes[row + 1] for row in self.rows]
+        classes = sorted(set(indices))
+        return replace(self, classes=(0, *classes), rows=tuple(map(classes.index, indices)))
 
     def regions(self, device: torch.device | str = 'cpu') -> Tensor:
         """Pixels inside the boxes of each class: (C, H, W) bool."""

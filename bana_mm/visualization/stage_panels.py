@@ -13,6 +13,7 @@ from mmengine.model import BaseModel
 from PIL import Image
 
 from bana_mm.labels.generator import LabelGenerator
+from bana_mm.labels.network import extract_features
 from bana_mm.labels.png import read_label_png
 from bana_mm.labels.store import LabelStore
 from bana_mm.labels.task import BoxLayout
@@ -33,10 +34,10 @@ def classifier_maps(model: BaseModel, item: dict) -> tuple[np.ndarray, np.ndarra
         its maximum, the largest at each pixel, (H, W) in [0, 1], or None for an image without boxes.
     """
     sample = item['data_samples']
-    inputs = model.data_preprocessor(dict(inputs=[item['inputs']], data_samples=[sample]))['inputs']
+    features = extract_features(model, [item], model.label_recipe)[0]
     layout = BoxLayout.from_boxes(sample.ori_shape[:2], get_box_tensor(sample.gt_instances.bboxes),
                                   sample.gt_instances.labels, get_box_tensor(sample.ignored_instances.bboxes))
-    maps = LabelGenerator.from_model(model, model.label_recipe).maps(model.extract_feat(inputs)[0], layout)
+    maps = LabelGenerator.from_model(model, model.label_recipe).maps(features, layout)
     activation = maps.activation[1:]
     cam = None
     if len(activation):

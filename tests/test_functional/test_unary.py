@@ -3,14 +3,7 @@ import math
 import pytest
 import torch
 
-from bana_mm.functional import (
-    background_activation_score,
-    background_score,
-    class_regions,
-    class_scores,
-    label_rows,
-    unary_probability,
-)
+from bana_mm.functional import class_regions, class_scores, label_rows, unary_probability
 
 
 def boxes(*corners):
@@ -27,63 +20,19 @@ def test_class_regions():
     assert class_regions(boxes(), [], 0, (2, 3)).shape == (0, 2, 3)
 
 
-def test_scores_are_normalised_in_each_box():
-    cam = torch.tensor([[[8., 2., 4., 0., 1., 2.]]])
-    scores, unseen = class_scores(cam, boxes([1, 0, 3, 1], [4, 0, 6, 1]), [0, 0], torch.ones(1, 6))
-    close(scores, [[[0, .5, 1, 0, .5, 1]]])
-    assert unseen.tolist() == [False, False]
-
-
-def test_scores_are_normalised_in_the_image():
-    cam = torch.tensor([[[8., 2., 4., 0., 1., 2.]]])
-    scores, _ = class_scores(cam, boxes([1, 0, 3, 1], [4, 0, 6, 1]), [0, 0], torch.ones(1, 6), normalise='image')
-    close(scores, [[[0, .25, .5, 0, .125, .25]]])
-    with pytest.raises(ValueError, match='class'):
-        class_scores(cam, boxes([1, 0, 3, 1]), [0], torch.ones(1, 6), normalise='class')
-
-
-def test_overlapping_boxes_of_one_class_take_the_larger_score_in_any_order():
-    cam = torch.tensor([[[4., 1., 2., 1.]]])
-    one, other = [0, 0, 3, 1], [1, 0, 4, 1]
+def test_class_scores_take_the_larger_score_where_boxes_of_one_class_overlap():
+    one, other = ([0, 0, 3, 1], [[.25, 1, .5]]), ([1, 0, 4, 1], [[.5, 1, .75]])
     for pair in ((one, other), (other, one)):
-        scores, _ = class_scores(cam, boxes(*pair), [0, 0], torch.ones(1, 4))
-        close(scores, [[[1, .5, 1, .5]]])  # the first box divides by 4, the second by 2
+        corners, scores = boxes(*(box for box, _ in pair)), [torch.tensor(score) for _, score in pair]
+        scores = class_scores(scores, corners, [0, 0], 1, (1, 5))
+        close(scores, [[[.25, 1, 1, .75, 0]]])
 
 
 def test_classes_do_not_share_boxes():
-    cam = torch.tensor([[[1., 2., 4.]], [[5., 5., 10.]]])
-    scores, _ = class_scores(cam, boxes([0, 0, 2, 1], [1, 0, 3, 1]), [0, 1], torch.ones(1, 3))
-    close(scores, [[[.5, 1, 0]], [[0, .5, 1]]])
-
-
-@pytest.mark.parametrize('normalise', ['box', 'image'])
-def test_empty_cam_falls_back_to_unseen_in_its_own_box_only(normalise):
-    cam = torch.tensor([[[0., 0., 0., 0., 3.]]])
-    unseen = torch.tensor([[.1, .4, .2, .8, .8]])
-    scores, is_unseen = class_scores(cam, boxes([0, 0, 3, 1], [3, 0, 5, 1]), [0, 0], unseen, normalise)
-    close(scores, [[[.25, 1, .5, 0, 1]]])
-    assert is_unseen.tolist() == [True, False]
-
-
-@pytest.mark.parametrize('noise', [0., 1e-8])
-def test_empty_cam_where_all_looks_like_background_takes_the_whole_box(noise):
-    unseen = torch.tensor([[noise, 0., 0.]])
-    scores, _ = class_scores(torch.zeros(1, 1, 3), boxes([0, 0, 2, 1]), [0], unseen)
-    torch.testing.assert_close(scores, torch.tensor([[[1., 1., 0.]]]), atol=0.01, rtol=0)
-
-
-def test_background_score_thresholds():
-    attention = torch.tensor([[.4, .495, .5, .1]])
-    close(background_score(attention), [[0, .495, .5, 0]])  # at least 0.99 * 0.5
-    close(background_score(attention, 0.2, relative=False), [[.4, .495, .5, 0]])
-    close(background_score(attention, 0.99, relative=False), [[0, 0, 0, 0]])
-    close(background_score(attention, None), attention)
-    close(background_score(torch.zeros(2, 2)), torch.zeros(2, 2))
-
-
-def test_background_activation_score():
-    close(background_activation_score(torch.tensor([[0., 1., 4.]])), [[0, .25, 1]])
-    close(background_activation_score(torch.zeros(1, 3)), torch.zeros(1, 3))
+    scores = class_scores([torch.tensor([[.5, 1]]), torch.tensor([[.25, .75]])], boxes([0, 0, 2, 1], [1, 0, 3, 1]),
+                          [0, 1], 2, (1, 3))
+    close(scores, [[[.5, 1, 0]], [[0, .25, .75]]])
+    assert class_scores([], boxes(), [], 0, (2, 3)).shape == (0, 2, 3)
 
 
 def test_probability_inside_and_outside():
@@ -106,6 +55,17 @@ def test_probability_with_temperature_and_without_softmax():
     plain = unary_probability(background, scores, regions, temperature=None)
     close(plain[:, 0, 0], [1 / 3, 2 / 3])
     close(plain[:, 0, 1], [.5, .5])
+
+
+def test_competition_of_the_classes_that_have_a_box_at_the_pixel():
+    background = torch.tensor([[.5, 0.]])
+    scores = torch.tensor([[[1., 0.]], [[0., 0.]]])
+    regions = torch.tensor([[[True, True]], [[False, True]]])
+    probability = unary_probability(background, scores, regions, competition='pixel')
+    p = 1 / (1 + math.exp(-.5))
+    close(probability, [[[1 - p, 1 / 3]], [[p, 1 / 3]], [[0, 1 / 3]]])
+    plain = unary_probability(torch.zeros(1, 2), torch.zeros(2, 1, 2), regions, temperature=None, competition='pixel')
+    close(plain, [[[.5, 1 / 3]], [[.5, 1 / 3]], [[0, 1 / 3]]])
 
 
 def test_nothing_is_known_in_ignored_boxes_only():

@@ -202,3 +202,62 @@ def test_bad_input(feats, weight):
         prepare(generator, feats / 0 * 0, BOXES, LABELS)
     with pytest.raises(ValueError, match='weight'):
         LabelGenerator(torch.zeros(256, 3))
+
+
+def test_views_are_averaged_and_y_ret_takes_the_first(feats, weight):
+    other = torch.rand(CHANNELS, 4, 7, generator=torch.Generator().manual_seed(2))
+    generator = LabelGenerator(weight, dict(threshold=None))
+    tasks = [prepare(generator, views, BOXES, LABELS) for views in (feats, [other], [feats, other])]
+    maps = [generator.maps(views, tasks[0].layout) for views in (feats, other, [feats, other])]
+    torch.testing.assert_close(maps[2].attention, (maps[0].attention + maps[1].attention) / 2)
+    torch.testing.assert_close(maps[2].activation, (maps[0].activation + maps[1].activation) / 2)
+    assert not np.allclose(tasks[2].probability, tasks[0].probability)
+    y_crf = crf_label(IMAGE, tasks[0])
+    np.testing.assert_array_equal(generator.retrieve([feats, other], tasks[2], y_crf),
+                                  generator.retrieve(feats, tasks[0], y_crf))
+
+
+def test_scores_and_background_of_the_stretched_attention(feats, weight):
+    weight[0] = weight[0].abs()
+    x1, y1, x2, y2 = BOXES[0]
+    plain = LabelGenerator(weight)
+    layout = prepare(plain, feats, BOXES[:1], LABELS[:1]).layout
+    maps = plain.maps(feats, layout)
+    inside = maps.attention[y1:y2, x1:x2]
+    stretched = (inside - inside.min()) / (inside.max() - inside.min())
+    cam = maps.activation[1, y1:y2, x1:x2]
+    for score, expected in (('attention', 1 - stretched), ('mean', (1 - stretched + cam / cam.max()) / 2)):
+        (actual, ), unseen = LabelGenerator(weight, dict(score=score)).box_scores(maps, layout)
+        torch.testing.assert_close(actual, expected)
+        assert unseen.tolist() == [False]
+    maps.activation[1] = 0
+    (actual, ), unseen = LabelGenerator(weight, dict(score='mean')).box_scores(maps, layout)
+    torch.testing.assert_close(actual, 1 - stretched)
+    assert unseen.tolist() == [True]
+
+    recipe = dict(threshold=0.8, threshold_mode='box')
+    hard = LabelGenerator(weight, recipe).background(maps, layout)[y1:y2, x1:x2]
+    assert torch.equal(hard, (stretched >= 0.8).float())
+    cam = maps.activation[0] / maps.activation[0].max()
+    both = LabelGenerator(weight, dict(recipe, background='maximum')).background(maps, layout)[y1:y2, x1:x2]
+    torch.testing.assert_close(both, torch.maximum(hard, cam[y1:y2, x1:x2]))
+
+
+def test_a_crf_label_for_each_instance(feats, weight):
+    """Two boxes of one class and one of another: three rows, each with its own box's score."""
+    generator = LabelGenerator(weight.abs(), dict(crf_labels='instance', background='none'))
+    task = prepare(generator, feats, BOXES, LABELS)
+    assert task.layout.classes == (0, 3, 1, 3) and task.layout.rows == (0, 1, 2)
+    assert task.layout.by_class().classes == (0, 1, 3) and task.layout.by_class().rows == (1, 0, 1)
+    scores, _ = generator.box_scores(generator.maps(feats, task.layout.by_class()), task.layout.by_class())
+    unary = np.zeros((4, *SIZE))
+    for row, (x1, y1, x2, y2) in enumerate(BOXES):
+        unary[row + 1, y1:y2, x1:x2] = scores[row]
+    x1, y1, x2, y2 = BOXES[0]
+    unary = np.exp(unary[:, y1:y2, x1:x2])
+    np.testing.assert_allclose(task.probability[:, y1:y2, x1:x2], unary / unary.sum(axis=0), rtol=1e-5)
+    y_crf = crf_label(IMAGE, task)
+    assert set(np.unique(y_crf)) <= {0, 1, 3}
+    y_ret = generator.retrieve(feats, task, y_crf)
+    per_class = prepare(LabelGenerator(weight.abs()), feats, BOXES, LABELS)
+    np.testing.assert_array_equal(y_ret, generator.retrieve(feats, per_class, y_crf))

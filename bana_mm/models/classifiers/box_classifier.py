@@ -11,6 +11,7 @@ from mmengine.structures import InstanceData, PixelData
 from torch import Tensor
 
 from bana_mm.labels.generator import LabelGenerator
+from bana_mm.labels.network import Features, extract_views
 from bana_mm.labels.recipe import LabelRecipe
 from bana_mm.labels.task import crf_label
 from bana_mm.registry import MODELS
@@ -60,25 +61,26 @@ class BoxClassifier(BaseModel):
         if mode == 'loss':
             return self.bap_head.loss(feats, data_samples)
         if mode == 'predict':
-            return self.predict(feats, data_samples)
+            return self.predict(inputs, feats, data_samples)
         raise ValueError(f"mode must be 'tensor', 'loss' or 'predict', got {mode!r}")
 
-    def predict(self, feats: Tensor, data_samples: Sequence[DetDataSample]) -> list[DetDataSample]:
+    def predict(self, inputs: Tensor, feats: Tensor, data_samples: Sequence[DetDataSample]) -> list[DetDataSample]:
         """Add ``pred_instances`` to every sample, and ``pred_sem_seg`` to those with ``gt_sem_seg``."""
-        generator = LabelGenerator.from_model(self, self.label_recipe)
         scores = self.bap_head.predict(feats, data_samples)
-        for feat, score, sample in zip(feats, scores, data_samples):
+        for n, (score, sample) in enumerate(zip(scores, data_samples)):
             sample.pred_instances = InstanceData(scores=score, labels=score.argmax(dim=1) - 1)
             if 'gt_sem_seg' in sample:
-                sample.pred_sem_seg = PixelData(data=torch.from_numpy(_label(generator, feat, sample))[None])
+                views = [feats[n]]
+                if not self.label_recipe.single_view:
+                    views = extract_views(self.extract_feat, inputs[n:n + 1], self.label_recipe)[0]
+                sample.pred_sem_seg = PixelData(data=torch.from_numpy(self._label(views, sample))[None])
         return list(data_samples)
 
-
-def _label(generator: LabelGenerator, feat: Tensor, sample: DetDataSample) -> np.ndarray:
-    """Y_crf of one image, (H, W) uint8."""
-    if not sample.ori_shape == sample.img_shape[:2] == tuple(sample.batch_input_shape):
-        raise ValueError(f"{sample.img_path}: labels are made at the image's own size {sample.ori_shape}, but the "
-                         f'network saw {sample.img_shape[:2]} padded to {tuple(sample.batch_input_shape)}; drop '
-                         'resizing and padding from the test pipeline and use batch size 1')
-    image = mmcv.imread(sample.img_path, channel_order='rgb')
-    return crf_label(image, generator.prepare_sample(feat, sample))
+    def _label(self, features: Features, sample: DetDataSample) -> np.ndarray:
+        """Y_crf of one image, (H, W) uint8."""
+        if not sample.ori_shape == sample.img_shape[:2] == tuple(sample.batch_input_shape):
+            raise ValueError(f"{sample.img_path}: labels are made at the image's own size {sample.ori_shape}, but the "
+                             f'network saw {sample.img_shape[:2]} padded to {tuple(sample.batch_input_shape)}; drop '
+                             'resizing and padding from the test pipeline and use batch size 1')
+        image = mmcv.imread(sample.img_path, channel_order='rgb')
+        return crf_label(image, LabelGenerator.from_model(self, self.label_recipe).prepare_sample(features, sample))

@@ -1,0 +1,114 @@
+"""How much each pixel looks like the object of a box, and how much like background (paper Eq. 5 and 7).
+
+All functions work on one image with C object classes. Boxes are (K, 4) int64 pixels from
+:func:`bana_mm.functional.pixel_boxes`; the scores of box k are a (y2 - y1, x2 - x1) tensor.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+
+def activation_scores(activation: Tensor, boxes: Tensor, rows: Sequence[int], unseen: Tensor,
+                      normalise: str = 'box') -> tuple[list[Tensor], Tensor]:
+    r"""Class unaries u_c from class activation maps, box by box (paper Eq. 5).
+
+    .. math:: u_c(p) = \mathrm{CAM}_c(p) / \max \mathrm{CAM}_c \text{ for } p \in B_c
+
+    A box in which the CAM of its class is zero everywhere takes ``unseen`` in place of the CAM, divided by its maximum
+    inside the box: the paper's answer for classes without a classifier. Where that is zero too (the box looks like
+    nothing but background) the whole box counts, so that no box is left without a score.
+
+    Args:
+        activation (Tensor): CAM of each class, (C, H, W), >= 0.
+        boxes (Tensor): (K, 4) int64, xyxy in pixels.
+        rows (Sequence[int]): Class map of each box, 0..C-1.
+        unseen (Tensor): Foreground likelihood without a class, 1 - A, (H, W), >= 0.
+        normalise (str): 'box' divides by the maximum inside each box (reference code), 'image' by the maximum in the
+            image (paper). Defaults to 'box'.
+
+    Returns:
+        tuple[list[Tensor], Tensor]: u in each box, in [0, 1], and which boxes took ``unseen``, (K,) bool.
+    """
+    if normalise not in ('box', 'image'):
+        raise ValueError(f"normalise must be 'box' or 'image', got {normalise!r}")
+    scores = []
+    is_unseen = torch.zeros(len(boxes), dtype=torch.bool, device=activation.device)
+    for k, (row, (x1, y1, x2, y2)) in enumerate(zip(rows, boxes.tolist())):
+        inside = (slice(y1, y2), slice(x1, x2))
+        cam = activation[row][inside]
+        is_unseen[k] = cam.max() == 0
+        peak = cam.max() if normalise == 'box' else activation[row].max()
+        likelihood = unseen[inside] + 1e-6  # all ones rather than rounding errors where A is 1
+        scores.append(torch.where(is_unseen[k], likelihood / likelihood.max(), _divide_by_peak(cam, peak)))
+    return scores, is_unseen
+
+
+def stretched_attention(attention: Tensor, boxes: Tensor) -> list[Tensor]:
+    """The attention inside each box, stretched to the range from 0 to 1 (ours).
+
+    Inside a box A varies little: a few hundredths above the values that it has outside. What counts for telling the
+    object from what surrounds it in the box is where A is high for this box.
+
+    Args:
+        attention (Tensor): A, (H, W) in [0, 1].
+        boxes (Tensor): (K, 4) int64, xyxy in pixels.
+
+    Returns:
+        list[Tensor]: For each box a map with minimum 0 and maximum 1, or all 0 where A is constant.
+    """
+    inside = [attention[y1:y2, x1:x2] for x1, y1, x2, y2 in boxes.tolist()]
+    return [_divide_by_peak(values - values.min(), values.max() - values.min()) for values in inside]
+
+
+def background_score(attention: Tensor, threshold: float | None = 0.99, relative: bool = True) -> Tensor:
+    """Background unary u_0 from the attention (paper Eq. 7), zero below a threshold.
+
+    Args:
+        attention (Tensor): A, (H, W) in [0, 1], not set to 1 outside the boxes.
+        threshold (float | None): Values below it become zero; None keeps all. Defaults to 0.99 (paper).
+        relative (bool): Whether the threshold is a share of the image's maximum (reference code) or of 1 (paper).
+            Defaults to True.
+
+    Returns:
+        Tensor: u_0, (H, W) in [0, 1].
+    """
+    if threshold is None:
+        return attention
+    level = threshold * attention.max() if relative else threshold
+    return torch.where(attention < level, 0, attention)
+
+
+def stretched_background_score(attention: Tensor, boxes: Tensor, threshold: float) -> Tensor:
+    """Background unary u_0 from the attention stretched in each box (ours).
+
+    Args:
+        attention (Tensor): A, (H, W) in [0, 1].
+        boxes (Tensor): (K, 4) int64, xyxy in pixels.
+        threshold (float): A pixel of a box is background where the stretched attention is at least this.
+
+    Returns:
+        Tensor: u_0, (H, W), 1 or 0; 0 in a pixel that any box over it takes for its object, 1 outside all boxes.
+    """
+    score = torch.ones_like(attention)
+    for stretched, (x1, y1, x2, y2) in zip(stretched_attention(attention, boxes), boxes.tolist()):
+        score[y1:y2, x1:x2][stretched < threshold] = 0
+    return score
+
+
+def background_activation_score(activation: Tensor) -> Tensor:
+    """Background unary u_0 from the background classifier's CAM, divided by its maximum (the paper's ablation).
+
+    Args:
+        activation (Tensor): CAM of the background class, (H, W), >= 0.
+
+    Returns:
+        Tensor: u_0, (H, W) in [0, 1].
+    """
+    return _divide_by_peak(activation, activation.max())
+
+
+def _divide_by_peak(values: Tensor, peak: Tensor) -> Tensor:
+    """Divide by a maximum, which may be zero only where all values are."""
+    return values / torch.where(peak > 0, peak, torch.ones_like(peak))
