@@ -9,6 +9,8 @@ from mmengine.config import Config, DictAction
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
+from .distributed import start_gloo
+
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of every tool that runs a config."""
@@ -65,8 +67,8 @@ def enable_amp(cfg: Config) -> None:
 
 def build_runner(cfg: Config) -> Runner:
     """Build mmengine's runner, or the one that ``cfg.runner_type`` names."""
-    if cfg.get('launcher') == 'pytorch' and not torch.cuda.is_available():
-        # mmengine's own launcher and wrapper ask for a GPU for each rank
-        torch.distributed.init_process_group('gloo')
+    if cfg.get('launcher', 'none') != 'none' and not torch.cuda.is_available():
+        # mmengine's own launchers and wrapper ask for a GPU for each rank
+        start_gloo(cfg.launcher)
         cfg.setdefault('model_wrapper_cfg', dict(type='MMDistributedDataParallel', device_ids=None))
     return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
