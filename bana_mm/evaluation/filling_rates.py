@@ -1,0 +1,121 @@
+"""Filling rates: which share of a box its object fills (paper Fig. 4b)."""
+
+import numpy as np
+import torch
+
+from bana_mm.functional import pixel_boxes
+from bana_mm.labels.png import IGNORE
+
+
+def box_filling_rates(label: np.ndarray, boxes: np.ndarray, classes: np.ndarray,
+                      valid: np.ndarray | None = None) -> np.ndarray:
+    """Share of each box's pixels that carry the class of the box.
+
+    The paper calls it "the percentage of foreground pixels inside the bounding box" and says no more. Here each pixel
+    of a box counts with the label that it has: pixels of another object in front count as not filled if they are of
+    another class, and as filled if they are of the same. Pixels labelled 255 count neither above nor below the line,
+    nor do those that are not ``valid`` (ours).
+
+    Args:
+        label (np.ndarray): (H, W) uint8, 0 background, 1..L classes, 255 ignored.
+        boxes (np.ndarray): (K, 4) float, xyxy in pixel edges; rounded and clipped to the image.
+        classes (np.ndarray): (K,) int, class index of each box, 1..L.
+        valid (np.ndarray | None): (H, W) bool, pixels that may count; those with a truth, for example, to compare label
+            maps on the same pixels. Defaults to None, all.
+
+    Returns:
+        np.ndarray: (K,) float64 in [0, 1], NaN for a box without a pixel that counts.
+
+    Raises:
+        ValueError: If there is not one class for each box, or ``valid`` has another size than the label map.
+    """
+    boxes = np.asarray(boxes, dtype=np.float64).reshape(-1, 4)
+    if len(boxes) != len(classes):
+        raise ValueError(f'{len(boxes)} boxes but {len(classes)} classes')
+    counted = label != IGNORE
+    if valid is not None:
+        if valid.shape != label.shape:
+            raise ValueError(f'label map has shape {label.shape}, valid {valid.shape}')
+        counted &= valid
+    rates = np.full(len(boxes), np.nan)
+    for k, (x1, y1, x2, y2) in enumerate(pixel_boxes(torch.from_numpy(boxes), label.shape).tolist()):
+        inside = counted[y1:y2, x1:x2]
+        if inside.any():
+            rates[k] = np.mean(label[y1:y2, x1:x2][inside] == classes[k])
+    return rates
+
+
+class FillingRates:
+    """Filling rates of a data set, collected image by image.
+
+    Attributes:
+        rates (np.ndarray): (K,) float64 of all boxes so far, in the order in which they came; NaN where a box has none.
+        classes (np.ndarray): (K,) int64, their class indices 1..L.
+    """
+
+    def __init__(self) -> None:
+        self.rates = np.empty(0)
+        self.classes = np.empty(0, dtype=np.int64)
+
+    def update(self, label: np.ndarray, boxes: np.ndarray, classes: np.ndarray,
+               valid: np.ndarray | None = None) -> None:
+        """Add the boxes of an image, see :func:`box_filling_rates`."""
+        self.extend(box_filling_rates(label, boxes, classes, valid), classes)
+
+    def extend(self, rates: np.ndarray, classes: np.ndarray) -> None:
+        """Add boxes whose rates are known."""
+        self.rates = np.concatenate([self.rates, rates])
+        self.classes = np.concatenate([self.classes, np.asarray(classes, dtype=np.int64)])
+
+    def of_class(self, index: int) -> np.ndarray:
+        """Rates of the boxes of a class, without those that have none."""
+        rates = self.rates[self.classes == index]
+        return rates[~np.isnan(rates)]
+
+    def mean(self, index: int | None = None) -> float:
+        """Mean rate of a class; without a class the mean of those of the classes. NaN without boxes."""
+        if index is not None:
+            rates = self.of_class(index)
+            return float(rates.mean()) if len(rates) else float('nan')
+        means = [mean for mean in map(self.mean, np.unique(self.classes).tolist()) if not np.isnan(mean)]
+        return float(np.mean(means)) if means else float('nan')
+
+    def difference(self, other: 'FillingRates') -> float:
+        """Mean absolute difference, box by box, to the rates that other labels give the same boxes.
+
+        Args:
+            other (FillingRates): The truth, say.
+
+        Returns:
+            float: In [0, 1]; over boxes that have both rates, NaN without any.
+
+        Raises:
+            ValueError: If the boxes are others.
+        """
+        first, second = self._common(other)
+        return float(np.abs(first - second).mean()) if len(first) else float('nan')
+
+    def distance(self, other: 'FillingRates') -> float:
+        """Distance of two distributions of rates: how far rates must move, on average, to turn one into the other.
+
+        This is the Wasserstein distance. It compares what the violins show, where :meth:`difference` also asks that
+        each box has the right rate.
+
+        Args:
+            other (FillingRates): Rates of the same boxes.
+
+        Returns:
+            float: In [0, 1]; over boxes that have both rates, NaN without any.
+
+        Raises:
+            ValueError: If the boxes are others.
+        """
+        first, second = self._common(other)
+        return float(np.abs(np.sort(first) - np.sort(second)).mean()) if len(first) else float('nan')
+
+    def _common(self, other: 'FillingRates') -> tuple[np.ndarray, np.ndarray]:
+        if not np.array_equal(self.classes, other.classes):
+            raise ValueError(f'filling rates of different boxes ({len(self.classes)} and {len(other.classes)}) cannot '
+                             'be compared')
+        both = ~np.isnan(self.rates) & ~np.isnan(other.rates)
+        return self.rates[both], other.rates[both]

@@ -1,0 +1,48 @@
+import numpy as np
+import pytest
+from matplotlib.collections import PolyCollection
+
+from bana_mm.visualization.curves import Curve, draw_precision_recall
+from bana_mm.visualization.violins import draw_violins
+
+
+def test_violins_and_what_has_no_density():
+    rates = np.array([.2, .5, .9])
+    figure = draw_violins({
+        'cat': dict(truth=rates, box=np.ones(5)),
+        'cow': dict(truth=np.array([.4]), box=np.empty(0)),
+    }, 'filling rate')
+    axes, = figure.axes
+    bodies = [item for item in axes.collections if isinstance(item, PolyCollection)]
+    assert len(bodies) == 1  # the others are points: five of 1, one of .4, none
+    low, high = (bodies[0].get_paths()[0].vertices[:, 1].min(), bodies[0].get_paths()[0].vertices[:, 1].max())
+    assert (low, high) == pytest.approx((.2, .9))
+    points = {line.get_xdata()[0]: list(line.get_ydata()) for line in axes.lines
+              if line.get_marker() == '.' and len(line.get_xdata())}
+    assert points == {1: [1.] * 5, 3: [.4]}
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == ['cat', 'cow']
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ['truth', 'box']
+    assert axes.get_ylim() == pytest.approx((-.02, 1.02))
+
+
+def test_violins_need_the_same_series():
+    for groups in ({}, {'cat': {}}, {'cat': dict(a=np.ones(1)), 'cow': dict(b=np.ones(1))}):
+        with pytest.raises(ValueError, match='one or more groups with the same series'):
+            draw_violins(groups, 'filling rate')
+
+
+def test_curves_and_marks(tmp_path):
+    thresholds = np.array([0., .5, 1.])
+    curve = Curve(thresholds, np.array([.4, .8, np.nan]), np.array([1., .7, 0.]), mark=1, colour=2, style='--')
+    figure = draw_precision_recall({'CAM': curve}, 'boxes')
+    left, middle, right = figure.axes
+    for axes, x, y in ((left, curve.recall, curve.precision), (middle, thresholds, curve.precision),
+                       (right, thresholds, curve.recall)):
+        line, mark = axes.lines
+        assert np.array_equal(line.get_xdata(), x) and np.array_equal(line.get_ydata(), y, equal_nan=True)
+        assert (mark.get_xdata()[0], mark.get_ydata()[0]) == (x[1], y[1])
+        assert line.get_linestyle() == '--' and mark.get_color() == line.get_color()
+    figure.savefig(tmp_path / 'curves.png')
+    assert (tmp_path / 'curves.png').stat().st_size > 1000
+    with pytest.raises(ValueError, match='no curve'):
+        draw_precision_recall({})
