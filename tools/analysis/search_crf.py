@@ -1,0 +1,152 @@
+"""Search the CRF's parameters on images with masks: a grid over all values given, best mean IoU first.
+
+With a classifier (model.type bana_mm.BoxClassifier) the CRF is that of the labels: its unaries are those of the
+config's label_recipe, its result Y_crf. With a segmentation model it is the CRF at test time, on the softmax of the
+logits.
+
+The network runs once for every image; what the CRF needs of it stays in WORK_DIR/inputs. Every point that is done is
+a line of WORK_DIR/search.csv. Killed and started again, also with more values, the search goes on where it stopped.
+Parameters without values keep the config's: model.label_recipe.crf, or test_evaluator.crf.
+"""
+
+import argparse
+import math
+import sys
+from pathlib import Path
+
+# Worker processes import this file too: what only the main process needs is imported in main().
+
+OPTIONS = dict(
+    bilateral_weight='weights of the kernel of position and colour',
+    bilateral_xy='its standard deviations of the position, in pixels',
+    bilateral_rgb='its standard deviations of the colour, in 8-bit steps',
+    gaussian_weight='weights of the kernel of position alone',
+    gaussian_xy='its standard deviations, in pixels',
+    iterations='mean-field steps; 0 leaves the unaries as they are',
+    temperature="factors on the temperature of the softmax that made the unaries (default: 1, the config's)")
+
+
+def parse_args() -> argparse.Namespace:
+    from mmengine.config import DictAction
+
+    from bana_mm.labels import usable_cores
+
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('config', help='config of a classifier or of a segmentation model')
+    parser.add_argument('checkpoint', help='checkpoint trained with it')
+    parser.add_argument('--work-dir', required=True, help='folder of inputs and results')
+    parser.add_argument('--split', default='train_aug',
+                        help='list of images with masks, ImageSets/Segmentation/SPLIT.txt (default: %(default)s); take '
+                             'one that neither the network was trained on nor scores are reported on')
+    parser.add_argument('--number', type=int, default=100, help='how many, the first of them (default: %(default)s)')
+    grid = parser.add_argument_group('values to try')
+    for name, text in OPTIONS.items():
+        grid.add_argument(f'--{name.replace("_", "-")}', nargs='+', type=int if name == 'iterations' else float,
+                          metavar='X', help=text)
+    parser.add_argument('--classes', default='',
+                        help='comma-separated: the best has the largest mean over the background and these '
+                             '(default: all classes that the masks hold)')
+    parser.add_argument('--top', type=int, default=10, help='how many points to print (default: %(default)s)')
+    parser.add_argument('--workers', type=int, default=usable_cores(),
+                        help='processes for the CRF, 0 for none (default: one for each core, here %(default)s)')
+    parser.add_argument('--device', help="defaults to 'cuda' where there is one, else 'cpu'")
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='override settings of the config')
+    args = parser.parse_args()
+    if args.number < 1:
+        parser.error(f'--number must be at least 1, got {args.number}')
+    return args
+
+
+def default_values(crf: dict) -> dict[str, list[float]]:
+    """A grid of one point from the arguments of ``dense_crf``."""
+    from inspect import signature
+
+    from bana_mm.functional import dense_crf
+    crf = {name: parameter.default for name, parameter in signature(dense_crf).parameters.items()} | dict(crf)
+    # A kernel that is left out has weight 0; the rest of it then has no effect.
+    values = [*(crf['bilateral'] or (0, 1, 1)), *(crf['gaussian'] or (0, 1)), crf['iterations'], 1.]
+    return {name: [value] for name, value in zip(OPTIONS, values)}
+
+
+def main() -> None:
+    args = parse_args()
+    import torch
+    from mmengine.config import Config
+    from mmengine.registry import MODELS, init_default_scope
+
+    from bana_mm.evaluation.crf_search import SearchTable, grid, search_crf
+    from bana_mm.evaluation.crf_search_inputs import (
+        describe_images,
+        label_network,
+        prediction_network,
+        store_inputs,
+    )
+    from bana_mm.evaluation.label_evaluation import class_indices
+    from bana_mm.labels.building import build_classifier, build_label_dataset, describe_run, load_strictly
+    from bana_mm.labels.recipe import LabelRecipe
+    from bana_mm.utils.record import keep_record
+    from bana_mm.utils.table import format_table
+
+    cfg = Config.fromfile(args.config)
+    if args.cfg_options is not None:
+        cfg.merge_from_dict(args.cfg_options)
+    device = args.device or ('cuda' if torch.cuda.is_available() else 'cpu')
+    makes_labels = 'bap_head' in cfg.model
+    if makes_labels:
+        recipe = LabelRecipe.from_cfg(cfg.model.get('label_recipe')).to_dict()
+        crf = recipe.pop('crf')
+    else:
+        recipe, crf = None, cfg.test_evaluator.get('crf', {})
+
+    values = default_values(crf)
+    values.update({name: getattr(args, name) for name in OPTIONS if getattr(args, name) is not None})
+    points = grid(values)
+    dataset = build_label_dataset(cfg, args.split)
+    classes = [name for name in dataset.metainfo['classes'] if name != 'background']
+    chosen = class_indices([name for name in args.classes.split(',') if name], classes) if args.classes else None
+    indices = range(min(args.number, len(dataset)))
+
+    work_dir = Path(args.work_dir)
+    work_dir.mkdir(parents=True, exist_ok=True)
+    keep_record(work_dir / 'search.json', dict(
+        describe_run(cfg, args.checkpoint, recipe, classes),
+        preprocessing=cfg.model.get('data_preprocessor'),
+        backend=crf.get('backend', 'auto'),
+        data=describe_images(dataset, indices)))
+    table = SearchTable(work_dir / 'search.csv', classes)
+
+    def network():
+        if makes_labels:
+            return label_network(build_classifier(cfg, args.checkpoint, device))
+        init_default_scope(cfg.get('default_scope', 'mmseg'))
+        model = MODELS.build(cfg.model)
+        load_strictly(model, args.checkpoint, args.config)
+        return prediction_network(model.to(device).eval())
+
+    try:
+        images = store_inputs(dataset, indices, work_dir / 'inputs', network)
+        search_crf(points, images, table, args.workers, crf.get('backend', 'auto'))
+    except KeyboardInterrupt:
+        sys.exit('\ninterrupted; the same command goes on from here')
+
+    ranking = table.ranking(points, chosen)
+    best = ranking[0]
+    if math.isnan(table.mean_iou(best, chosen)):
+        raise ValueError(f'--classes {args.classes}: the masks hold none of them')
+    print(f'{len(points)} points, {len(images)} images of {args.split}, mean IoU in percent; all in {table.path}')
+    header = [name.replace('_', ' ') for name in OPTIONS]
+    print(format_table(['rank', *header, 'mIoU'] + (['mIoU, chosen'] if chosen else []), [
+        [str(rank), *(f'{value:g}' for value in point), f'{table.mean_iou(point):.2f}'] +
+        ([f'{table.mean_iou(point, chosen):.2f}'] if chosen else [])
+        for rank, point in enumerate(ranking[:args.top], start=1)]))
+    print(f'best: {"model.label_recipe.crf" if makes_labels else "test_evaluator.crf"} = dict(' +
+          ', '.join(f'{name}={_plain(value)}' for name, value in best.crf.items()) + ')' +
+          (f', with the temperature of the softmax times {best.temperature:g}' if best.temperature != 1 else ''))
+
+
+def _plain(value: float | tuple[float, ...]) -> str:
+    return f'({", ".join(f"{v:g}" for v in value)})' if isinstance(value, tuple) else f'{value:g}'
+
+
+if __name__ == '__main__':
+    main()
