@@ -16,13 +16,15 @@ from .coco_files import box_of, is_ignored, read_coco
 from .metainfo import object_metainfo
 
 
-class _Boxes(COCO):
+class CheckedCOCO(COCO):
     """mmdet's access to a COCO file: checked, without its masks, and with categories in the order of the classes."""
+
+    with_masks = False
 
     def __init__(self, annotation_file: str) -> None:
         super().__init__()
         self.path = annotation_file
-        self.dataset = read_coco(annotation_file, with_masks=False)
+        self.dataset = read_coco(annotation_file, with_masks=self.with_masks)
         self.imgs = {image['id']: image for image in self.dataset['images']}
         self.anns = {annotation['id']: annotation for annotation in self.dataset['annotations']}
         self.cats = {category['id']: category for category in self.dataset['categories']}
@@ -82,7 +84,7 @@ class CocoBoxDataset(CocoDataset):
             class. Every message names the file.
     """
 
-    COCOAPI = _Boxes
+    COCOAPI = CheckedCOCO
 
     def __init__(self, ann_file: str, data_root: str = '', data_prefix: dict | None = None, id_from: str = 'id',
                  background_class: bool = False, require_masks: bool = False, metainfo: dict | None = None,
@@ -137,6 +139,8 @@ class CocoBoxDataset(CocoDataset):
     def filter_data(self) -> list[dict]:
         """Filter as mmdet does, which knows images by their number in the file; then give them the ids asked for."""
         items = super().filter_data()
+        if not items:
+            raise ValueError(f'{self.ann_file}: no image passes filter_cfg {self.filter_cfg}')
         if self.id_from == 'file_name':
             for item in items:
                 item['img_id'] = osp.splitext(osp.relpath(item['img_path'], self.data_prefix['img'] or '.'))[0]
