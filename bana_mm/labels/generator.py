@@ -114,8 +114,12 @@ class LabelGenerator:
     def _view_maps(self, feats: Tensor, layout: BoxLayout) -> ImageMaps:
         upsampling = self._upsampling(feats, layout)
         attention = image_attention(feats, layout.background(feats.device), upsampling, self.recipe.grid_size)
-        activation = torch.einsum('cd,dhw->chw', self._weight(feats, layout), feats)
-        return ImageMaps(attention, upsampling(activation).relu())  # the reference code, too, upsamples first
+        # The reference code, too, upsamples before it drops what is below zero.
+        return ImageMaps(attention, upsampling(self.class_responses(feats, layout)).relu())
+
+    def class_responses(self, feats: Tensor, layout: BoxLayout) -> Tensor:
+        """Inner products of classifier weights and features, (C + 1, h, w) float: a CAM before ReLU and upsampling."""
+        return torch.einsum('cd,dhw->chw', self._weight(feats, layout), feats)
 
     @torch.no_grad()
     def background(self, maps: ImageMaps, layout: BoxLayout) -> Tensor:

@@ -11,6 +11,10 @@ _CHOICES = dict(
     competition=('image', 'pixel'),
     crf_labels=('class', 'instance'),
     restore=('none', 'unseen', 'all'))
+# Recipes by name. 'paper' stands for the defaults below.
+RECIPES = dict(
+    paper=dict(),
+    bana_mm=dict(background='cam', score='mean'))
 _CRF_DEFAULTS = dict(bilateral=(4, 55, 3), gaussian=(3, 3), iterations=10, backend='auto')
 
 
@@ -95,12 +99,23 @@ class LabelRecipe:
 
     @classmethod
     def from_cfg(cls, cfg: 'Mapping | LabelRecipe | None') -> 'LabelRecipe':
-        """A recipe from a config's ``label_recipe``: a dict of the fields to change, or None for the defaults."""
+        """A recipe from a config's ``label_recipe``.
+
+        Args:
+            cfg (Mapping | LabelRecipe | None): ``recipe``, the name of a recipe in :data:`RECIPES` ('paper' without
+                it), and fields to change in it. None stands for an empty dict.
+        """
         if isinstance(cfg, cls):
             return cfg
         cfg = dict(cfg or {})
-        _check_names('label_recipe', cfg, [f.name for f in fields(cls)])
-        return cls(**cfg)
+        _check_names('label_recipe', cfg, ['recipe', *(f.name for f in fields(cls))])
+        name = cfg.pop('recipe', 'paper')
+        if name not in RECIPES:
+            raise ValueError(f'label_recipe.recipe must be one of {tuple(RECIPES)}, got {name!r}')
+        base = RECIPES[name]
+        if 'crf' in cfg:
+            cfg['crf'] = {**base.get('crf', {}), **cfg['crf']}
+        return cls(**{**base, **cfg})
 
     @property
     def single_view(self) -> bool:

@@ -1,6 +1,5 @@
 import math
 
-import pytest
 import torch
 
 from bana_mm.functional import class_regions, class_scores, label_rows, unary_probability

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 from mmengine.config import ConfigDict
@@ -22,6 +23,20 @@ def test_from_config():
     assert LabelRecipe.from_cfg(recipe) is recipe
 
 
+def test_recipes_by_name():
+    assert LabelRecipe.from_cfg(dict(recipe='paper')) == LabelRecipe()
+    ours = LabelRecipe.from_cfg(dict(recipe='bana_mm'))
+    assert ours != LabelRecipe()
+    other = LabelRecipe.from_cfg(ConfigDict(recipe='bana_mm', score='attention', crf=dict(iterations=3)))
+    assert other == replace(ours, score='attention', crf=dict(ours.crf, iterations=3))
+    assert LabelRecipe.from_cfg(ours.to_dict()) == ours
+
+
+def test_single_view():
+    assert LabelRecipe().single_view and LabelRecipe(scales=[1]).single_view
+    assert not LabelRecipe(flip=True).single_view and not LabelRecipe(scales=(0.5, )).single_view
+
+
 def test_survives_json():
     recipe = LabelRecipe(temperature=None, crf=dict(gaussian=None))
     stored = json.loads(json.dumps(recipe.to_dict()))
@@ -30,6 +45,13 @@ def test_survives_json():
 
 
 @pytest.mark.parametrize('cfg, message', [
+    (dict(recipe='ours'), "label_recipe.recipe must be one of .*'bana_mm'.*'ours'"),
+    (dict(score='max'), 'label_recipe.score'),
+    (dict(competition='box'), 'label_recipe.competition'),
+    (dict(crf_labels='box'), 'label_recipe.crf_labels'),
+    (dict(scales=()), 'label_recipe.scales'),
+    (dict(scales=(1, 0)), 'label_recipe.scales'),
+    (dict(threshold=None, threshold_mode='box'), 'label_recipe.threshold must be a number'),
     (dict(treshold=0.9), "unknown field 'treshold' in label_recipe; it may have .*threshold"),
     (dict(crf=dict(iter=3)), "unknown field 'iter' in label_recipe.crf; .*iterations"),
     (dict(background='gap'), "label_recipe.background must be one of .*'gap'"),

@@ -1,0 +1,81 @@
+"""Attention and activation maps on disk, for trying many label recipes on what the network has said once."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bana_mm.functional import Upsampling, image_attention
+from bana_mm.utils.atomic import whole_file
+
+from .generator import ImageMaps, LabelGenerator
+from .network import Features
+from .recipe import LabelRecipe
+from .task import BoxLayout
+
+
+class MapCache:
+    """One compressed file an image with the maps of every view, as float16.
+
+    Attention is kept at image size, class responses at the size of the features.
+
+    Args:
+        root (str | Path): Folder of the files.
+        recipe (LabelRecipe): Its ``scales``, ``flip``, ``grid_size`` and ``align_corners`` decide what is stored.
+    """
+
+    def __init__(self, root: str | Path, recipe: LabelRecipe) -> None:
+        self.root = Path(root)
+        self.recipe = recipe
+
+    def path(self, img_id: str) -> Path:
+        """File of an image."""
+        return self.root / f'{img_id}.npz'
+
+    def write(self, img_id: str, features: Features, layout: BoxLayout, generator: LabelGenerator) -> None:
+        """Store the maps of an image.
+
+        Args:
+            img_id (str): Image.
+            features (Features): Of all views of the cache's recipe.
+            layout (BoxLayout): Boxes of the image.
+            generator (LabelGenerator): With the classifier's weights.
+        """
+        background, arrays = layout.background(), {}
+        for name, feats in zip(view_names(self.recipe), features, strict=True):
+            upsampling = self._upsampling(feats, layout)
+            attention = image_attention(feats.float(), background, upsampling, self.recipe.grid_size)
+            arrays[f'attention {name}'] = attention.half().numpy()
+            arrays[f'responses {name}'] = generator.class_responses(feats.float(), layout).half().numpy()
+        self.root.mkdir(parents=True, exist_ok=True)
+        with whole_file(self.path(img_id)) as path, open(path, 'wb') as file:
+            np.savez(file, **arrays)
+
+    def read(self, img_id: str, layout: BoxLayout, recipe: LabelRecipe) -> ImageMaps:
+        """The maps of an image, averaged over the views of a recipe.
+
+        Args:
+            img_id (str): Image.
+            layout (BoxLayout): Boxes of the image.
+            recipe (LabelRecipe): Its views must be among the stored ones.
+
+        Raises:
+            KeyError: If a view was not stored.
+        """
+        attention, activation = [], []
+        with np.load(self.path(img_id)) as file:
+            for name in view_names(recipe):
+                attention.append(torch.from_numpy(file[f'attention {name}']).float())
+                responses = torch.from_numpy(file[f'responses {name}']).float()
+                activation.append(self._upsampling(responses, layout)(responses).relu())
+        return ImageMaps(torch.stack(attention).mean(dim=0), torch.stack(activation).mean(dim=0))
+
+    def _upsampling(self, feats: Tensor, layout: BoxLayout) -> Upsampling:
+        return Upsampling(feats.shape[1:], layout.size, self.recipe.align_corners)
+
+
+def view_names(recipe: LabelRecipe) -> list[str]:
+    """A name for each view of a recipe, in the order of :func:`bana_mm.labels.network.extract_features`."""
+    mirrors = ('', ' flipped') if recipe.flip else ('', )
+    return [f'{scale:g}{mirror}' for scale in recipe.scales for mirror in mirrors]

@@ -1,0 +1,144 @@
+import json
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from bana_mm.evaluation.confusion import ConfusionMatrix
+from bana_mm.evaluation.recipe_search import (
+    ParallelEvaluation,
+    RecipeTable,
+    SearchImage,
+    changed,
+    coordinate_search,
+    recipe_counts,
+)
+from bana_mm.labels.crf_pool import CRFPool
+from bana_mm.labels.generator import LabelGenerator
+from bana_mm.labels.map_cache import MapCache
+from bana_mm.labels.png import write_label_png
+from bana_mm.labels.recipe import LabelRecipe
+from bana_mm.labels.task import BoxLayout, crf_label
+
+SIZE, BOX = (40, 56), (8, 6, 44, 34)
+
+
+def figure(scores):
+    """A confusion matrix of two classes with these IoU (each missed pixel is called background)."""
+    confusion = ConfusionMatrix(2)
+    confusion.counts[1, 1], confusion.counts[1, 3] = round(scores * 100), 0
+    confusion.counts[1, 0] = 100 - confusion.counts[1, 1]
+    return confusion
+
+
+def test_coordinate_search_finds_a_planted_optimum_that_needs_two_rounds():
+    """The threshold 0.8 pays only once the score is 'mean', which is tried later."""
+    def score(recipe):
+        good = (recipe.score == 'mean') + (recipe.score == 'mean' and recipe.threshold == 0.8) * 2
+        return good + (recipe.crf['gaussian'] == (1, 3)) + (recipe.crf['bilateral'] == (4, 30, 5)) - recipe.flip
+
+    tried = []
+    best = coordinate_search(
+        score, dict(crf=dict(gaussian=(1, 3))),
+        dict(
+            threshold=[dict(threshold=0.7), dict(threshold=0.8), dict(threshold=None, threshold_mode='box')],
+            score=[dict(score='attention'), dict(score='mean')],
+            flip=[dict(flip=True)],
+            crf=[dict(crf=dict(bilateral=(4, 30, 5)))]), lambda *args: tried.append(args))
+    assert best == dict(crf=dict(gaussian=(1, 3), bilateral=(4, 30, 5)), score='mean', threshold=0.8)
+    assert ('score', dict(score='mean'), 2) in tried
+    assert all('box' not in change.values() for _, change, _ in tried)  # no such recipe, so it is passed over
+
+
+def test_changes_of_the_crf_are_merged():
+    fields = dict(score='mean', crf=dict(iterations=5))
+    assert changed(fields, dict(score='cam', crf=dict(gaussian=(1, 1)))) == dict(
+        score='cam', crf=dict(iterations=5, gaussian=(1, 1)))
+    assert fields == dict(score='mean', crf=dict(iterations=5))
+
+
+def test_table_evaluates_each_recipe_once_and_outlives_the_process(tmp_path):
+    calls = []
+
+    def evaluate(recipe):
+        calls.append(recipe)
+        return figure(recipe.threshold)
+
+    def table():
+        return RecipeTable(tmp_path / 'out' / 'recipes.csv', evaluate, ['cat', 'dog'], [1])
+
+    a, b = LabelRecipe(threshold=0.25), LabelRecipe(threshold=0.5)
+    first = table()
+    assert first.score(a) == first.score(a) == 25 and len(calls) == 1
+    assert first.figures(a)['cat'] == 25 and first.figures(a)['background'] == 0 and np.isnan(first.figures(a)['dog'])
+    again = table()
+    assert again.score(a) == 25 and len(calls) == 1
+    assert again.score(b) == 50 and len(calls) == 2
+
+    path = tmp_path / 'out' / 'recipes.csv'
+    path.write_text(path.read_text().rstrip()[:-8])  # killed while writing
+    assert table().score(a) == 25 and len(calls) == 2
+    assert table().score(b) == 50 and len(calls) == 3
+    with pytest.raises(ValueError, match=r'recipes.csv.*cow'):
+        RecipeTable(path, evaluate, ['cat', 'cow'])
+
+
+@pytest.fixture
+def image(tmp_path):
+    """A bright block in a box, with its mask; features that see the block and its surroundings."""
+    pixels = np.full((*SIZE, 3), 40, dtype=np.uint8)
+    truth = np.zeros(SIZE, dtype=np.uint8)
+    pixels[12:30, 16:38], truth[12:30, 16:38] = 220, 1
+    cv2.imwrite(str(tmp_path / 'a.png'), pixels)
+    write_label_png(tmp_path / 'truth.png', truth)
+    layout = BoxLayout.from_boxes(SIZE, torch.tensor([BOX]).float(), torch.tensor([0]))
+    generator = torch.Generator().manual_seed(0)
+    features = [torch.rand(4, h, w, generator=generator) for h, w in ((5, 7), (5, 7), (3, 4), (3, 4))]
+    return SearchImage('a', str(tmp_path / 'a.png'), str(tmp_path / 'truth.png'), layout), features, pixels, truth
+
+
+RECIPE = LabelRecipe(scales=(1, 0.5), flip=True)
+
+
+def test_cached_maps_are_the_generators(tmp_path, image):
+    search_image, features, pixels, truth = image
+    weight = torch.randn(3, 4, generator=torch.Generator().manual_seed(1))
+    cache = MapCache(tmp_path / 'maps', RECIPE)
+    cache.write('a', features, search_image.layout, LabelGenerator(weight))
+    for recipe, views in ((RECIPE, features), (LabelRecipe(), features[:1]), (LabelRecipe(scales=(0.5, )), features[2])):
+        generator = LabelGenerator(weight, recipe)
+        expected, maps = generator.maps(views, search_image.layout), cache.read('a', search_image.layout, recipe)
+        torch.testing.assert_close(maps.attention, expected.attention, atol=1e-3, rtol=0)
+        torch.testing.assert_close(maps.activation, expected.activation, atol=5e-3, rtol=0)
+    with pytest.raises(KeyError, match='0.75'):
+        cache.read('a', search_image.layout, LabelRecipe(scales=(0.75, )))
+
+
+@pytest.mark.parametrize('workers', [0, 1])
+def test_counts_are_those_of_the_labels(tmp_path, image, workers):
+    search_image, features, pixels, truth = image
+    weight = torch.tensor([[0, 0, 0, 0.], [1, 2, 0, 1], [0, 0, 1, 1]])
+    cache = MapCache(tmp_path / 'maps', RECIPE)
+    cache.write('a', features, search_image.layout, LabelGenerator(weight))
+    recipe = LabelRecipe(background='none', crf=dict(backend='torch', iterations=3))
+    generator = LabelGenerator(weight, recipe)
+    expected = ConfusionMatrix(2)
+    expected.update(truth, crf_label(pixels, generator.unaries(generator.maps(features[0], search_image.layout),
+                                                               search_image.layout)))
+    empty = SearchImage('b', search_image.img_path, search_image.truth_path,
+                        BoxLayout.from_boxes(SIZE, torch.zeros(0, 4), torch.zeros(0, dtype=torch.long)))
+    expected.update(truth, np.zeros_like(truth))
+    with CRFPool(recipe_counts, workers) as pool:
+        total = ParallelEvaluation([search_image, empty], cache, 2, pool)(recipe)
+    assert np.abs(total.counts - expected.counts).sum() <= 4  # float16 maps may turn a pixel
+    assert total.counts.sum() == 2 * truth.size
+
+
+def test_recipes_are_told_apart_by_all_their_fields(tmp_path):
+    table = RecipeTable(tmp_path / 'r.csv', lambda recipe: figure(0.5), ['cat', 'dog'])
+    table.score(LabelRecipe())
+    table.score(LabelRecipe(crf=dict(iterations=9)))
+    lines = (tmp_path / 'r.csv').read_text().splitlines()
+    assert len(lines) == 3
+    assert {json.dumps(LabelRecipe().to_dict(), sort_keys=True), *table.rows} == set(table.rows)
