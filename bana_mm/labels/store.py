@@ -1,7 +1,8 @@
 """Pseudo labels on disk.
 
-Layout: ``ROOT/Y_crf/ID.png`` and ``ROOT/Y_ret/ID.png`` (see :mod:`bana_mm.labels.png`), and ``ROOT/meta.json`` that
-says how they were made. The state of a run is the files alone, so that a run that was killed goes on where it stopped.
+Layout: ``ROOT/Y_crf/ID.png`` and ``ROOT/Y_ret/ID.png`` (see :mod:`bana_mm.labels.png`), or a folder named after each
+source of labels that needs no network, and ``ROOT/meta.json`` that says how they were made. The state of a run is the
+files alone, so that a run that was killed goes on where it stopped.
 """
 
 import json
@@ -14,18 +15,22 @@ import numpy as np
 from bana_mm.labels.png import read_label_png, write_label_png
 from bana_mm.utils.atomic import whole_file
 
+NETWORK_MAPS = ('Y_crf', 'Y_ret')
+
 
 class LabelStore:
     """Read and write the label maps of a data set.
 
     Args:
         root (str | Path): Folder of the store. It is created by :meth:`begin`, not here.
-        maps (Sequence[str]): Names of the maps that an image has. Defaults to ``('Y_crf', 'Y_ret')``.
+        maps (Sequence[str] | None): Names of the maps that an image has. Defaults to None, those that ``meta.json``
+            names in ``maps``, else ``('Y_crf', 'Y_ret')``.
     """
 
-    def __init__(self, root: str | Path, maps: Sequence[str] = ('Y_crf', 'Y_ret')) -> None:
+    def __init__(self, root: str | Path, maps: Sequence[str] | None = None) -> None:
         self.root = Path(root)
-        self.maps = tuple(maps)
+        self._own_maps = maps is None
+        self.maps = self._stored_maps() if maps is None else tuple(maps)
 
     def path(self, map_name: str, img_id: str) -> Path:
         """File of one map of an image, whether it is there or not."""
@@ -90,7 +95,8 @@ class LabelStore:
         """Create the store or go on with it; all labels in it were made in one way.
 
         Args:
-            meta (dict): JSON-like: recipe, checkpoint, classes, ... of this run.
+            meta (dict): JSON-like: recipe, checkpoint, classes, ... of this run; ``maps`` where the store's maps are
+                others than ``('Y_crf', 'Y_ret')``.
             overwrite (bool): Drop the labels that are there. They go at once, so that such a run, when killed, goes on
                 without this flag. Defaults to False.
 
@@ -99,7 +105,8 @@ class LabelStore:
         """
         meta = json.loads(json.dumps(meta))  # tuples become lists, as they will when read back
         stored = self.meta
-        labels = [path for name in self.maps for path in (self.root / name).rglob('*.png')]
+        names = dict.fromkeys([*self.maps, *self._stored_maps()])
+        labels = [path for name in names for path in (self.root / name).rglob('*.png')]
         way_out = 'choose another folder, or make all labels anew with --overwrite'
         if overwrite:
             # The record goes first: labels without one are never taken for finished ones.
@@ -113,12 +120,17 @@ class LabelStore:
             for field, old, new in _differences(stored, meta):
                 raise ValueError(f'{self.root}: its labels were made with {field} = {old!r}, this run has {new!r}; '
                                  f'{way_out}')
+        if self._own_maps:
+            self.maps = tuple(meta.get('maps', NETWORK_MAPS))
         for name in self.maps:
             (self.root / name).mkdir(parents=True, exist_ok=True)
             for leftover in (self.root / name).rglob('.*.part'):  # of a run that was killed
                 leftover.unlink()
         with whole_file(self.root / 'meta.json') as partial:
             partial.write_text(json.dumps(meta, indent=2) + '\n')
+
+    def _stored_maps(self) -> tuple[str, ...]:
+        return tuple(self.meta.get('maps', NETWORK_MAPS))
 
 
 def _differences(old: dict, new: dict, prefix: str = '') -> Iterable[tuple[str, Any, Any]]:

@@ -115,12 +115,13 @@ class LabelTask:
     crf: dict
 
 
-def crf_label(image: np.ndarray, task: LabelTask) -> np.ndarray:
+def crf_label(image: np.ndarray, task: LabelTask, device: str | torch.device = 'cpu') -> np.ndarray:
     """Y_crf of an image (paper Sec. 3.2). Runs in any process.
 
     Args:
         image (np.ndarray): (H, W, 3) uint8 RGB, as stored on disk.
         task (LabelTask): From :meth:`bana_mm.labels.generator.LabelGenerator.prepare`.
+        device (str | torch.device): Where the CRF's torch backend runs. Defaults to 'cpu'.
 
     Returns:
         np.ndarray: (H, W) uint8, class indices and 255. Without boxes all is background and no CRF runs.
@@ -134,8 +135,8 @@ def crf_label(image: np.ndarray, task: LabelTask) -> np.ndarray:
                          f'{layout.size}')
     if len(layout.classes) == 1:
         return layout.label_map(torch.from_numpy(task.probability))
-    posterior = dense_crf(image, task.probability, **task.crf)
-    label = layout.label_map(torch.from_numpy(posterior))
+    posterior = dense_crf(image, torch.from_numpy(task.probability).to(device), **task.crf)
+    label = layout.label_map(posterior)
     return _restore_boxes(label, task)
 
 

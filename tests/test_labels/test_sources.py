@@ -96,7 +96,7 @@ def test_build_by_name_and_config():
     assert type(build_label_source('box')) is BoxSource
     source = build_label_source(dict(type='GrabCutSource', iterations=2))
     assert (type(source), source.iterations) == (GrabCutSource, 2)
-    with pytest.raises(KeyError, match="no label source is called 'sam'; there are .*box, box_crf, files, grabcut"):
+    with pytest.raises(KeyError, match="no label source is called 'sam'; there are .*bana_crf, .*box, box_crf, files, gap, grabcut"):
         build_label_source('sam')
 
 

@@ -11,11 +11,11 @@ import numpy as np
 import torch
 
 from bana_mm.functional import pixel_boxes
+from bana_mm.labels.png import IGNORE, read_label_png
+from bana_mm.labels.run_length import decode_run_lengths
 from bana_mm.registry import LABEL_SOURCES
 
-from .png import IGNORE, read_label_png
-from .run_length import decode_run_lengths
-from .sources import LabelSource, paint_smallest_in_front
+from .base import LabelSource, paint_smallest_in_front
 
 # Boxes that went through another tool's rounding or 1-based coordinates still count as the same.
 MAX_BOX_SHIFT = 1
@@ -44,6 +44,9 @@ class FilesSource(LabelSource):
             image, or lacks a field. Every message names the file.
     """
 
+    name = 'files'
+    text_fields = ('path', )
+
     def __init__(self, path: str | Path, num_classes: int | None = None) -> None:
         self.path = Path(path)
         self.num_classes = num_classes
@@ -61,7 +64,8 @@ class FilesSource(LabelSource):
             return []
         return [img_id for img_id in img_ids if not (self.path / f'{img_id}.png').exists()]
 
-    def label_map(self, image: np.ndarray, boxes: np.ndarray, labels: np.ndarray, img_id: str | None) -> np.ndarray:
+    def label_map(self, image: np.ndarray, boxes: np.ndarray, labels: np.ndarray, img_id: str | None,
+                  ignored: np.ndarray) -> np.ndarray:
         if img_id is None:
             raise ValueError(f'{self.path}: labels are looked up by image id, but none was given')
         size = image.shape[:2]

@@ -7,7 +7,7 @@ import numpy as np
 from bana_mm.functional import dense_crf
 from bana_mm.registry import LABEL_SOURCES
 
-from .sources import ObjectSource, PixelBox
+from .base import ObjectSource, PixelBox
 
 
 @LABEL_SOURCES.register_module(name=['box_crf', 'BoxCRFSource'])
@@ -34,6 +34,8 @@ class BoxCRFSource(ObjectSource):
     Raises:
         ValueError: If ``centre`` or ``prior`` is out of range.
     """
+
+    name = 'box_crf'
 
     def __init__(self, centre: float = 0.2, prior: float = 0.5,
                  bilateral: tuple[float, float, float] | None = (4, 55, 3),

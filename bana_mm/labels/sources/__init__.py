@@ -1,0 +1,17 @@
+"""Where label maps come from: one interface for boxes alone, a network, and files made elsewhere."""
+
+from .base import LabelSource, ObjectSource, paint_smallest_in_front
+from .box import BoxSource
+from .box_crf import BoxCRFSource
+from .building import SourceConfig, build_label_source
+from .files import FilesSource
+from .grabcut import GrabCutSource
+from .items import label_from_instances, reliable_label_from_instances
+from .merged import MergedSource
+from .network import BanaCRFCamSource, BanaCRFSource, BanaRetSource, GAPSource, NetworkSource
+
+__all__ = [
+    'BanaCRFCamSource', 'BanaCRFSource', 'BanaRetSource', 'BoxCRFSource', 'BoxSource', 'FilesSource', 'GAPSource',
+    'GrabCutSource', 'LabelSource', 'MergedSource', 'NetworkSource', 'ObjectSource', 'SourceConfig',
+    'build_label_source', 'label_from_instances', 'paint_smallest_in_front', 'reliable_label_from_instances'
+]

@@ -1,0 +1,52 @@
+"""Sources by name or config."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from bana_mm.registry import LABEL_SOURCES
+
+from .base import LabelSource
+
+SourceConfig = str | dict[str, Any] | Sequence[str | dict[str, Any]]
+
+
+def build_label_source(source: SourceConfig) -> LabelSource:
+    """Build a label source by name or config, whatever the default scope is.
+
+    Args:
+        source (str | dict | Sequence): A name: ``'box'``, ``'grabcut'``, ``'box_crf'``; a name and what belongs to it:
+            ``'files:PATH'``, and ``'bana_crf:CONFIG:CHECKPOINT'``, likewise ``bana_crf_cam``, ``bana_ret`` and ``gap``;
+            or a config such as ``dict(type='grabcut', iterations=3)``. Several of these, in a list or in one string
+            joined by ``+`` (which no path then may contain), are merged, see :class:`MergedSource`.
+
+    Returns:
+        LabelSource: The source.
+
+    Raises:
+        KeyError: If no source has that name.
+        ValueError: If what follows the name is not what belongs to it.
+    """
+    if isinstance(source, str):
+        names = source.split('+')
+        config = dict(type='merged', sources=names) if len(names) > 1 else _parse(source)
+    else:
+        config = dict(source) if isinstance(source, dict) else dict(type='merged', sources=source)
+    return _source_class(config.pop('type', None))(**config)
+
+
+def _source_class(name: Any) -> type[LabelSource]:
+    found = LABEL_SOURCES.get(name) if isinstance(name, str) else None
+    if found is None:
+        raise KeyError(f'no label source is called {name!r}; there are {", ".join(sorted(LABEL_SOURCES.module_dict))}')
+    return found
+
+
+def _parse(text: str) -> dict[str, str]:
+    """``NAME:VALUE:...`` as a config."""
+    name, *_ = text.split(':', 1)
+    fields = _source_class(name).text_fields
+    values = text.split(':', len(fields))[1:]
+    if len(values) != len(fields) or not all(values) or (not fields and ':' in text):
+        form = ':'.join([name, *(field.upper() for field in fields)])
+        raise ValueError(f'label source {text!r}: must have the form {form}')
+    return dict(zip(fields, values), type=name)
