@@ -1,0 +1,144 @@
+"""Search for the label recipe that fits masks best, with one classifier.
+
+The network sees every image once a view; its maps stay in WORK_DIR/HASH_OF_CHECKPOINT/maps. Then one part of the recipe
+after the other is varied, starting from --start, and the best choice kept until no change helps. Every recipe that was
+tried is a line of a CSV file there, and the same command goes on where it stopped.
+"""
+
+import argparse
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from mmengine.dataset import BaseDataset
+
+from bana_mm.evaluation.label_evaluation import class_indices
+from bana_mm.evaluation.recipe_search import (
+    ParallelEvaluation,
+    RecipeTable,
+    SearchImage,
+    coordinate_search,
+    recipe_counts,
+)
+from bana_mm.labels.building import build_classifier, build_label_dataset, describe_run
+from bana_mm.labels.crf_pool import CRFPool, usable_cores
+from bana_mm.labels.generator import LabelGenerator
+from bana_mm.labels.map_cache import MapCache
+from bana_mm.labels.network import extract_features
+from bana_mm.labels.recipe import LabelRecipe
+from bana_mm.labels.task import BoxLayout
+from bana_mm.utils.cli import add_common_arguments, load_config
+from bana_mm.utils.progress import Progress
+
+ALL_VIEWS = dict(scales=(1.0, 0.75, 1.25), flip=True)
+PARTS = dict(
+    background=[
+        dict(background='none'),
+        dict(background='attention', threshold=0.99, threshold_mode='relative'),
+        dict(background='cam'),
+        *(dict(background=background, threshold=threshold, threshold_mode='box')
+          for background in ('attention', 'maximum') for threshold in (0.7, 0.8, 0.9))
+    ],
+    score=[dict(score=score) for score in ('cam', 'attention', 'mean')],
+    views=[dict(scales=(1.0, ), flip=False), dict(scales=(1.0, ), flip=True), ALL_VIEWS],
+    softmax=[dict(temperature=temperature) for temperature in (None, 0.5, 0.7, 1.0, 1.5)],
+    competition=[dict(competition=competition) for competition in ('image', 'pixel')],
+    crf_labels=[dict(crf_labels=labels) for labels in ('class', 'instance')],
+    bilateral=[dict(crf=dict(bilateral=b)) for b in
+               ((4, 55, 3), (4, 55, 5), (4, 55, 8), (4, 30, 5), (4, 80, 5), (8, 55, 5), (6, 55, 5), (2.5, 55, 5))],
+    gaussian=[dict(crf=dict(gaussian=g)) for g in ((3, 3), (1, 3), (6, 3), (3, 1.5))])
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('config', help='config of the classifier')
+    parser.add_argument('checkpoint', help='its checkpoint')
+    add_common_arguments(parser)
+    parser.set_defaults(work_dir='work_dirs/search_recipe')
+    parser.add_argument('--split', default='train_aug', help='images with boxes and masks')
+    parser.add_argument('--images', type=int, help='take that many, evenly spread over the split (default: all)')
+    parser.add_argument('--classes', help='comma-separated: the classes, beside the background, whose mean counts')
+    parser.add_argument('--start', type=json.loads, default={}, metavar='JSON',
+                        help='fields of the recipe to begin with (default: the published recipe)')
+    parser.add_argument('--only', type=json.loads, metavar='JSON',
+                        help='a list of recipes to evaluate instead of searching')
+    parser.add_argument('--workers', type=int, default=usable_cores(), help='processes for the CRF')
+    parser.add_argument('--device', default='cpu', help='device of the network')
+    parser.add_argument('--amp', action='store_true', help='run the network in bfloat16')
+    return parser.parse_args()
+
+
+def choose_images(dataset: BaseDataset, split: str, wanted: int | None) -> dict[int, SearchImage]:
+    """The images of the search by their position in the dataset.
+
+    Raises:
+        FileNotFoundError: If one has no mask.
+    """
+    count = min(wanted or len(dataset), len(dataset))
+    images = {}
+    for index in (len(dataset) * n // count for n in range(count)):
+        info = dataset.get_data_info(index)
+        if 'seg_map_path' not in info:
+            raise FileNotFoundError(f'{info["img_path"]} has no mask; the search needs one for each image of {split}')
+        groups = [[i for i in info['instances'] if bool(i['ignore_flag']) == flag] for flag in (False, True)]
+        boxes, ignored = (torch.tensor([i['bbox'] for i in group], dtype=torch.float) for group in groups)
+        labels = torch.tensor([i['bbox_label'] for i in groups[0]], dtype=torch.long)
+        layout = BoxLayout.from_boxes((info['height'], info['width']), boxes, labels, ignored)
+        images[index] = SearchImage(info['img_id'], info['img_path'], info['seg_map_path'], layout)
+    return images
+
+
+def store_maps(args: argparse.Namespace, cfg: Config, dataset: BaseDataset, images: Mapping[int, SearchImage],
+               cache: MapCache) -> None:
+    """Make the maps that are missing."""
+    missing = [index for index, image in images.items() if not cache.path(image.img_id).exists()]
+    if not missing:
+        return
+    model = build_classifier(cfg, args.checkpoint, args.device)
+    generator = LabelGenerator.from_model(model, model.label_recipe)
+    with Progress(len(images), len(images) - len(missing), 'maps') as progress:
+        for index in missing:
+            with torch.autocast(args.device.split(':')[0], torch.bfloat16, enabled=args.amp):
+                features = extract_features(model, [dataset[index]], cache.recipe)[0]
+            cache.write(images[index].img_id, features, images[index].layout, generator)
+            progress.update()
+
+
+def describe(fields: Mapping[str, Any], figures: Mapping[str, float]) -> str:
+    """A line with what a recipe reaches."""
+    zero = [name for name, value in figures.items() if value == 0]
+    text = f'{json.dumps(fields)}: chosen classes {figures["mIoU_chosen"]:.2f}, all {figures["mIoU"]:.2f}'
+    return text + (f', zero: {", ".join(zero)}' if zero else '')
+
+
+def main() -> None:
+    args = parse_args()
+    cfg = load_config(args)
+    dataset = build_label_dataset(cfg, args.split)
+    images = choose_images(dataset, args.split, args.images)
+    run = describe_run(cfg, args.checkpoint, {}, dataset.metainfo['classes'])['checkpoint']['sha256']
+    folder = Path(args.work_dir) / run
+    cache = MapCache(folder / 'maps', LabelRecipe(**ALL_VIEWS))
+    store_maps(args, cfg, dataset, images, cache)
+
+    classes = dataset.metainfo['classes']
+    chosen = class_indices(args.classes.split(','), classes) if args.classes else ()
+    with CRFPool(recipe_counts, args.workers) as pool:
+        evaluation = ParallelEvaluation(list(images.values()), cache, len(classes), pool)
+        name = '_'.join(map(str, [args.split, len(images), *chosen]))
+        table = RecipeTable(folder / f'{name}.csv', evaluation, classes, chosen)
+        recipes = args.only
+        if recipes is None:
+            recipes = [args.start, coordinate_search(
+                table.score, args.start, PARTS,
+                lambda part, change, score: print(f'{part}: {json.dumps(change)}: {score:.2f}', flush=True))]
+        for fields in recipes:
+            print(describe(fields, table.figures(LabelRecipe.from_cfg(fields))), flush=True)
+    print(f'all that was tried: {table.path}')
+
+
+if __name__ == '__main__':
+    main()
