@@ -4,6 +4,8 @@ Boxes are float xyxy in pixel edges, 0-based and half-open: ``[0, 0, W, H]`` cov
 ``[3, 5, 4, 6]`` is the one pixel in column 3 and row 5.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -22,11 +24,10 @@ def pixel_boxes(boxes: Tensor, image_size: tuple[int, int]) -> Tensor:
         Tensor: (K, 4) int64, xyxy, half-open, ``0 <= x1 < x2 <= W`` and ``0 <= y1 < y2 <= H``.
     """
     height, width = image_size
-    limit = boxes.new_tensor([width, height])
-    low, high = boxes.reshape(-1, 2, 2).round().unbind(1)  # (K, 2) each
-    low = torch.minimum(low.clamp(min=0), limit - 1)
-    high = torch.minimum(torch.maximum(high, low + 1), limit)
-    return torch.cat([low, high], dim=1).long()
+    x1, y1, x2, y2 = boxes.round().unbind(1)  # numbers, no tensor of limits: that would be a copy to the device
+    x1, y1 = x1.clamp(0, width - 1), y1.clamp(0, height - 1)
+    x2, y2 = torch.maximum(x2, x1 + 1).clamp(max=width), torch.maximum(y2, y1 + 1).clamp(max=height)
+    return torch.stack([x1, y1, x2, y2], dim=1).long()
 
 
 def box_masks(boxes: Tensor, image_size: tuple[int, int]) -> Tensor:
@@ -62,27 +63,27 @@ def inside_boxes(boxes: Tensor, image_size: tuple[int, int]) -> Tensor:
     return _coverage(rois, 1, image_size)[0]
 
 
-def definite_background(rois: Tensor, valid_sizes: Tensor, image_size: tuple[int, int]) -> Tensor:
+def definite_background(rois: Tensor, valid_sizes: Sequence[tuple[int, int]], image_size: tuple[int, int]) -> Tensor:
     """The definite background M of a batch: pixels of an image that lie in none of its boxes.
 
-    Ours: derived from the boxes, where the reference code reads separate mask files. Works without reading anything
-    back from the device.
+    Ours: derived from the boxes, where the reference code reads separate mask files. Works without copying
+    anything from or to the device, so that nothing waits for it.
 
     Args:
         rois (Tensor): (K, 5) float, image index and xyxy in pixel edges; every box that may hold an object, the
             ignored ones too.
-        valid_sizes (Tensor): (N, 2) height and width of each image without its padding; padding is not background.
+        valid_sizes (Sequence[tuple[int, int]]): Height and width of each of N images without its padding; padding is
+            not background.
         image_size (tuple[int, int]): Height and width of the padded batch in pixels.
 
     Returns:
         Tensor: (N, 1, H, W) bool.
     """
-    height, width = image_size
-    valid_sizes = valid_sizes.to(rois.device)
-    in_y = torch.arange(height, device=rois.device) < valid_sizes[:, :1]  # (N, H)
-    in_x = torch.arange(width, device=rois.device) < valid_sizes[:, 1:]  # (N, W)
-    covered = _coverage(rois, valid_sizes.size(0), image_size)
-    return (in_y[:, :, None] & in_x[:, None, :] & ~covered)[:, None]
+    covered = _coverage(rois, len(valid_sizes), image_size)
+    visible = torch.zeros_like(covered)
+    for image, (height, width) in zip(visible, valid_sizes):
+        image[:height, :width].fill_(True)
+    return (visible & ~covered)[:, None]
 
 
 def _coverage(rois: Tensor, num_images: int, image_size: tuple[int, int]) -> Tensor:

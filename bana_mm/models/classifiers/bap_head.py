@@ -129,7 +129,7 @@ class BAPHead(BaseModule):
             get_box_tensor(sample.ignored_instances.bboxes).to(rois) if 'ignored_instances' in sample
             else rois.new_zeros(0, 4) for sample in data_samples
         ]
-        sizes = torch.tensor([sample.img_shape[:2] for sample in data_samples])
+        sizes = [sample.img_shape[:2] for sample in data_samples]
         return definite_background(torch.cat([rois, _to_rois(ignored)]), sizes, data_samples[0].batch_input_shape)
 
 
@@ -140,4 +140,4 @@ def _to_rois(boxes: Sequence[Tensor]) -> Tensor:
 
 
 def _percent(hits: Tensor, total: int | Tensor) -> Tensor:
-    return 100.0 * hits / torch.as_tensor(total, device=hits.device).clamp(min=1)
+    return 100.0 * hits / (total.clamp(min=1) if isinstance(total, Tensor) else max(total, 1))
