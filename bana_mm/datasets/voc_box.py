@@ -36,6 +36,8 @@ class VOCBoxDataset(BaseDataset):
         background_class (bool): Put 'background' first in the classes and the palette of the metainfo, as mmseg's
             metrics expect. Box labels start at the first object class either way. Defaults to False.
         require_masks (bool): Whether every image must have a mask, as for evaluation. Defaults to False.
+        require_boxes (bool): Whether every image must have an XML. Without, one that has none counts as an image
+            without boxes, as in a test split that comes without annotations. Defaults to True.
         metainfo (dict | None): ``classes``, the object classes without background, and ``palette`` for other data than
             VOC. The palette defaults to VOC's colours.
         kwargs: See mmengine's ``BaseDataset``.
@@ -49,12 +51,13 @@ class VOCBoxDataset(BaseDataset):
 
     def __init__(self, ann_file: str, data_root: str = '', data_prefix: dict | None = None, img_suffix: str = '.jpg',
                  difficult: str = 'ignore', background_class: bool = False, require_masks: bool = False,
-                 metainfo: dict | None = None, **kwargs) -> None:
+                 require_boxes: bool = True, metainfo: dict | None = None, **kwargs) -> None:
         if difficult not in ('ignore', 'keep'):
             raise ValueError(f"difficult must be 'ignore' or 'keep', got {difficult!r}")
         self.img_suffix = img_suffix
         self.difficult = difficult
         self.require_masks = require_masks
+        self.require_boxes = require_boxes
         classes, metainfo = object_metainfo(metainfo, self.METAINFO, background_class)
         self.label_of = {name: label for label, name in enumerate(classes)}
         default_prefix = dict(img_path='JPEGImages', box_path='Annotations', seg_map_path='SegmentationClassAug')
@@ -78,10 +81,13 @@ class VOCBoxDataset(BaseDataset):
         img_path = osp.join(self.data_prefix['img_path'], img_id + self.img_suffix)
         xml_path = osp.join(self.data_prefix['box_path'], img_id + '.xml')
         for path, field in ((img_path, 'img_path'), (xml_path, 'box_path')):
-            if not osp.isfile(path):
+            if not osp.isfile(path) and (field == 'img_path' or self.require_boxes):
                 raise FileNotFoundError(f'{path} does not exist (id {img_id!r} of {self.ann_file}; '
                                         f'data_prefix[{field!r}])')
-        width, height, instances = self._parse_xml(xml_path, img_path)
+        if osp.isfile(xml_path):
+            width, height, instances = self._parse_xml(xml_path, img_path)
+        else:
+            (height, width), instances = image_size(img_path), []
         item = dict(img_id=img_id, img_path=img_path, width=width, height=height, instances=instances,
                     seg_fields=[], label_map=None, reduce_zero_label=False)
         seg_map_path = osp.join(self.data_prefix['seg_map_path'], img_id + '.png')

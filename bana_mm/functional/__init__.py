@@ -5,7 +5,7 @@ from .background import background_attention, background_queries
 from .bap import background_aware_features
 from .bootstrapping import bootstrapped_cross_entropy
 from .boxes import box_masks, definite_background, inside_boxes, pixel_boxes
-from .dense_crf import dense_crf
+from .dense_crf import dense_crf, dense_crf_labels
 from .entropy import entropy
 from .interpolation import Upsampling, interpolation_matrix
 from .noise_aware import confidence_map, noise_aware_loss, noise_aware_loss_with_logits
@@ -25,8 +25,8 @@ __all__ = [
     'Upsampling', 'activation_scores', 'background_activation_score', 'background_attention',
     'background_aware_features', 'background_aware_pool', 'background_queries', 'background_score',
     'bootstrapped_cross_entropy', 'box_masks', 'class_activation', 'class_regions', 'class_scores', 'confidence_map',
-    'correlation_maps', 'definite_background', 'dense_crf', 'entropy', 'image_attention', 'inside_boxes',
-    'interpolation_matrix', 'label_rows', 'noise_aware_loss', 'noise_aware_loss_with_logits', 'pixel_boxes',
-    'region_mean', 'region_prototypes', 'retrieval_scores', 'roi_weights', 'stretched_attention',
+    'correlation_maps', 'definite_background', 'dense_crf', 'dense_crf_labels', 'entropy', 'image_attention',
+    'inside_boxes', 'interpolation_matrix', 'label_rows', 'noise_aware_loss', 'noise_aware_loss_with_logits',
+    'pixel_boxes', 'region_mean', 'region_prototypes', 'retrieval_scores', 'roi_weights', 'stretched_attention',
     'stretched_background_score', 'unary_probability'
 ]

@@ -73,6 +73,21 @@ def dense_crf(image: np.ndarray | Tensor,
     return posterior if isinstance(probability, Tensor) else posterior.numpy()
 
 
+def dense_crf_labels(image: np.ndarray, probability: np.ndarray, **kwargs) -> np.ndarray:
+    """Class of the largest posterior of :func:`dense_crf` at each pixel: little to send from a worker process.
+
+    Args:
+        image (np.ndarray): (H, W, 3) uint8, RGB.
+        probability (np.ndarray): (C, H, W) float.
+        kwargs: See :func:`dense_crf`.
+
+    Returns:
+        np.ndarray: (H, W), 0..C-1, uint8 unless there are more than 256 classes.
+    """
+    posterior = dense_crf(image, probability, **kwargs)
+    return posterior.argmax(axis=0).astype(np.min_scalar_type(len(posterior) - 1))
+
+
 def _run_torch(image: Tensor, unary: Tensor, bilateral: tuple | None, gaussian: tuple | None,
                iterations: int) -> Tensor:
     """(H, W, 3), (C, H, W) -> (C, H*W), on the device of ``unary``."""

@@ -1,6 +1,5 @@
 """Stage 1 through the public tools: train, validate, resume, test, and their errors."""
 
-import importlib.util
 import json
 import subprocess
 import sys
@@ -8,8 +7,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from mmdet.visualization import DetLocalVisualizer
-from mmengine.logging import MessageHub, MMLogger
 
 from bana_mm.datasets.synthetic import make_tiny_voc
 
@@ -41,23 +38,6 @@ def workplace(tmp_path, monkeypatch):
     monkeypatch.setenv('VOC_ROOT', str(make_tiny_voc(tmp_path / 'voc')))
     (tmp_path / 'tiny.py').write_text(CONFIG)
     monkeypatch.chdir(tmp_path)
-
-
-@pytest.fixture
-def run(monkeypatch):
-    """Run a tool's main() with a command line."""
-
-    def call(tool, *args):
-        spec = importlib.util.spec_from_file_location(f'tool_{tool}', REPO / 'tools' / f'{tool}.py')
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        # mmengine keeps these by a name that runs within one second share: logs and histories would mix
-        for shared in (DetLocalVisualizer, MMLogger, MessageHub):
-            shared._instance_dict.clear()
-        monkeypatch.setattr(sys, 'argv', [f'{tool}.py', *map(str, args)])
-        module.main()
-
-    return call
 
 
 def scalars(work_dir):

@@ -5,8 +5,9 @@ from importlib.util import find_spec
 from .box_pseudo_label import BoxPseudoLabel
 from .check_image_size import CheckImageSize
 from .color_jitter import ColorJitter
+from .plain_and_augmented import PlainAndAugmented
 
-__all__ = ['BoxPseudoLabel', 'CheckImageSize', 'ColorJitter']
+__all__ = ['BoxPseudoLabel', 'CheckImageSize', 'ColorJitter', 'PlainAndAugmented']
 
 if find_spec('mmdet'):
     from .ignore_small_boxes import IgnoreSmallBoxes
