@@ -67,6 +67,11 @@ def find_classifier(cfg: Config, classifier: Config) -> tuple[Path, bool]:
 def plan(args: argparse.Namespace, cfg: Config) -> tuple[list[Step], dict[str, Path]]:
     """All steps in order, and where the figures of each split's labels will be."""
     labels = cfg.get('pseudo_labels')
+    description = Path(labels.dir) / 'meta.json' if labels and labels.get('dir') else None
+    segmentation = [train_step('segmentation', cfg, cfg.work_dir, args.cfg_options, args.amp, description),
+                    test_step('test', cfg, cfg.work_dir, args.cfg_options)]
+    if 'pseudo_labels' in cfg and labels is None:
+        return segmentation, {}  # trained on masks
     missing = [key for key in ('config', 'dir', 'split') if not (labels or {}).get(key)]
     if missing:
         raise ValueError(f'{args.config}: pseudo_labels lacks {", ".join(missing)}; it must say where labels come '
@@ -92,9 +97,7 @@ def plan(args: argparse.Namespace, cfg: Config) -> tuple[list[Step], dict[str, P
             evaluations.append(evaluate_step(f'evaluation of {split}', labels.dir, mask_dir, dataset.data_root, split))
             results[split] = Path(labels.dir) / f'{split}.json'
     steps += evaluations  # last, as they ask whether the store has changed since
-    steps.append(train_step('segmentation', cfg, cfg.work_dir, args.cfg_options, args.amp))
-    steps.append(test_step('test', cfg, cfg.work_dir, args.cfg_options))
-    return steps, results
+    return steps + segmentation, results
 
 
 def summary(work_dir: str, results: dict[str, Path]) -> str:

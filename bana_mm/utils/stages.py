@@ -33,11 +33,14 @@ class Step:
         title (str): What it does, for the reader.
         command (Sequence[str]): Name of a tool, such as ``train.py``, and its arguments.
         is_done (Callable): Whether its results are there.
+        prepare (Callable): Called first; raises :class:`StepError` where the step can't run as things are. Defaults
+            to nothing.
     """
 
     title: str
     command: Sequence[str]
     is_done: Callable[[], bool]
+    prepare: Callable[[], None] = lambda: None
 
     def run(self, log: str | os.PathLike | None = None, env: Mapping[str, str] | None = None) -> None:
         """Run the command unless its results are there.
@@ -47,8 +50,9 @@ class Step:
             env (Mapping[str, str] | None): Changes of the environment. Defaults to None.
 
         Raises:
-            StepError: If the command fails.
+            StepError: If the command fails or can't run.
         """
+        self.prepare()
         if self.is_done():
             print(f'[{self.title}] done already', flush=True)
             return
@@ -97,8 +101,11 @@ def final_checkpoint(cfg: Config, work_dir: str | os.PathLike) -> Path:
 
 
 def train_step(title: str, cfg: Config, work_dir: str | os.PathLike, options: Sequence[str] = (),
-               amp: bool = False) -> Step:
+               amp: bool = False, labels: Path | None = None) -> Step:
     """Train until the final checkpoint is there, from the last checkpoint if there is one.
+
+    A copy of the labels' description stays in the work directory, so that a checkpoint is neither taken as a result nor
+    trained on once the labels were made in another way.
 
     Args:
         title (str): Title of the step.
@@ -106,14 +113,28 @@ def train_step(title: str, cfg: Config, work_dir: str | os.PathLike, options: Se
         work_dir (str | os.PathLike): Work directory.
         options (Sequence[str]): ``key=value`` overrides for the tool. Defaults to none.
         amp (bool): Train in mixed precision. Defaults to False.
+        labels (Path | None): ``meta.json`` of the labels that it is trained on. Defaults to None.
     """
     command = ['train.py', cfg.filename, '--work-dir', work_dir, '--resume', *(['--amp'] if amp else []),
                *_overrides(options)]
     final = final_checkpoint(cfg, work_dir)
     # mmengine names a checkpoint in this file once it is written completely.
     record = final.with_name('last_checkpoint')
+
+    def prepare() -> None:
+        if labels is None or not labels.is_file():
+            return
+        trained_on = Path(work_dir) / 'labels.json'
+        if not record.is_file():
+            trained_on.parent.mkdir(parents=True, exist_ok=True)
+            trained_on.write_text(labels.read_text())
+        elif trained_on.is_file() and trained_on.read_text() != labels.read_text():
+            raise StepError(f'{title}: {work_dir} was trained on labels made in another way than those described by '
+                            f'{labels}; move it away to train anew (its own description is {trained_on})')
+
     return Step(title, _strings(command),
-                lambda: final.is_file() and record.is_file() and Path(record.read_text().strip()).name == final.name)
+                lambda: final.is_file() and record.is_file() and Path(record.read_text().strip()).name == final.name,
+                prepare)
 
 
 def label_step(title: str, config: str, checkpoint: Path, label_dir: str | os.PathLike, split: str,

@@ -80,6 +80,24 @@ def test_train_step_waits_for_the_final_checkpoint(tmp_path):
     assert step.is_done()
 
 
+def test_train_step_refuses_a_checkpoint_of_other_labels(tools, tmp_path):
+    (tools / 'train.py').write_text('')
+    labels = tmp_path / 'meta.json'
+    step = train_step('training', Config(dict(train_cfg=dict(max_iters=30))), tmp_path / 'w', labels=labels)
+    with pytest.raises(StepError, match='ended without'):
+        step.run()  # no description, as of labels from elsewhere
+    labels.write_text('{"recipe": 1}')
+    with pytest.raises(StepError, match='ended without'):
+        step.run()
+    _touch(tmp_path / 'w/iter_30.pth', 60)
+    (tmp_path / 'w/last_checkpoint').write_text('iter_30.pth')
+    labels.write_text('{"recipe": 1}')  # as after another split
+    step.run()
+    labels.write_text('{"recipe": 2}')
+    with pytest.raises(StepError, match='w was trained on labels made in another way .*meta.json; move it away'):
+        step.run()
+
+
 def test_label_step_is_done_when_complete_and_newer_than_the_checkpoint(tmp_path):
     checkpoint = _touch(tmp_path / 'iter_30.pth', 100)
     store = LabelStore(tmp_path / 'labels')
