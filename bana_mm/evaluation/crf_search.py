@@ -39,6 +39,12 @@ class CRFPoint(NamedTuple):
     iterations: int
     temperature: float = 1.0
 
+    @classmethod
+    def of(cls, *values: float) -> 'CRFPoint':
+        """A point of whole iterations and otherwise floats, which a CSV file gives back as they are."""
+        *others, iterations, temperature = map(float, values)
+        return cls(*others, int(iterations), temperature)
+
     @property
     def crf(self) -> dict[str, Any]:
         """Keyword arguments of :func:`bana_mm.functional.dense_crf`."""
@@ -66,12 +72,13 @@ def grid(values: Mapping[str, Sequence[float]]) -> list[CRFPoint]:
         values (Mapping[str, Sequence[float]]): Values of each field of :class:`CRFPoint`.
 
     Returns:
-        list[CRFPoint]: In the order of the values, the last field changing fastest; each point once.
+        list[CRFPoint]: In the order of fields and values, the last field changing fastest; each point once.
 
     Raises:
         ValueError: If a value is out of range.
     """
-    points = [CRFPoint(**dict(zip(values, combination))) for combination in itertools.product(*values.values())]
+    values = [values[name] for name in CRFPoint._fields]
+    points = [CRFPoint.of(*combination) for combination in itertools.product(*values)]
     for point in points:
         point.check()
     return list(dict.fromkeys(points))
@@ -155,7 +162,7 @@ class SearchTable:
             for number, row in enumerate(reader, start=2):
                 try:
                     *values, _ = map(float, row[:len(CRFPoint._fields) + 1])
-                    point = CRFPoint(*values)._replace(iterations=int(values[5]))
+                    point = CRFPoint.of(*values)
                     iou = np.array([float(text) if text else np.nan for text in row[len(values) + 1:]])
                 except (TypeError, ValueError, IndexError):
                     iou = np.empty(0)

@@ -1,10 +1,18 @@
 """Filling rates: which share of a box its object fills (paper Fig. 4b)."""
 
+from collections.abc import Mapping
+from typing import Any
+
+import mmcv
 import numpy as np
 import torch
+from mmengine.dataset import BaseDataset
 
 from bana_mm.functional import pixel_boxes
-from bana_mm.labels.png import IGNORE
+from bana_mm.labels import IGNORE, CRFPool, LabelSource, check_classes, label_from_instances, read_label_png
+from bana_mm.utils.progress import Progress
+
+TRUTH = 'truth'
 
 
 def box_filling_rates(label: np.ndarray, boxes: np.ndarray, classes: np.ndarray,
@@ -119,3 +127,70 @@ class FillingRates:
                              'be compared')
         both = ~np.isnan(self.rates) & ~np.isnan(other.rates)
         return self.rates[both], other.rates[both]
+
+
+def measure_filling_rates(sources: Mapping[str, LabelSource], dataset: BaseDataset, with_truth: bool = True,
+                          workers: int = 0) -> dict[str, FillingRates]:
+    """Filling rates of the boxes of a data set by several kinds of labels.
+
+    Boxes that are marked to be ignored have none; pixels that lie in these alone count nowhere.
+
+    Args:
+        sources (Mapping[str, LabelSource]): Labels by name.
+        dataset (BaseDataset): Items with ``img_path``, ``instances`` and for the truth ``seg_map_path``.
+        with_truth (bool): Whether the masks are measured too, as :data:`TRUTH`; all labels then count only where the
+            mask is not 255. Defaults to True.
+        workers (int): Processes; they pay where labels are made, not just read. Defaults to 0.
+
+    Returns:
+        dict[str, FillingRates]: By name, the truth first; boxes in the order of :func:`kept_instances` of each item.
+
+    Raises:
+        FileNotFoundError: If masks or stored labels are missing: how many, and the first of them.
+        RuntimeError: If an image fails; the message names it.
+    """
+    num_classes = len(dataset.metainfo['classes'])
+    items = [dataset.get_data_info(index) for index in range(len(dataset))]
+    missing = {name: source.missing([item['img_id'] for item in items]) for name, source in sources.items()}
+    if with_truth:
+        missing[TRUTH] = [item['img_id'] for item in items if 'seg_map_path' not in item]
+    for name, ids in missing.items():
+        if ids:
+            raise FileNotFoundError(f'{name}: {len(ids)} of {len(items)} images have no label map: '
+                                    f'{", ".join(ids[:3])}{", ..." if len(ids) > 3 else ""}')
+
+    totals = {name: FillingRates() for name in ([TRUTH] if with_truth else []) + list(sources)}
+    jobs = ((item['img_path'], (item, sources, num_classes, with_truth), item) for item in items)
+    with CRFPool(image_filling_rates, workers) as pool, Progress(len(items), title='filling rates') as progress:
+        for _, item, rates in pool.map(jobs):
+            classes = [instance['bbox_label'] + 1 for instance in kept_instances(item)]
+            for name, total in totals.items():
+                total.extend(rates[name], classes)
+            progress.update()
+    return totals
+
+
+def image_filling_rates(item: Mapping[str, Any], sources: Mapping[str, LabelSource], num_classes: int,
+                        with_truth: bool) -> dict[str, np.ndarray]:
+    """Rates of the boxes of an item by name, (K,) each, see :func:`measure_filling_rates`. Runs in any process."""
+    image = mmcv.imread(item['img_path'])
+    if image is None:
+        raise ValueError('image cannot be read')
+    image = mmcv.bgr2rgb(image)
+    boxes = np.array([instance['bbox'] for instance in kept_instances(item)]).reshape(-1, 4)
+    classes = np.array([instance['bbox_label'] + 1 for instance in kept_instances(item)], dtype=np.int64)
+    rates, valid = {}, None
+    if with_truth:
+        truth = read_label_png(item['seg_map_path'], image.shape[:2], num_classes)
+        valid = truth != IGNORE
+        rates[TRUTH] = box_filling_rates(truth, boxes, classes)
+    for name, source in sources.items():
+        label = label_from_instances(source, image, item['instances'], item['img_id'])
+        check_classes(label, num_classes, name)
+        rates[name] = box_filling_rates(label, boxes, classes, valid)
+    return rates
+
+
+def kept_instances(item: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The objects of a dataset item that are not to be ignored."""
+    return [instance for instance in item['instances'] if not instance['ignore_flag']]

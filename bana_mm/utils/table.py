@@ -20,3 +20,13 @@ def format_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
         return '  '.join([cells[0].ljust(widths[0]), *others]).rstrip()
 
     return '\n'.join([line(header), '-' * (sum(widths) + 2 * (len(widths) - 1)), *map(line, rows)])
+
+
+def percent(share: float) -> float | None:
+    """A share in percent to three decimals; None, which JSON can say, for NaN."""
+    return round(100 * float(share), 3) if share == share else None
+
+
+def figure_cell(value: float | None) -> str:
+    """A figure with one decimal; a dash for None."""
+    return '-' if value is None else f'{value:.1f}'

@@ -1,7 +1,9 @@
+import cv2
 import numpy as np
 import pytest
 
-from bana_mm.evaluation.filling_rates import FillingRates, box_filling_rates
+from bana_mm.evaluation.filling_rates import FillingRates, box_filling_rates, measure_filling_rates
+from bana_mm.labels import BoxSource, FilesSource, write_label_png
 
 LABEL = np.array([
     [0, 1, 1, 255],
@@ -64,3 +66,53 @@ def test_bad_input():
     second.extend(np.array([.5]), [2])
     with pytest.raises(ValueError, match=r'different boxes \(1 and 1\)'):
         first.difference(second)
+
+
+@pytest.fixture
+def dataset(tmp_path):
+    """An image with an object and an ignored box, and one without boxes."""
+    items = []
+    instances = [dict(bbox=[0, 0, 4, 3], bbox_label=1, ignore_flag=0),
+                 dict(bbox=[2, 1, 4, 3], bbox_label=0, ignore_flag=1)]
+    for img_id, boxes in (('a', instances), ('b', [])):
+        cv2.imwrite(str(tmp_path / f'{img_id}.jpg'), np.zeros((3, 4, 3), np.uint8))
+        write_label_png(tmp_path / f'{img_id}.png', LABEL)
+        items.append(dict(img_id=img_id, img_path=str(tmp_path / f'{img_id}.jpg'), instances=boxes,
+                          seg_map_path=str(tmp_path / f'{img_id}.png')))
+    return Items(items)
+
+
+class Items(list):
+    metainfo = dict(classes=('cat', 'cow'))
+
+    def get_data_info(self, index):
+        return self[index]
+
+
+def test_measures_sources_and_truth(dataset, tmp_path):
+    sources = dict(box=BoxSource(), files=FilesSource(tmp_path))
+    rates = measure_filling_rates(sources, dataset)
+    # the box holds four pixels of its class (2) among eleven with a truth; the ignored box has no rate
+    assert {name: total.rates.tolist() for name, total in rates.items()} == {
+        'truth': [4 / 11], 'box': [1.], 'files': [4 / 11]}
+    assert list(rates) == ['truth', 'box', 'files'] and rates['box'].classes.tolist() == [2]
+
+
+def test_without_truth(dataset):
+    del dataset[0]['seg_map_path']
+    assert measure_filling_rates(dict(box=BoxSource()), dataset, with_truth=False)['box'].rates.tolist() == [1.]
+    with pytest.raises(FileNotFoundError, match=r'truth: 1 of 2 images have no label map: a$'):
+        measure_filling_rates({}, dataset)
+
+
+def test_what_is_wrong_is_named(dataset, tmp_path):
+    (tmp_path / 'labels').mkdir()
+    with pytest.raises(FileNotFoundError, match=r'other: 2 of 2 images have no label map: a, b$'):
+        measure_filling_rates(dict(other=FilesSource(tmp_path / 'labels')), dataset)
+    for img_id in 'ab':
+        write_label_png(tmp_path / f'labels/{img_id}.png', np.full((3, 4), 7, np.uint8))
+    with pytest.raises(RuntimeError, match=r'a\.jpg: ValueError: other: label map holds class 7'):
+        measure_filling_rates(dict(other=FilesSource(tmp_path / 'labels')), dataset)
+    (tmp_path / 'a.jpg').write_bytes(b'not an image')
+    with pytest.raises(RuntimeError, match=r'a\.jpg: ValueError: image cannot be read'):
+        measure_filling_rates({}, dataset)

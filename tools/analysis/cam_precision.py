@@ -1,0 +1,92 @@
+"""Precision and recall of CAM and background attention inside boxes against masks, for one or more classifiers.
+
+Three scores are measured over all thresholds: the CAM of the box's class divided by its maximum in the box; 1 - A; and
+1 - A stretched to [0, 1] in each box. Writes OUT_DIR/cam_precision.json and .png. Figures are means over classes.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+from mmengine.config import Config, DictAction
+
+from bana_mm.evaluation.cam_precision import SCORES, measure_cams
+from bana_mm.labels.building import build_classifier, build_label_dataset
+from bana_mm.utils.table import figure_cell, format_table, percent
+from bana_mm.visualization.curves import Curve, draw_precision_recall
+
+STYLES = dict(zip(SCORES, ('-', ':', '--')))
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('models', nargs='+', metavar='NAME=CONFIG,CHECKPOINT',
+                        help='classifiers, such as BAP=configs/bana/bap_vgg16_voc.py,bap.pth')
+    parser.add_argument('--out-dir', required=True, help='folder of the results')
+    parser.add_argument('--split', default='val', help='list of images with masks, ImageSets/Segmentation/SPLIT.txt')
+    parser.add_argument('--threshold', type=float, default=0.5,
+                        help='where precision and recall are printed, in steps of 0.01 (default: %(default)s)')
+    parser.add_argument('--device', help="defaults to 'cuda' where there is one, else 'cpu'")
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='override settings of every config')
+    args = parser.parse_args()
+    for text in args.models:
+        if '=' not in text or ',' not in text.partition('=')[2]:
+            parser.error(f'{text!r} is not NAME=CONFIG,CHECKPOINT')
+    names = [text.partition('=')[0] for text in args.models]
+    if len(set(names)) < len(names):
+        parser.error(f'the name {max(names, key=names.count)!r} is there twice')
+    steps = 100 * args.threshold
+    if not 0 <= args.threshold <= 1 or abs(steps - round(steps)) > 1e-6:
+        parser.error(f'--threshold must be 0, 0.01, .. or 1, got {args.threshold}')
+    return args
+
+
+def main() -> None:
+    args = parse_args()
+    import torch
+    device = args.device or ('cuda' if torch.cuda.is_available() else 'cpu')
+    models = {}
+    for text in args.models:  # finds out what is missing before anything runs
+        name, _, files = text.partition('=')
+        config, checkpoint = files.split(',', 1)
+        cfg = Config.fromfile(config)
+        if args.cfg_options is not None:
+            cfg.merge_from_dict(args.cfg_options)
+        models[name] = build_label_dataset(cfg, args.split), build_classifier(cfg, checkpoint, device)
+
+    curves, results, rows = {}, {}, []
+    for colour, (name, (dataset, model)) in enumerate(models.items(), start=1):
+        class_names = dataset.metainfo['classes']
+        measured = measure_cams(model, dataset, title=name)
+        results[name] = dict(boxes=measured.boxes, boxes_without_cam=measured.without_cam, scores={})
+        for score, counts in measured.curves.items():
+            precision, recall = counts.mean_curve()
+            mark = counts.index(args.threshold)
+            curves[f'{name}: {score}'] = Curve(counts.thresholds, precision, recall, mark, colour, STYLES[score])
+            figures = dict(precision=precision[mark], recall=recall[mark],
+                           average_precision=counts.mean_average_precision(), object_share=precision[0])
+            figures = {key: percent(value) for key, value in figures.items()}
+            rows.append([f'{name}: {score}', *map(figure_cell, figures.values())])
+            by_class = {
+                class_names[index - 1]: dict(
+                    precision=percent(counts.precision(index)[mark]), recall=percent(counts.recall(index)[mark]),
+                    average_precision=percent(counts.average_precision(index))) for index in counts.present}
+            curve = dict(precision=[percent(value) for value in precision], recall=[percent(v) for v in recall])
+            results[name]['scores'][score] = dict(**figures, classes=by_class, curve=curve)
+
+    out_dir = Path(args.out_dir)
+    out_dir.mkdir(parents=True, exist_ok=True)
+    content = dict(split=args.split, threshold=args.threshold, models=results)
+    (out_dir / 'cam_precision.json').write_text(json.dumps(content, indent=2) + '\n')
+    draw_precision_recall(
+        curves, f'Inside the boxes of {args.split}; points: threshold {args.threshold:g}').savefig(
+            out_dir / 'cam_precision.png', dpi=150)
+    print(f'inside the boxes of {args.split}, in percent, means over classes; at threshold {args.threshold:g}')
+    print(format_table(['', 'precision', 'recall', 'average precision', 'object share'], rows))
+    for name, result in results.items():
+        print(f'{name}: {result["boxes"]} boxes, the CAM is zero everywhere in {result["boxes_without_cam"]}')
+    print(f'written: {out_dir / "cam_precision"}.json, .png')
+
+
+if __name__ == '__main__':
+    main()
