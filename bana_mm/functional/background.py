@@ -93,6 +93,7 @@ def background_attention(feats: Tensor, queries: Tensor, valid: Tensor) -> Tenso
     norm = torch.linalg.vector_norm(feats, dim=1).clamp(min=1e-12)  # (N, h, w)
     similarity = (F.normalize(queries, dim=2) @ feats.flatten(2)).view(*queries.shape[:2], *norm.shape[1:])
     similarity = F.relu(similarity / norm[:, None])  # (N, J, h, w)
-    share = valid / valid.sum(dim=1, keepdim=True).clamp(min=1)  # (N, J): 1 / number of valid queries
-    attention = torch.einsum('nj,njhw->nhw', share.to(feats.dtype), similarity)
+    # (N, J): 1 / number of valid queries
+    share = valid.to(feats.dtype) / valid.sum(dim=1, keepdim=True).clamp(min=1)
+    attention = torch.einsum('nj,njhw->nhw', share, similarity)
     return attention.clamp(max=1)[:, None]  # rounding may exceed 1

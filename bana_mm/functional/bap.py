@@ -41,7 +41,7 @@ def background_aware_features(feats: Tensor, background: Tensor, rois: Tensor, g
     """
     num_images, channels, height, width = feats.shape
     query_weight, valid = query_weights(background.to(feats.dtype), (height, width), grid_size)
-    share = valid / valid.sum(dim=1, keepdim=True).clamp(min=1)  # (N, J)
+    share = valid.to(feats.dtype) / valid.sum(dim=1, keepdim=True).clamp(min=1)  # (N, J)
     if use_attention is not None:
         share = share * use_attention[:, None]
     weight = roi_weights(rois.to(feats.dtype), (height, width), spatial_scale, output_size, align_corners).flatten(2)
@@ -50,7 +50,7 @@ def background_aware_features(feats: Tensor, background: Tensor, rois: Tensor, g
     else:
         stacked, index = weight.new_zeros(num_images, 0, *weight.shape[1:]), (rois[:, 0].long(), ) * 2
     queries, pooled = _BackgroundAwareFeatures.apply(
-        feats.flatten(2), query_weight, share.to(feats.dtype), stacked.flatten(1, 2))
+        feats.flatten(2), query_weight, share, stacked.flatten(1, 2))
     pooled = pooled.view(*stacked.shape[:3], channels)[index]  # (K, s*s, D)
     return pooled.transpose(1, 2).reshape(-1, channels, output_size, output_size), queries, valid
 

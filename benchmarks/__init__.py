@@ -1,0 +1,1 @@
+"""Time and memory of every fast part against a slow version or an alternative."""

@@ -1,0 +1,1 @@
+"""What ``run.py`` measures, one target a module; each has ``rows(options)``."""

@@ -1,0 +1,102 @@
+"""Target 3: stage 2 without network and CRF against the computation on image-size features."""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bana_mm.functional import dense_crf
+from benchmarks.harness import Candidate, Options, Row, SkipItem, peak_of_process, take_turns
+from benchmarks.items.step import build_classifier
+from benchmarks.made_up import features, photograph
+from benchmarks.slow.labels import image_size_retrieval, image_size_unaries
+
+SECONDS = 0.08  # target for an image
+SIZE = (375, 500)
+BOXES, LABELS = [[40, 60, 260, 330], [220, 100, 470, 300]], [7, 14]
+CHANNELS, CLASSES = 1024, 20
+# The reference code's, which the slow version follows.
+RECIPE = dict(background='attention', threshold=0.99, threshold_mode='relative', normalise='box', temperature=1.0)
+
+
+def rows(options: Options) -> Iterator[Row]:
+    """An image of 500 x 375 with two classes: unaries and Y_ret. The CRF runs once, to compare labels."""
+    channels = 16 if options.quick else CHANNELS
+    try:
+        ours, slow = make('ours', channels, options.device), make('slow', channels)
+    except ImportError as error:
+        raise SkipItem(f'label generation needs the mm* packages: {error}') from error
+    times = take_turns([ours, slow], options)
+    (probability, y_ret), (slow_probability, slow_y_ret) = ours(), slow()
+    labels = [y_crf(each) for each in (probability, slow_probability)]
+    note = f'same Y_crf {_same(*labels)}, Y_ret {_same(y_ret, slow_y_ret)}'
+    memory = [None, None] if options.quick else [
+        peak_of_process(Candidate(make, (name, channels))) for name in ('ours', 'slow')]
+    yield Row('stage 2, one image', times[0], 'image-size features', times[1], 'process <= 1300 MB', memory, note)
+    yield Row('stage 2, one image', times[0], 'target', SECONDS, '>= 1')
+    everything, network, crf = make_everything(options.quick, options.device)
+    times = take_turns([everything, network, crf], options)
+    peak = None if options.quick else peak_of_process(Candidate(_everything, (options.device, )))
+    yield Row('stage 2, network and CRF too', times[0], 'network and CRF alone', times[1] + times[2],
+              '>= 0.77; process <= 1300 MB', [peak, None], f'network {times[1]:.3g} s, CRF {times[2]:.3g} s')
+
+
+def make(name: str, channels: int, device: str = 'cpu') -> Callable[[], tuple[np.ndarray, np.ndarray]]:
+    """A function that gives the CRF's input, (C + 1, H, W), and Y_ret for a made-up Y_crf, (H, W)."""
+    feats = features(channels, 47, 63)
+    weight = torch.randn(CLASSES + 1, channels, generator=torch.Generator().manual_seed(1)) * 0.01
+    y_crf = np.zeros(SIZE, dtype=np.uint8)
+    for (x1, y1, x2, y2), label in zip(BOXES, LABELS):
+        y_crf[y1 + 20:y2 - 20, x1 + 20:x2 - 20] = label + 1
+
+    def slow() -> tuple[np.ndarray, np.ndarray]:
+        probability = image_size_unaries(feats, weight, SIZE, BOXES, LABELS)
+        return probability.numpy(), image_size_retrieval(feats, weight, SIZE, BOXES, LABELS, y_crf)
+
+    if name == 'slow':
+        return slow
+    from bana_mm.labels.generator import LabelGenerator
+    generator = LabelGenerator(weight.to(device), RECIPE)
+    on_device, boxes, labels = feats.to(device), torch.tensor(BOXES).float(), torch.tensor(LABELS)
+
+    def ours() -> tuple[np.ndarray, np.ndarray]:
+        task = generator.prepare(on_device, SIZE, boxes, labels)
+        return task.probability, generator.retrieve(on_device, task, y_crf)
+
+    return ours
+
+
+def y_crf(probability: np.ndarray) -> np.ndarray:
+    """(H, W) rows, with the parameters of stage 2."""
+    return dense_crf(photograph(*SIZE).numpy(), probability).argmax(0)
+
+
+def make_everything(quick: bool, device: str) -> tuple[Callable[[], object], ...]:
+    """Functions that label one image, run the network alone, and run the CRF alone."""
+    from bana_mm.labels.generator import LabelGenerator
+    from bana_mm.labels.task import crf_label
+    model = build_classifier(quick).to(device).eval()
+    generator = LabelGenerator.from_model(model, RECIPE)
+    image, boxes, labels = photograph(*SIZE), torch.tensor(BOXES).float(), torch.tensor(LABELS)
+    inputs = image.permute(2, 0, 1)[None].float() - 120
+
+    @torch.inference_mode()
+    def network() -> Tensor:
+        return model.extract_feat(inputs.to(device))[0]
+
+    def everything() -> np.ndarray:
+        feats = network()
+        task = generator.prepare(feats, SIZE, boxes, labels)
+        return generator.retrieve(feats, task, crf_label(image.numpy(), task))
+
+    task = generator.prepare(network(), SIZE, boxes, labels)
+    return everything, network, lambda: crf_label(image.numpy(), task)
+
+
+def _everything(device: str) -> Callable[[], object]:
+    return make_everything(False, device)[0]
+
+
+def _same(a: np.ndarray, b: np.ndarray) -> str:
+    return f'{100 * (a == b).mean():.4f} %'
