@@ -1,42 +1,10 @@
-"""Eq. 1-3 against loops over cells and positions."""
+"""Eq. 1-3 against loops over cells and queries."""
 
 import pytest
 import torch
 
 from bana_mm.functional import background_attention, background_queries
-
-
-def slow_queries(feats, mask, grid):
-    """Eq. 1 with loops; ``mask`` (N, h, w) is at feature resolution and h, w are multiples of ``grid``."""
-    num, channels, height, width = feats.shape
-    rows, cols = height // grid, width // grid
-    queries, valid = torch.zeros(num, grid * grid, channels, dtype=feats.dtype), torch.zeros(num, grid * grid).bool()
-    for n in range(num):
-        for gy in range(grid):
-            for gx in range(grid):
-                total = 0
-                for y in range(gy * rows, (gy + 1) * rows):
-                    for x in range(gx * cols, (gx + 1) * cols):
-                        queries[n, gy * grid + gx] += mask[n, y, x] * feats[n, :, y, x]
-                        total += mask[n, y, x].item()
-                if total:
-                    queries[n, gy * grid + gx] /= total
-                    valid[n, gy * grid + gx] = True
-    return queries, valid
-
-
-def slow_attention(feats, queries, valid):
-    """Eq. 2 and 3 with loops."""
-    num, _, height, width = feats.shape
-    attention = torch.zeros(num, 1, height, width, dtype=feats.dtype)
-    for n in range(num):
-        chosen = queries[n][valid[n]]
-        for y in range(height):
-            for x in range(width):
-                for q in chosen:
-                    cosine = feats[n, :, y, x] @ q / (feats[n, :, y, x].norm() * q.norm())
-                    attention[n, 0, y, x] += cosine.clamp(min=0) / len(chosen)
-    return attention
+from benchmarks.slow.bap import loop_attention, loop_queries
 
 
 @pytest.fixture
@@ -52,13 +20,20 @@ def case():
 def test_queries_and_attention_against_loops(case):
     feats, mask = case
     queries, valid = background_queries(feats, mask[:, None], 2)
-    expected, expected_valid = slow_queries(feats, mask, 2)
+    expected, expected_valid = loop_queries(feats, mask, 2)
     assert valid.tolist() == expected_valid.tolist()
     assert valid[0].tolist() == [False, True, True, True] and not valid[2].any()
     torch.testing.assert_close(queries, expected)
     attention = background_attention(feats, queries, valid)
-    torch.testing.assert_close(attention, slow_attention(feats, queries, valid))
+    torch.testing.assert_close(attention, loop_attention(feats, queries, valid))
     assert attention[2].eq(0).all()
+
+
+def test_uneven_grids_against_loops():
+    feats = torch.rand(1, 3, 11, 14, dtype=torch.float64)  # in 4 cells: one row and two columns are missing
+    mask = torch.rand(1, 11, 14) > 0.4
+    expected, _ = loop_queries(feats, mask, 4)
+    torch.testing.assert_close(background_queries(feats, mask[:, None], 4)[0], expected)
 
 
 def test_image_mask_is_read_where_the_cells_are_centred():

@@ -10,6 +10,7 @@ from bana_mm.functional import (
     background_queries,
     definite_background,
 )
+from benchmarks.slow.bap import loop_features
 
 ROIS = torch.tensor([[2., 3, 4, 30, 28], [0, 10, 20, 11, 21], [0, 0, 0, 39, 30], [2, 20, 3, 38, 30]]).double()
 
@@ -49,6 +50,21 @@ def test_equals_the_steps_in_a_row(feats, background, rois, use):
         out += [pooled.detach(), queries.detach(), valid, inputs.grad]
     for result, wanted in zip(results, expected):
         torch.testing.assert_close(result, wanted)
+
+
+def test_equals_loops():
+    """On a crop of 8 k + 1 pixels, of which every cell is one."""
+    generator = torch.Generator().manual_seed(1)
+    feats = torch.rand(3, 4, 6, 6, dtype=torch.float64, generator=generator)
+    background = definite_background(ROIS[:3], [(41, 41)] * 3, (41, 41))
+    background[1] = False
+    results = []
+    for function in (loop_features, background_aware_features):
+        leaf = feats.clone().requires_grad_()
+        pooled, queries, valid = function(leaf, background, ROIS[:3], 4, 1 / 8)
+        (pooled.square().sum() + queries.pow(3).sum()).backward()
+        results.append((pooled.detach(), queries.detach(), valid, leaf.grad))
+    torch.testing.assert_close(results[1], results[0])
 
 
 def test_gradients(feats, background):

@@ -7,20 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from bana_mm.functional import confidence_map, noise_aware_loss, noise_aware_loss_with_logits
-
-
-def plain_loss(cosine, label, reliable, temperature=20.0, gamma=7.0, balance=0.1, detach=False):
-    """Eq. 10-14 with index lists and autograd: the slow version."""
-    scores = cosine.movedim(1, -1)
-    valid = label != 255
-    trusted, doubted = valid & reliable, valid & ~reliable
-    loss_ce = F.cross_entropy(temperature * scores[trusted], label[trusted])
-    correlation = 1 + scores[doubted]  # (P, C)
-    own = correlation[torch.arange(len(correlation)), label[doubted]]
-    confidence = (own / correlation.max(dim=1).values)**gamma
-    confidence = confidence.detach() if detach else confidence
-    each = F.cross_entropy(temperature * scores[doubted], label[doubted], reduction='none')
-    return loss_ce, balance * (confidence * each).sum() / confidence.sum()
+from benchmarks.slow.nal import index_list_loss
 
 
 def random_input(dtype=torch.float64, size=(2, 4, 5, 6), seed=0):
@@ -79,7 +66,7 @@ class TestNoiseAwareLoss:
     def test_values_and_gradients_of_plain_version(self, detach, gamma):
         cosine, label, reliable = random_input()
         grads = []
-        for function, keyword in ((noise_aware_loss, 'detach_confidence'), (plain_loss, 'detach')):
+        for function, keyword in ((noise_aware_loss, 'detach_confidence'), (index_list_loss, 'detach')):
             leaf = cosine.clone().requires_grad_()
             terms = function(leaf, label, reliable, gamma=gamma, **{keyword: detach})
             (terms[0] + 3 * terms[1]).backward()

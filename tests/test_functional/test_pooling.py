@@ -1,44 +1,10 @@
-"""Eq. 4 against explicit RoIAlign sampling, and mmcv's RoIAlign."""
-
-import math
+"""Eq. 4 against RoIAlign's samples box by box, and mmcv's RoIAlign."""
 
 import pytest
 import torch
 
 from bana_mm.functional import background_aware_pool, roi_weights
-
-
-def bilinear(grid, y, x):
-    """A (D, h, w) grid at (y, x), clamped to its edge."""
-    height, width = grid.shape[1:]
-    y, x = min(max(y, 0.), height - 1.), min(max(x, 0.), width - 1.)
-    y0, x0 = int(y), int(x)
-    y1, x1 = min(y0 + 1, height - 1), min(x0 + 1, width - 1)
-    dy, dx = y - y0, x - x0
-    return ((1 - dy) * (1 - dx) * grid[:, y0, x0] + (1 - dy) * dx * grid[:, y0, x1] + dy * (1 - dx) * grid[:, y1, x0] +
-            dy * dx * grid[:, y1, x1])
-
-
-def slow_pool(feats, rois, attention, scale, bins, align_corners=True):
-    """Eq. 4 sample by sample: sum of (1 - A) f over sum of 1 - A."""
-    shift = 0.5 * scale if align_corners else 0.5
-    pooled = torch.zeros(len(rois), feats.size(1), bins, bins, dtype=feats.dtype)
-    for k, (image, *box) in enumerate(rois.tolist()):
-        x1, y1, x2, y2 = (edge * scale - shift for edge in box)
-        weight = 1 - attention[int(image)]
-        weighted = weight * feats[int(image)]
-        rows, cols = (max(math.ceil(extent / bins), 1) for extent in (y2 - y1, x2 - x1))
-        for by in range(bins):
-            for bx in range(bins):
-                numerator, denominator = 0, 0
-                for sy in range(rows):
-                    for sx in range(cols):
-                        y = y1 + (by + (sy + 0.5) / rows) * (y2 - y1) / bins
-                        x = x1 + (bx + (sx + 0.5) / cols) * (x2 - x1) / bins
-                        numerator = numerator + bilinear(weighted, y, x)
-                        denominator = denominator + bilinear(weight, y, x)
-                pooled[k, :, by, bx] = numerator / denominator
-    return pooled
+from benchmarks.slow.bap import loop_pool
 
 
 @pytest.fixture
@@ -61,7 +27,7 @@ def case():
 def test_equals_weighted_roi_align_samples(case, bins, align_corners):
     feats, attention, rois = case
     pooled = background_aware_pool(feats, rois, attention, 1 / 8, bins, align_corners)
-    torch.testing.assert_close(pooled, slow_pool(feats, rois, attention, 1 / 8, bins, align_corners))
+    torch.testing.assert_close(pooled, loop_pool(feats, rois, attention, 1 / 8, bins, align_corners))
     counted = background_aware_pool(feats, rois, attention, 1 / 8, bins, align_corners, counts=[2, 0, 3])
     torch.testing.assert_close(counted, pooled)
 
@@ -80,7 +46,7 @@ def test_equals_mmcv_roi_align(case):
 def test_without_attention_is_average_pooling(case):
     feats, attention, rois = case
     torch.testing.assert_close(
-        background_aware_pool(feats, rois, None, 1 / 8), slow_pool(feats, rois, torch.zeros_like(attention), 1 / 8, 2))
+        background_aware_pool(feats, rois, None, 1 / 8), loop_pool(feats, rois, torch.zeros_like(attention), 1 / 8, 2))
 
 
 def test_roi_order_does_not_matter(case):

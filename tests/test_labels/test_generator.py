@@ -9,44 +9,9 @@ import torch.nn.functional as F
 
 from bana_mm.labels.generator import LabelGenerator
 from bana_mm.labels.task import crf_label
+from benchmarks.slow.labels import image_size_retrieval, image_size_unaries
 
 CHANNELS, CLASSES, GRID, SIZE = 12, 4, (6, 9), (45, 66)
-
-
-def image_size_stage_two(feats, weight, size, boxes, labels, y_crf=None):
-    """The reference code's recipe in float64 on image-size features: probabilities for the CRF, Y_ret.
-
-    Boxes are whole pixels and don't overlap within a class; there is background, and no CAM is empty.
-    """
-    feats, weight = feats.double(), weight.double()
-    large = F.interpolate(feats[None], size, mode='bilinear', align_corners=True)[0]
-    unit = F.normalize(large, dim=0)
-    background = torch.ones(size, dtype=torch.bool)
-    for x1, y1, x2, y2 in boxes:
-        background[y1:y2, x1:x2] = False
-    attention = torch.einsum('d,dhw->hw', F.normalize(large[:, background].mean(1), dim=0), unit).relu()
-    attention[attention < 0.99 * attention.max()] = 0
-    classes = sorted({label + 1 for label in labels})
-    unary = torch.zeros(1 + len(classes), *size, dtype=torch.float64)
-    unary[0] = attention
-    own = torch.zeros(len(classes), *size, dtype=torch.bool)
-    for (x1, y1, x2, y2), label in zip(boxes, labels):
-        row = classes.index(label + 1)
-        cam = torch.einsum('d,dhw->hw', weight[label + 1], large[:, y1:y2, x1:x2]).relu()
-        unary[row + 1, y1:y2, x1:x2] = cam / cam.max()
-        own[row, y1:y2, x1:x2] = True
-    certain = torch.eye(len(unary), dtype=torch.float64)[0][:, None, None]
-    probability = torch.where(background, certain, unary.softmax(0))
-    if y_crf is None:
-        return probability, None
-    prototypes = []
-    for c in [0, *classes]:
-        mask = torch.from_numpy(y_crf) == c
-        prototypes.append(large[:, mask].mean(1) if mask.any() else weight[c])
-    correlation = torch.einsum('cd,dhw->chw', F.normalize(torch.stack(prototypes), dim=1), unit).relu()
-    correlation[0][background] = 1
-    correlation[1:] *= own
-    return probability, np.array([0, *classes])[correlation.argmax(0).numpy()]
 
 
 def upsampled_cam(feats, weight):
@@ -78,13 +43,13 @@ def test_same_as_the_image_size_computation(feats, weight):
     generator = LabelGenerator(weight)
     task = prepare(generator, feats, BOXES, LABELS)
     assert task.layout.classes == (0, 1, 3)
-    expected, _ = image_size_stage_two(feats, weight, SIZE, BOXES, LABELS)
+    expected = image_size_unaries(feats.double(), weight.double(), SIZE, BOXES, LABELS)
     assert task.probability.dtype == np.float32
     np.testing.assert_allclose(task.probability, expected, atol=2e-6)
 
     y_crf = task.layout.label_map(torch.from_numpy(task.probability))
     assert set(np.unique(y_crf)) == {0, 1, 3}
-    _, expected = image_size_stage_two(feats, weight, SIZE, BOXES, LABELS, y_crf)
+    expected = image_size_retrieval(feats.double(), weight.double(), SIZE, BOXES, LABELS, y_crf)
     y_ret = generator.retrieve(feats, task, y_crf)
     assert y_ret.dtype == np.uint8 and set(np.unique(y_ret)) == {0, 1, 3}
     assert (y_ret == expected).mean() > 0.9995  # float32 ties
@@ -95,7 +60,7 @@ def test_vanished_class_takes_its_classifier_weight(feats, weight):
     task = prepare(generator, feats, BOXES, LABELS)
     y_crf = task.layout.label_map(torch.from_numpy(task.probability))
     y_crf[y_crf == 3] = 0
-    _, expected = image_size_stage_two(feats, weight, SIZE, BOXES, LABELS, y_crf)
+    expected = image_size_retrieval(feats.double(), weight.double(), SIZE, BOXES, LABELS, y_crf)
     assert (generator.retrieve(feats, task, y_crf) == expected).mean() > 0.9995
 
 
