@@ -9,6 +9,7 @@ from .dense_crf import dense_crf, dense_crf_labels
 from .entropy import entropy
 from .interpolation import Upsampling, interpolation_matrix
 from .noise_aware import confidence_map, noise_aware_loss, noise_aware_loss_with_logits
+from .noise_aware_mask import noise_aware_mask_loss
 from .pooling import background_aware_pool, roi_weights
 from .region_mean import region_mean
 from .retrieval import correlation_maps, image_attention, region_prototypes, retrieval_scores
@@ -27,6 +28,6 @@ __all__ = [
     'bootstrapped_cross_entropy', 'box_masks', 'class_activation', 'class_regions', 'class_scores', 'confidence_map',
     'correlation_maps', 'definite_background', 'dense_crf', 'dense_crf_labels', 'entropy', 'image_attention',
     'inside_boxes', 'interpolation_matrix', 'label_rows', 'noise_aware_loss', 'noise_aware_loss_with_logits',
-    'pixel_boxes', 'region_mean', 'region_prototypes', 'retrieval_scores', 'roi_weights', 'stretched_attention',
-    'stretched_background_score', 'unary_probability'
+    'noise_aware_mask_loss', 'pixel_boxes', 'region_mean', 'region_prototypes', 'retrieval_scores', 'roi_weights',
+    'stretched_attention', 'stretched_background_score', 'unary_probability'
 ]
