@@ -8,7 +8,8 @@ __all__ = ['VGG16LargeFOV']
 
 if find_spec('mmdet'):
     from .classifiers import BAPHead, BoxClassifier
-    __all__ += ['BAPHead', 'BoxClassifier']
+    from .mask_heads import ReliableCondInstMaskHead, ReliableMaskHead
+    __all__ += ['BAPHead', 'BoxClassifier', 'ReliableCondInstMaskHead', 'ReliableMaskHead']
 
 if find_spec('mmseg'):
     from .decode_heads import ASPPSumHead, CosineDecodeHead
