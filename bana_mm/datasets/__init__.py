@@ -9,4 +9,5 @@ __all__ = ['VOC_CLASSES', 'VOCBoxDataset']
 
 if find_spec('mmdet'):
     from .coco_box import CocoBoxDataset
-    __all__ += ['CocoBoxDataset']
+    from .coco_pseudo_mask import CocoPseudoMaskDataset
+    __all__ += ['CocoBoxDataset', 'CocoPseudoMaskDataset']
