@@ -1,6 +1,5 @@
 """Find out before a training that its labels or masks are missing."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 from mmengine.config import Config, ConfigDict
@@ -8,9 +7,9 @@ from mmengine.dataset import BaseDataset
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.runner import BaseLoop, Runner
-from torch.utils.data import Dataset
 
 from bana_mm.datasets.transforms import BoxPseudoLabel
+from bana_mm.datasets.wrappers import base_datasets
 from bana_mm.registry import HOOKS
 
 
@@ -35,22 +34,10 @@ class LabelCheckHook(Hook):
         """
         if not isinstance(runner._train_loop, BaseLoop):  # a test: mmengine has built no training
             return
-        for dataset in _base_datasets(runner.train_dataloader.dataset):
+        for dataset in base_datasets(runner.train_dataloader.dataset):
             for transform in dataset.pipeline.transforms:
                 if isinstance(transform, BoxPseudoLabel):
                     _check(transform, dataset, runner.cfg)
-
-
-def _base_datasets(dataset: Dataset) -> Iterator[BaseDataset]:
-    """The data sets inside mmengine's wrappers (repeated, concatenated, balanced)."""
-    if hasattr(dataset, 'datasets'):
-        for inner in dataset.datasets:
-            yield from _base_datasets(inner)
-    elif hasattr(dataset, 'dataset'):
-        yield from _base_datasets(dataset.dataset)
-    elif isinstance(dataset, BaseDataset):
-        dataset.full_init()
-        yield dataset
 
 
 def _check(transform: BoxPseudoLabel, dataset: BaseDataset, cfg: ConfigDict) -> None:

@@ -143,16 +143,16 @@ def render_panels(image: np.ndarray, classes: Sequence[str], boxes: np.ndarray |
     maps = {caption: label for caption, label in maps.items() if label is not None}
 
     scale = height / image.shape[0]
-    large = _resize(image, scale, cv2.INTER_CUBIC)
+    large = resize(image, scale, cv2.INTER_CUBIC)
     cells = dict(image=large)
     if boxes is not None:
         cells['boxes'] = draw_boxes(large, boxes, labels, scale)
     if attention is not None:
-        cells['attention'] = _resize(heat_map(image, attention), scale, cv2.INTER_LINEAR)
+        cells['attention'] = resize(heat_map(image, attention), scale, cv2.INTER_LINEAR)
     if cam is not None:
-        cells['CAM'] = _resize(heat_map(image, cam / max(float(cam.max()), 1e-12)), scale, cv2.INTER_LINEAR)
+        cells['CAM'] = resize(heat_map(image, cam / max(float(cam.max()), 1e-12)), scale, cv2.INTER_LINEAR)
     for caption, label in maps.items():
-        cells[caption] = _resize(label_overlay(image, label), scale, cv2.INTER_NEAREST)
+        cells[caption] = resize(label_overlay(image, label), scale, cv2.INTER_NEAREST)
 
     palette = voc_palette(256)
     present = sorted({*map(int, labels), *(int(v) for label in maps.values() for v in np.unique(label))} - {0, 255})
@@ -162,7 +162,8 @@ def render_panels(image: np.ndarray, classes: Sequence[str], boxes: np.ndarray |
     return panel_row(cells, legend)
 
 
-def _resize(image: np.ndarray, scale: float, interpolation: int) -> np.ndarray:
+def resize(image: np.ndarray, scale: float, interpolation: int) -> np.ndarray:
+    """A picture with both sides multiplied by ``scale``, in one of OpenCV's interpolations."""
     size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
     return cv2.resize(np.ascontiguousarray(image), size, interpolation=interpolation)
 

@@ -22,7 +22,7 @@ BASES = ['deeplabv1_vgg16_voc', 'deeplabv1_vgg16_voc_cpu', 'deeplabv2_r101_voc',
 # What a config's name ends with, apart from _cpu, and the term of its loss beside loss_ce.
 VARIANTS = dict(
     ycrf='loss_wce', yret='loss_wce', masks='loss_wce', semi='loss_wce', ignore='loss_wce', entropy='loss_entropy',
-    bootstrap_soft='loss_bootstrap', bootstrap_hard='loss_bootstrap')
+    bootstrap_soft='loss_bootstrap', bootstrap_hard='loss_bootstrap', confidence='loss_wce')
 BOX = '<bndbox><xmin>21</xmin><ymin>11</ymin><xmax>70</xmax><ymax>60</ymax></bndbox>'
 
 

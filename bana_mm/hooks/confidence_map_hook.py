@@ -1,0 +1,194 @@
+"""Watch how the confidence in doubtful labels develops during a training (paper Fig. 5)."""
+
+import random
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import torch
+from mmengine.dataset import InfiniteSampler
+from mmengine.dist import get_world_size, is_main_process
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+from mmseg.structures import SegDataSample
+from PIL import Image
+from torch import Tensor, nn
+
+from bana_mm.functional import confidence_map
+from bana_mm.registry import HOOKS
+from bana_mm.utils.atomic import whole_file
+from bana_mm.visualization.confidence_strip import confidence_strip
+
+from .training_example import find_example
+
+DEFAULT_GAMMA = 7.0  # paper
+
+
+@HOOKS.register_module()
+class ConfidenceMapHook(Hook):
+    r"""Saves the confidence sigma (paper Eq. 11 and 12) of chosen training images at chosen times.
+
+    For every image, ``vis_data/confidence_maps`` in the run's folder gets ``ID.png``, a row of pictures: image, labels,
+    where they disagree, truth if there is a mask, and sigma at all times so far; and ``ID/iter_NUMBER.png``, sigma
+    alone as 8-bit grey, 255 for 1. A training that goes on after an interruption takes the maps of before over.
+
+    The network sees the whole image, in evaluation mode. The training itself is not changed: modes of the modules,
+    random numbers and gradients are as without this hook.
+
+    Args:
+        images (Sequence[str]): Ids or file names of training images.
+        iterations (Sequence[int] | None): After how many iterations; 0 is before the first. Defaults to None.
+        epochs (Sequence[float] | None): After how many epochs, which in an iteration-based training are counted by the
+            images of the training set. Either this or ``iterations``. Defaults to None.
+        gamma (float | None): Damping of Eq. 12. Defaults to None, the loss's, or else 7.0 (paper).
+        height (int): Of each picture of a row in pixels. Defaults to 224.
+
+    Raises:
+        ValueError: If not exactly one of ``iterations`` and ``epochs`` is given, if one of them is negative, if an
+            image is not in the training set, or if its pipeline gives it no label.
+        FileNotFoundError: If the labels of an image are missing.
+        TypeError: If the model's decode head is not a :class:`CosineDecodeHead`.
+    """
+
+    priority = 'LOW'
+
+    def __init__(self, images: Sequence[str], iterations: Sequence[int] | None = None,
+                 epochs: Sequence[float] | None = None, gamma: float | None = None, height: int = 224) -> None:
+        if isinstance(images, str) or not images:
+            raise ValueError(f'ConfidenceMapHook: images must list ids or file names, got {images!r}')
+        if (iterations is None) == (epochs is None):
+            raise ValueError('ConfidenceMapHook: set either iterations or epochs, as in epochs=(0, 11, 22, 33, 45)')
+        times = iterations if epochs is None else epochs
+        if not times or min(times) < 0:
+            raise ValueError('ConfidenceMapHook: iterations or epochs must list numbers from 0 on, got '
+                             f'{tuple(times)}')
+        self.images = tuple(images)
+        self.iterations = iterations
+        self.epochs = epochs
+        self.gamma = gamma
+        self.height = height
+
+    def before_train(self, runner: Runner) -> None:
+        """Find the images and their labels, take over what an interrupted training has saved, and save time 0."""
+        _cosine_head(runner.model)
+        self._times = self._schedule(runner)
+        self._folder = Path(runner.log_dir) / 'vis_data' / 'confidence_maps'
+        with _same_random_numbers():
+            self._examples = [find_example(name, runner.train_dataloader.dataset) for name in self.images]
+        if is_main_process():
+            self._take_over(runner)
+            if runner.iter in self._times:
+                self._save(runner, runner.iter)
+
+    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None,
+                         outputs: dict | None = None) -> None:
+        """Save the maps if it is time."""
+        if runner.iter + 1 in self._times and is_main_process():
+            self._save(runner, runner.iter + 1)
+
+    def _schedule(self, runner: Runner) -> dict[int, str]:
+        """Caption by number of iterations, in order."""
+        if self.iterations is not None:
+            times = {int(number): f'iteration {number}' for number in self.iterations}
+        else:
+            loader = runner.train_dataloader
+            # mmengine's endless sampler counts the images of all ranks
+            ranks = get_world_size() if isinstance(loader.sampler, InfiniteSampler) else 1
+            times = {round(number * len(loader) / ranks): f'epoch {number:g}' for number in self.epochs}
+        late = [caption for number, caption in times.items() if number > runner.max_iters]
+        if late:
+            runner.logger.warning(f'ConfidenceMapHook: no maps of {", ".join(late)}: the training ends after '
+                                  f'{runner.max_iters} iterations')
+        return dict(sorted(times.items()))
+
+    def _take_over(self, runner: Runner) -> None:
+        """Copy the maps of the times before a resumed iteration from the newest run that has them."""
+        earlier = [number for number in self._times if number < runner.iter]
+        runs = sorted(Path(runner.work_dir).glob('*/vis_data/confidence_maps'), reverse=True)
+        for example in self._examples:
+            for number in earlier:
+                file = Path(example.name) / f'iter_{number}.png'
+                found = next((run / file for run in runs if (run / file).is_file()), None)
+                if found is None:
+                    runner.logger.warning(f'ConfidenceMapHook: no map of {example.name} after {number} iterations in '
+                                          f'{runner.work_dir}; its picture goes on without')
+                elif found.parents[1] != self._folder:
+                    (self._folder / file).parent.mkdir(parents=True, exist_ok=True)
+                    shutil.copyfile(found, self._folder / file)
+
+    def _save(self, runner: Runner, iteration: int) -> None:
+        """Save the maps after an iteration, and each image's row of all times until then."""
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        gamma = _loss_gamma(_cosine_head(model)) if self.gamma is None else self.gamma
+        classes = [name for name in runner.train_dataloader.dataset.metainfo['classes'] if name != 'background']
+        for example in self._examples:
+            with _undisturbed(model):
+                cosine = _cosines(model, example.image)
+                label = torch.from_numpy(example.label.astype(np.int64))[None].to(cosine.device)
+                sigma = confidence_map(cosine, label, gamma)[0].cpu().numpy()
+            folder = self._folder / example.name
+            folder.mkdir(parents=True, exist_ok=True)
+            _write(folder / f'iter_{iteration}.png', np.rint(255 * sigma).astype(np.uint8))
+            saved = {f'sigma, {caption}': folder / f'iter_{number}.png' for number, caption in self._times.items()
+                     if number <= iteration}
+            sigmas = {caption: np.asarray(Image.open(path)) / 255 for caption, path in saved.items() if path.is_file()}
+            rgb = np.ascontiguousarray(example.image[..., ::-1])
+            _write(self._folder / f'{example.name}.png',
+                   confidence_strip(rgb, classes, example.labels, example.reliable, sigmas, example.truth, self.height))
+
+
+def _cosine_head(model: nn.Module) -> nn.Module:
+    model = model.module if is_model_wrapper(model) else model
+    head = getattr(model, 'decode_head', None)
+    head = head[-1] if isinstance(head, nn.ModuleList) else head
+    if not hasattr(head, 'temperature'):
+        raise TypeError("ConfidenceMapHook: confidence is made of cosines, so the model's decode_head must be a "
+                        f'bana_mm.CosineDecodeHead, not {type(head).__name__}')
+    return head
+
+
+def _loss_gamma(head: nn.Module) -> float:
+    losses = head.loss_decode if isinstance(head.loss_decode, nn.ModuleList) else [head.loss_decode]
+    return next((loss.gamma for loss in losses if hasattr(loss, 'gamma')), DEFAULT_GAMMA)
+
+
+def _cosines(model: nn.Module, image: np.ndarray) -> Tensor:
+    """Cosines of every pixel of an image (H, W, 3) with every class, (1, C, H, W), from the model's own prediction."""
+    size = image.shape[:2]
+    data = dict(inputs=[torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))],
+                data_samples=[SegDataSample(metainfo=dict(ori_shape=size, img_shape=size))])
+    return model.test_step(data)[0].seg_logits.data[None] / _cosine_head(model).temperature
+
+
+@contextmanager
+def _undisturbed(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode without gradients; afterwards every module is in the mode that it was in."""
+    modes = {module: module.training for module in model.modules()}
+    model.eval()
+    try:
+        with torch.no_grad(), _same_random_numbers():
+            yield
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+
+
+@contextmanager
+def _same_random_numbers() -> Iterator[None]:
+    """Whatever is drawn inside, the generators go on as if nothing had been."""
+    python, numpy = random.getstate(), np.random.get_state()
+    devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
+    try:
+        with torch.random.fork_rng(devices):
+            yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)
+
+
+def _write(path: Path, picture: np.ndarray) -> None:
+    with whole_file(path) as partial:
+        Image.fromarray(picture).save(partial, format='PNG')

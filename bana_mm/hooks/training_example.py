@@ -1,0 +1,91 @@
+"""A training image with its labels, at the size at which it is loaded."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from mmengine.dataset import BaseDataset
+from torch.utils.data import Dataset
+
+from bana_mm.datasets.transforms import BoxPseudoLabel
+from bana_mm.datasets.wrappers import base_datasets
+from bana_mm.labels import read_label_png
+
+
+@dataclass
+class TrainingExample:
+    """An image and what it is trained on.
+
+    Args:
+        name (str): Its id.
+        image (np.ndarray): (H, W, 3) uint8 BGR.
+        labels (dict[str, np.ndarray]): Its label maps by name, (H, W) uint8, 0 background, 1..L, 255 ignored. The first
+            is trained on.
+        reliable (np.ndarray | None): S, (H, W) bool; None where the pipeline does not say.
+        truth (np.ndarray | None): Its mask, (H, W) uint8, if it has one beside these labels.
+    """
+
+    name: str
+    image: np.ndarray
+    labels: dict[str, np.ndarray]
+    reliable: np.ndarray | None
+    truth: np.ndarray | None
+
+    @property
+    def label(self) -> np.ndarray:
+        """The map that is trained on."""
+        return next(iter(self.labels.values()))
+
+
+def find_example(name: str, dataset: Dataset) -> TrainingExample:
+    """Find an image and load it by the training's own transforms, up to the one that adds ``gt_seg_map``.
+
+    Args:
+        name (str): Id, file name or path of the image.
+        dataset (Dataset): The training set or a wrapper of it. The first image of that name is taken.
+
+    Raises:
+        ValueError: If no image has this name, or no transform gives it a label.
+        FileNotFoundError: If its labels are missing.
+    """
+    datasets = list(base_datasets(dataset))
+    for inner in datasets:
+        for index in range(len(inner)):
+            item = inner.get_data_info(index)
+            if name in _names(item):
+                return _load(name, item, inner)
+    searched = ', '.join(f'{len(inner)} images of {inner.ann_file or inner.data_root}' for inner in datasets)
+    raise ValueError(f'image {name!r} is not in the training set ({searched})')
+
+
+def _names(item: dict) -> set[str]:
+    path = Path(item['img_path'])
+    return {_image_id(item), path.stem, path.name, str(path)}
+
+
+def _image_id(item: dict) -> str:
+    return str(item.get('img_id', Path(item['img_path']).stem))
+
+
+def _load(name: str, item: dict, dataset: BaseDataset) -> TrainingExample:
+    img_id, mask = _image_id(item), item.get('seg_map_path')
+    results = item
+    for transform in dataset.pipeline.transforms:
+        try:
+            results = transform(results)
+        except FileNotFoundError as error:
+            raise FileNotFoundError(f'image {name!r} can not be loaded with its labels: {error}') from error
+        if 'gt_seg_map' in results:
+            break
+    else:
+        raise ValueError(f'image {name!r} has no labels: no transform of its pipeline adds gt_seg_map')
+
+    label, reliable = results['gt_seg_map'], results.get('gt_reliable_map')
+    labels, truth = {'label': label}, None
+    if isinstance(transform, BoxPseudoLabel) and img_id not in transform.mask_ids:
+        truth = read_label_png(mask) if mask else None
+        if transform.store is not None and transform.store.has(img_id):
+            first, *others = transform.store.maps
+            labels = {first: label, **{other: transform.store.read(other, img_id) for other in others}}
+    return TrainingExample(img_id, results['img'].astype(np.uint8), labels,
+                           None if reliable is None else reliable == 1, truth)
