@@ -50,6 +50,17 @@ def test_images_without_boxes_or_size_are_kept(tmp_path):
     assert item['instances'] == [] and (item['width'], item['height']) == (20, 10)
 
 
+def test_images_without_xml(tmp_path):
+    write_image(tmp_path)
+    (tmp_path / 'Annotations/one.xml').unlink()
+    item = build(tmp_path, require_boxes=False)[0]
+    assert item['instances'] == [] and (item['width'], item['height']) == (20, 10)
+    with pytest.raises(FileNotFoundError, match='one.xml does not exist'):
+        build(tmp_path)
+    write_image(tmp_path, 'two', objects=make_object())
+    assert len(build(tmp_path, require_boxes=False)[1]['instances']) == 1
+
+
 def test_boxes_over_the_edge_are_clipped(tmp_path):
     write_image(tmp_path, objects=make_object(box=(-3, 0, 25, 11)))
     assert build(tmp_path)[0]['instances'][0]['bbox'] == [0, 0, 20, 10]

@@ -82,6 +82,50 @@ def test_predictions_are_saved_with_palette(images, tmp_path, with_crf):
             assert np.array_equal(np.array(png), expected[0].numpy())
 
 
+@pytest.mark.parametrize('with_crf', [False, True])
+def test_single_scale_beside_augmented_images(images, with_crf, tmp_path):
+    """What the sample says without a prefix is of the augmented images; here its opinions are the weaker ones."""
+    for sample in images:
+        sample['plain_seg_logits'], sample['plain_pred_sem_seg'] = sample['seg_logits'], sample['pred_sem_seg']
+        logits = sample['seg_logits']['data'].roll(3, dims=2)
+        sample['seg_logits'], sample['pred_sem_seg'] = dict(data=logits), dict(data=logits.argmax(0, keepdim=True))
+    scores = evaluate(images, with_crf=with_crf, crf=CRF, output_dir=str(tmp_path / 'out'))
+    expected = {}
+    for suffix, prefix in (('', 'plain_'), ('_tta', '')):
+        views = [{key.removeprefix(prefix): sample[key] for key in (
+            'img_path', 'gt_sem_seg', f'{prefix}seg_logits', f'{prefix}pred_sem_seg')} for sample in images]
+        alone = evaluate(views, with_crf=with_crf, crf=CRF)
+        expected.update({key.removesuffix('_crf') + suffix + ('_crf' if key.endswith('_crf') else ''): value
+                         for key, value in alone.items()})
+    assert scores == expected and len(scores) == (12 if with_crf else 6) and scores['mIoU_tta'] < scores['mIoU']
+    saved = np.array(Image.open(tmp_path / 'out/a.png'))
+    assert np.array_equal(saved, (refined(images[0]) if with_crf else images[0]['pred_sem_seg']['data'])[0])
+
+
+def test_format_only_refines_what_it_saves_and_needs_no_truth(images, tmp_path, monkeypatch):
+    calls = []
+    monkeypatch.setattr('bana_mm.evaluation.dense_crf_iou.CRFPool.submit',
+                        lambda self, name, image, probability, context: calls.append(probability) or [])
+    for sample in images:
+        sample['plain_seg_logits'], sample['plain_pred_sem_seg'] = dict(data=None), dict(data=None)
+        del sample['gt_sem_seg']
+    assert evaluate(images, with_crf=True, crf=CRF, output_dir=str(tmp_path), format_only=True) == {}
+    assert np.array_equal(calls[0], images[0]['seg_logits']['data'].softmax(0)) and len(calls) == len(images)
+
+
+def test_one_channel_has_no_crf(images):
+    images[0]['seg_logits'] = dict(data=torch.zeros(1, 20, 24))
+    with pytest.raises(ValueError, match=r'a.png: the CRF takes logits of at least two classes, got shape .1, 20, 24'):
+        evaluate(images, with_crf=True, crf=CRF)
+
+
+def test_ranks_of_a_machine_share_its_cores(monkeypatch):
+    monkeypatch.setattr('bana_mm.evaluation.dense_crf_iou.usable_cores', lambda: 16)
+    for ranks, workers in ((1, 16), (3, 5), (32, 1)):
+        monkeypatch.setenv('LOCAL_WORLD_SIZE', str(ranks))
+        assert METRICS.build(dict(type='bana_mm.DenseCRFIoUMetric')).workers == workers
+
+
 def test_unknown_crf_argument():
     with pytest.raises(TypeError, match='bilatral'):
         METRICS.build(dict(type='bana_mm.DenseCRFIoUMetric', crf=dict(bilatral=(4, 20, 10))))
