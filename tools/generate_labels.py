@@ -1,58 +1,118 @@
-"""Make pseudo labels of a split with a trained classifier: DIR/Y_crf/ID.png and DIR/Y_ret/ID.png.
+"""Make pseudo labels of a split.
 
-Killed and started again, it goes on where it stopped.
+CONFIG CHECKPOINT        with a trained classifier: DIR/Y_crf/ID.png and DIR/Y_ret/ID.png
+--source NAME [CONFIG]   with a source of labels that needs none, such as grabcut: DIR/NAME/ID.png
+
+Killed and started again, it goes on where it stopped. Several processes share out the images:
+torchrun --nproc-per-node 8 tools/generate_labels.py ... --launcher pytorch
 """
 
 import argparse
+import os
 import sys
+from functools import partial
 
-# Worker processes import this file too: what only the main process needs is imported in main().
+# Worker processes import this file too: what only the main process needs is imported in functions.
 
 
 def parse_args() -> argparse.Namespace:
     from mmengine.config import DictAction
 
     from bana_mm.labels import usable_cores
+    from bana_mm.utils.cli import add_launcher_arguments
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('config', help='config of the classifier')
-    parser.add_argument('checkpoint', help='checkpoint trained with it')
+    parser.add_argument('config', nargs='?', help='config of the classifier, or of any model on the images')
+    parser.add_argument('checkpoint', nargs='?', help='checkpoint trained with it')
     parser.add_argument('--out-dir', required=True, help='folder of the labels')
+    parser.add_argument('--source', help='box, grabcut, box_crf, files:PATH, or several joined by +; with a CHECKPOINT '
+                        'bana_crf_cam (labels without the background attention) or gap (of a classifier with plain '
+                        'pooling)')
+    parser.add_argument('--source-options', nargs='+', action=DictAction, default={}, metavar='KEY=VALUE',
+                        help='parameters of a single --source, such as iterations=3')
+    parser.add_argument('--voc-root', default=os.environ.get('VOC_ROOT', 'data/VOCdevkit/VOC2012'),
+                        help='where --source without CONFIG finds images and boxes (default: %(default)s)')
     parser.add_argument('--split', default='train_aug', help='list of images, ImageSets/Segmentation/SPLIT.txt')
+    parser.add_argument('--batch-size', type=int, default=1,
+                        help='most images of one size that the network sees at once (default: %(default)s)')
     parser.add_argument('--workers', type=int, default=usable_cores(),
-                        help='processes for the CRF, 0 for none (default: one for each core, here %(default)s)')
+                        help='processes for the CRF or the source, 0 for none (default: one for each core, here '
+                        '%(default)s); of each rank')
     parser.add_argument('--overwrite', action='store_true', help='drop all labels in DIR and make them anew')
     parser.add_argument('--device', help="defaults to 'cuda' where there is one, else 'cpu'")
     parser.add_argument('--cfg-options', nargs='+', action=DictAction,
                         help='override settings: key=value, such as model.label_recipe.background=cam')
-    return parser.parse_args()
+    add_launcher_arguments(parser)
+    args = parser.parse_args()
+    if args.checkpoint is None and args.source is None:
+        parser.error('give CONFIG and CHECKPOINT of a classifier, or --source')
+    return args
 
 
 def main() -> None:
     args = parse_args()
-    import torch
     from mmengine.config import Config
 
-    from bana_mm.labels import LabelStore
+    from bana_mm.utils.distributed import launched
+
+    cfg = None
+    if args.config is not None:
+        cfg = Config.fromfile(args.config)
+        cfg.merge_from_dict(args.cfg_options or {})
+    with launched(args.launcher):
+        try:
+            run = make_with_source(args, cfg) if args.checkpoint is None else make_with_network(args, cfg)
+        except KeyboardInterrupt:
+            sys.exit('\ninterrupted; the same command (without --overwrite) goes on from here')
+    if run is not None:  # on the first rank
+        print(run)
+
+
+def make_with_network(args: argparse.Namespace, cfg):
+    """Y_crf and Y_ret of a classifier."""
+    import torch
+
+    from bana_mm.labels import LabelStore, network_source_class
     from bana_mm.labels.building import build_classifier, build_label_dataset, describe_run
     from bana_mm.labels.generator import LabelGenerator
+    from bana_mm.labels.label_run import label_missing
     from bana_mm.labels.runner import generate_labels
+    from bana_mm.labels.store import NETWORK_MAPS
 
-    cfg = Config.fromfile(args.config)
-    if args.cfg_options is not None:
-        cfg.merge_from_dict(args.cfg_options)
-    device = args.device or ('cuda' if torch.cuda.is_available() else 'cpu')
-    model = build_classifier(cfg, args.checkpoint, device)
+    source = network_source_class(args.source or 'bana_crf')
+    model = build_classifier(cfg, args.checkpoint, args.device or ('cuda' if torch.cuda.is_available() else 'cpu'))
+    source.check_model(model, args.config)
     dataset = build_label_dataset(cfg, args.split)
-    generator = LabelGenerator.from_model(model, model.label_recipe)
-    store = LabelStore(args.out_dir)
-    store.begin(describe_run(cfg, args.checkpoint, generator.recipe.to_dict(), dataset.metainfo['classes']),
-                args.overwrite)
-    try:
-        run = generate_labels(model, dataset, store, generator, args.workers, cfg.test_dataloader.get('num_workers', 0))
-    except KeyboardInterrupt:
-        sys.exit('\ninterrupted; the same command (without --overwrite) goes on from here')
-    print(run)
+    generator = LabelGenerator.from_model(model, source.make_recipe(model, args.source_options))
+    store = LabelStore(args.out_dir, NETWORK_MAPS)
+    meta = describe_run(cfg, args.checkpoint, generator.recipe.to_dict(), dataset.metainfo['classes'])
+    label = partial(generate_labels, model, dataset, store, generator, args.workers,
+                    cfg.test_dataloader.get('num_workers', 0), args.batch_size)
+    return label_missing(store, image_ids(dataset), meta, args.overwrite, label)
+
+
+def make_with_source(args: argparse.Namespace, cfg):
+    """The maps of a source that needs no network, or that names its network itself."""
+    from bana_mm.datasets import VOCBoxDataset
+    from bana_mm.labels import LabelStore, build_label_source
+    from bana_mm.labels.building import build_label_dataset
+    from bana_mm.labels.label_run import label_missing
+    from bana_mm.labels.source_runner import source_maps, store_source_labels
+
+    source = build_label_source(args.source, **args.source_options)
+    if cfg is None:
+        dataset = VOCBoxDataset(f'ImageSets/Segmentation/{args.split}.txt', data_root=args.voc_root, test_mode=True)
+    else:
+        dataset = build_label_dataset(cfg, args.split)
+    store = LabelStore(args.out_dir, list(source_maps(source)))
+    classes = [name for name in dataset.metainfo['classes'] if name != 'background']
+    meta = dict(source=source.describe(), classes=classes)
+    label = partial(store_source_labels, source, dataset, store, args.workers)
+    return label_missing(store, image_ids(dataset), meta, args.overwrite, label)
+
+
+def image_ids(dataset) -> list[str]:
+    return [dataset.get_data_info(index)['img_id'] for index in range(len(dataset))]
 
 
 if __name__ == '__main__':

@@ -17,6 +17,7 @@ from .sources import (
     NetworkSource,
     build_label_source,
     label_from_instances,
+    network_source_class,
     reliable_label_from_instances,
 )
 from .store import LabelStore
@@ -24,6 +25,6 @@ from .store import LabelStore
 __all__ = [
     'IGNORE', 'BanaCRFCamSource', 'BanaCRFSource', 'BanaRetSource', 'BoxCRFSource', 'BoxSource', 'CRFPool', 'Done',
     'FilesSource', 'GAPSource', 'GrabCutSource', 'LabelSource', 'LabelStore', 'MergedSource', 'NetworkSource', 'agree',
-    'build_label_source', 'check_classes', 'label_from_instances', 'read_label_png', 'reliable_label_from_instances',
-    'reliable_region', 'usable_cores', 'write_label_png'
+    'build_label_source', 'check_classes', 'label_from_instances', 'network_source_class', 'read_label_png',
+    'reliable_label_from_instances', 'reliable_region', 'usable_cores', 'write_label_png'
 ]

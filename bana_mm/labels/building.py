@@ -1,6 +1,7 @@
 """What label generation needs from a config of stage 1: the trained classifier and the images."""
 
 import hashlib
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import torch
 from mmengine.config import Config
 from mmengine.dataset import BaseDataset
 from mmengine.model import BaseModel
-from mmengine.registry import DATASETS, MODELS, init_default_scope
+from mmengine.registry import DATASETS, MODELS, DefaultScope
 from torch import nn
 
 from bana_mm.utils.checkpoint import allow_mmengine_checkpoints, weight_problems
@@ -29,8 +30,8 @@ def build_classifier(cfg: Config, checkpoint: str | Path, device: str | torch.de
         FileNotFoundError: If the checkpoint is missing.
         ValueError: If it can't be read or belongs to another model.
     """
-    init_default_scope(cfg.get('default_scope', 'mmdet'))
-    model = MODELS.build(cfg.model)
+    with _default_scope(cfg):
+        model = MODELS.build(cfg.model)
     if not hasattr(model, 'bap_head'):
         raise ValueError(f'{cfg.filename}: labels are made by a classifier (model.type bana_mm.BoxClassifier), '
                          f'but this config has model.type {cfg.model.type}')
@@ -80,9 +81,14 @@ def build_label_dataset(cfg: Config, split: str) -> BaseDataset:
     Raises:
         FileNotFoundError: If the split, an image or its boxes are missing.
     """
-    init_default_scope(cfg.get('default_scope', 'mmdet'))
     config = dict(cfg.test_dataloader.dataset, ann_file=f'ImageSets/Segmentation/{split}.txt', test_mode=True)
-    return DATASETS.build(config)
+    with _default_scope(cfg):
+        return DATASETS.build(config)
+
+
+def _default_scope(cfg: Config) -> AbstractContextManager:
+    """The config's scope for as long as something is built: a training of mmseg around it keeps its own."""
+    return DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmdet'))
 
 
 def describe_run(cfg: Config, checkpoint: str | Path, recipe: dict[str, Any], classes: list[str]) -> dict[str, Any]:

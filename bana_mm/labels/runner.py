@@ -4,55 +4,21 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from mmengine.dataset import BaseDataset
 from mmengine.model import BaseModel
-from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
-
-from bana_mm.utils.progress import Progress
 
 from .crf_pool import CRFPool
 from .generator import LabelGenerator
+from .label_run import LabelRun, share_progress
+from .network import extract_features
 from .store import LabelStore
 from .task import LabelTask, crf_label
-
-
-@dataclass
-class LabelRun:
-    """Result of :func:`generate_labels`.
-
-    Args:
-        images (int): Images that were labelled now.
-        skipped (int): Images that had their labels already.
-        seconds (float): Wall time in all.
-        parts (dict[str, float]): Wall seconds of this process by what it did: 'network', 'labels' (stage 2 without
-            network and CRF), 'waiting for the CRF'; the rest is loading and writing.
-        crf_seconds (float): Spent in the CRF, summed over workers.
-        workers (int): Worker processes.
-    """
-
-    images: int
-    skipped: int
-    seconds: float
-    parts: dict[str, float]
-    crf_seconds: float
-    workers: int
-
-    def __str__(self) -> str:
-        text = f'{self.images} images in {self.seconds:.1f} s'
-        if self.skipped:
-            text += f' ({self.skipped} were there)'
-        if self.images:
-            parts = dict(self.parts, other=self.seconds - sum(self.parts.values()))
-            shares = ', '.join(f'{name} {100 * seconds / self.seconds:.0f} %' for name, seconds in parts.items())
-            where = f'in {self.workers} worker processes' if self.workers else 'in this process'
-            text += f': {shares}; CRF {self.crf_seconds / self.images:.3f} s an image, {where}'
-        return text
 
 
 def generate_labels(model: BaseModel,
@@ -60,18 +26,24 @@ def generate_labels(model: BaseModel,
                     store: LabelStore,
                     generator: LabelGenerator,
                     workers: int = 0,
-                    loading_workers: int = 0) -> LabelRun:
-    """Write Y_crf and Y_ret for the images of a dataset that the store lacks.
+                    loading_workers: int = 0,
+                    batch_size: int = 1,
+                    indices: Sequence[int] | None = None) -> LabelRun:
+    """Write Y_crf and Y_ret for images of a dataset.
 
-    The maps depend neither on ``workers`` nor on where an earlier run was killed.
+    The maps depend neither on ``workers`` nor on where an earlier run was killed, and on ``batch_size`` only as far as
+    the network's rounding does.
 
     Args:
         model (BaseModel): Trained ``BoxClassifier`` in evaluation mode, on its device.
         dataset (BaseDataset): Images with boxes at their own size, packed by mmdet's ``PackDetInputs``.
         store (LabelStore): A store that was begun, see :meth:`LabelStore.begin`.
         generator (LabelGenerator): Recipe and classifier weights.
-        workers (int): Processes for the CRF; 0 runs it in this one. Defaults to 0.
+        workers (int): Processes for the CRF; 0 runs it in this one. On a GPU the CRF's torch backend, which 'auto'
+            means there, runs on it, without these. Defaults to 0.
         loading_workers (int): Processes that read images; 0 reads them in this one. Defaults to 0.
+        batch_size (int): Most images, all of one size, that the network sees at once. Defaults to 1.
+        indices (Sequence[int] | None): Which images. Defaults to None, those that the store lacks.
 
     Returns:
         LabelRun: Counts and times.
@@ -81,49 +53,102 @@ def generate_labels(model: BaseModel,
     """
     start = time.perf_counter()
     seconds: dict[str, float] = defaultdict(float)
-    todo = [i for i in range(len(dataset)) if not store.has(dataset.get_data_info(i)['img_id'])]
-    skipped = len(dataset) - len(todo)
-    loader = DataLoader(_NamedItems(dataset, todo), batch_size=None, num_workers=loading_workers, collate_fn=_as_is)
+    if indices is None:
+        indices = [i for i in range(len(dataset)) if not store.has(dataset.get_data_info(i)['img_id'])]
+    loader = DataLoader(_NamedItems(dataset), batch_sampler=size_batches(dataset, indices, batch_size),
+                        num_workers=loading_workers, collate_fn=_as_is)
 
     def network_outputs() -> Iterator[tuple[str, tuple[np.ndarray, LabelTask], tuple]]:
-        for item in loader:
-            sample = item['data_samples']
-            image = _stored_image(item)
-            with _measured(seconds, 'network'):
-                feats = _extract_feat(model, item)
-            with _measured(seconds, 'labels'), _naming(sample.img_path):
-                task = generator.prepare_sample(feats, sample)
-            yield sample.img_path, (image, task), (sample.img_id, feats, task)
+        for items in loader:
+            images = [_stored_image(item) for item in items]
+            with _measured(seconds, 'network'), _naming(', '.join(item['data_samples'].img_path for item in items)):
+                batch = _features(model, items, generator)
+            for item, image, features in zip(items, images, batch):
+                sample = item['data_samples']
+                with _measured(seconds, 'labels'), _naming(sample.img_path):
+                    task = generator.prepare_sample(features, sample)
+                yield sample.img_path, (image, task), (sample.img_id, features, task)
 
-    with CRFPool(crf_label, workers) as pool, Progress(len(dataset), skipped, 'labels') as progress:
-        for _, (img_id, feats, task), y_crf in pool.map(network_outputs()):
+    crf, workers = _crf_function(generator, workers)
+    with CRFPool(crf, workers) as pool, share_progress(len(dataset), len(indices)) as progress:
+        for _, (img_id, features, task), y_crf in pool.map(network_outputs()):
             with _measured(seconds, 'labels'):
-                y_ret = generator.retrieve(feats, task, y_crf)
+                y_ret = generator.retrieve(features, task, y_crf)
             store.write(img_id, Y_crf=y_crf, Y_ret=y_ret)
             progress.update()
-    seconds['waiting for the CRF'] = pool.wait_seconds
-    return LabelRun(len(todo), skipped, time.perf_counter() - start, dict(seconds), pool.busy_seconds, workers)
+    seconds['waiting for workers'] = pool.wait_seconds
+    return LabelRun(len(indices), time.perf_counter() - start, pool.busy_seconds, workers, dict(seconds),
+                    len(dataset) - len(indices))
+
+
+def size_batches(dataset: BaseDataset, indices: Sequence[int], batch_size: int) -> list[list[int]]:
+    """Batches of images whose annotations name one size.
+
+    Args:
+        dataset (BaseDataset): Items with ``height`` and ``width``; those without count as of one size.
+        indices (Sequence[int]): Which images.
+        batch_size (int): Most images of a batch.
+
+    Returns:
+        list[list[int]]: Every index once, batches in the order of their first one.
+
+    Raises:
+        ValueError: If the batch size is not at least 1.
+    """
+    if batch_size < 1:
+        raise ValueError(f'batch_size must be at least 1, got {batch_size}')
+    open_batches: dict[tuple, list[int]] = {}
+    batches = []
+    for index in indices:
+        info = dataset.get_data_info(index)
+        size = (info.get('height'), info.get('width'))
+        if size not in open_batches:
+            open_batches[size] = []
+            batches.append(open_batches[size])
+        open_batches[size].append(index)
+        if len(open_batches[size]) == batch_size:
+            del open_batches[size]
+    return batches
+
+
+def _features(model: BaseModel, items: Sequence[dict[str, Any]], generator: LabelGenerator) -> list:
+    """Features of each item. Annotations may be wrong about sizes, so these are compared once more."""
+    groups = defaultdict(list)
+    for position, item in enumerate(items):
+        groups[item['inputs'].shape].append(position)
+    features: list = [None] * len(items)
+    for positions in groups.values():
+        found = extract_features(model, [items[position] for position in positions], generator.recipe)
+        for position, feats in zip(positions, found):
+            features[position] = feats
+    return features
+
+
+def _crf_function(generator: LabelGenerator, workers: int) -> tuple:
+    """What the CRF pool runs, and in how many processes."""
+    device = generator.weight.device
+    if device.type == 'cpu' or generator.recipe.crf['backend'] == 'pydensecrf':
+        return crf_label, workers
+    return partial(crf_label, device=device), 0
 
 
 class _NamedItems(Dataset):
-    """Some items of a dataset; an error in loading one names its image."""
+    """The items of a dataset; an error in loading one names its image."""
 
-    def __init__(self, dataset: BaseDataset, indices: Sequence[int]) -> None:
+    def __init__(self, dataset: BaseDataset) -> None:
         self.dataset = dataset
-        self.indices = indices
 
     def __len__(self) -> int:
-        return len(self.indices)
+        return len(self.dataset)
 
-    def __getitem__(self, position: int) -> dict[str, Any]:
-        index = self.indices[position]
+    def __getitem__(self, index: int) -> dict[str, Any]:
         with _naming(self.dataset.get_data_info(index)['img_path']):
             return self.dataset[index]
 
 
-def _as_is(item: dict[str, Any]) -> dict[str, Any]:
+def _as_is(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """DataLoader would turn arrays into tensors."""
-    return item
+    return items
 
 
 def _stored_image(item: dict[str, Any]) -> np.ndarray:
@@ -134,20 +159,6 @@ def _stored_image(item: dict[str, Any]) -> np.ndarray:
         raise ValueError(f'{sample.img_path}: labels are made for the stored image, 3 x {stored} uint8, but the test '
                          f'pipeline gives {found} {image.dtype}; it must only load, annotate and pack')
     return np.ascontiguousarray(image.flip(0).permute(1, 2, 0).numpy())
-
-
-@torch.inference_mode()
-def _extract_feat(model: BaseModel, item: dict[str, Any]) -> Tensor:
-    """Features of one image, (D, h, w)."""
-    size = tuple(item['inputs'].shape[1:])
-    inputs = model.data_preprocessor(dict(inputs=[item['inputs']], data_samples=[item['data_samples']]))['inputs']
-    if tuple(inputs.shape[2:]) != size:
-        raise ValueError(f'labels are made at the own size of an image, {size}, but model.data_preprocessor pads it to '
-                         f'{tuple(inputs.shape[2:])}; set its pad_size_divisor to 1')
-    feats = model.extract_feat(inputs)[0]
-    if feats.is_cuda:
-        torch.cuda.synchronize(feats.device)  # else its time would count as that of what comes next
-    return feats
 
 
 @contextmanager

@@ -29,7 +29,6 @@ class LabelStore:
 
     def __init__(self, root: str | Path, maps: Sequence[str] | None = None) -> None:
         self.root = Path(root)
-        self._own_maps = maps is None
         self.maps = self._stored_maps() if maps is None else tuple(maps)
 
     def path(self, map_name: str, img_id: str) -> Path:
@@ -95,14 +94,16 @@ class LabelStore:
         """Create the store or go on with it; all labels in it were made in one way.
 
         Args:
-            meta (dict): JSON-like: recipe, checkpoint, classes, ... of this run; ``maps`` where the store's maps are
-                others than ``('Y_crf', 'Y_ret')``.
+            meta (dict): JSON-like: recipe, checkpoint, classes, ... of this run.
+                ``maps`` is added where they are others than ``('Y_crf', 'Y_ret')``.
             overwrite (bool): Drop the labels that are there. They go at once, so that such a run, when killed, goes on
                 without this flag. Defaults to False.
 
         Raises:
             ValueError: If the store was begun with another ``meta``; the message names the first field that differs.
         """
+        if self.maps != NETWORK_MAPS:
+            meta = dict(meta, maps=self.maps)
         meta = json.loads(json.dumps(meta))  # tuples become lists, as they will when read back
         stored = self.meta
         names = dict.fromkeys([*self.maps, *self._stored_maps()])
@@ -120,8 +121,6 @@ class LabelStore:
             for field, old, new in _differences(stored, meta):
                 raise ValueError(f'{self.root}: its labels were made with {field} = {old!r}, this run has {new!r}; '
                                  f'{way_out}')
-        if self._own_maps:
-            self.maps = tuple(meta.get('maps', NETWORK_MAPS))
         for name in self.maps:
             (self.root / name).mkdir(parents=True, exist_ok=True)
             for leftover in (self.root / name).rglob('.*.part'):  # of a run that was killed

@@ -1,3 +1,5 @@
+import shutil
+import xml.etree.ElementTree as ET
 from types import SimpleNamespace
 
 import cv2
@@ -13,7 +15,7 @@ from bana_mm.datasets import VOCBoxDataset
 from bana_mm.datasets.synthetic import make_tiny_voc
 from bana_mm.labels import LabelStore, runner
 from bana_mm.labels.generator import LabelGenerator
-from bana_mm.labels.runner import generate_labels
+from bana_mm.labels.runner import generate_labels, size_batches
 
 PIPELINE = [
     dict(type='LoadImageFromFile'),
@@ -32,9 +34,11 @@ class TinyClassifier(nn.Module):
         self.kernel = torch.randn(8, 3, 7, 7, generator=generator) / 7
         self.bap_head = SimpleNamespace(weight=torch.randn(3, 8, generator=generator))
         self.seen = 0
+        self.batches = []
 
     def extract_feat(self, inputs):
-        self.seen += 1
+        self.seen += len(inputs)
+        self.batches.append(len(inputs))
         return nn.functional.conv2d(inputs, self.kernel, stride=4, padding=3).relu()
 
 
@@ -56,18 +60,38 @@ def mmdet_scope():
         yield
 
 
+@pytest.fixture(scope='module')
+def like_sizes(voc, tmp_path_factory):
+    """The same with the second and fifth image cut to the size of the first; the fifth's annotation names another."""
+    root = tmp_path_factory.mktemp('like') / 'voc'
+    shutil.copytree(voc, root)
+    ids = (root / 'ImageSets/Segmentation/train_aug.txt').read_text().split()
+    for number in range(6):
+        size = (40, 30) if number in (0, 1, 4) else (40 + number, 30)
+        image = Image.open(root / f'JPEGImages/{ids[number]}.jpg').crop((0, 0, *size))
+        image.save(root / f'JPEGImages/{ids[number]}.jpg')
+        annotation = root / f'Annotations/{ids[number]}.xml'
+        tree = ET.parse(annotation)
+        tree.find('size/width').text, tree.find('size/height').text = str(42 if number == 4 else size[0]), '30'
+        for node in tree.iter('bndbox'):
+            for name, value in (('xmin', 5), ('ymin', 4), ('xmax', 25), ('ymax', 28)):
+                node.find(name).text = str(value)
+        tree.write(annotation)
+    return root
+
+
 def dataset_of(root, pipeline=PIPELINE):
     return VOCBoxDataset('ImageSets/Segmentation/train_aug.txt', data_root=str(root), pipeline=pipeline, test_mode=True,
                          metainfo=dict(classes=('ring', 'triangle')))
 
 
-def label(voc, folder, **kwargs):
+def label(voc, folder, check=True, **kwargs):
     """Label all images with a fresh model; returns the run, the model and the maps."""
     model, store = TinyClassifier(), LabelStore(folder)
     store.begin(dict(any='thing'))
     generator = LabelGenerator.from_model(model, dict(crf=dict(iterations=3)))
     run = generate_labels(model, dataset_of(voc), store, generator, **kwargs)
-    return run, model, maps_of(store, voc)
+    return run, model, maps_of(store, voc) if check else None
 
 
 def maps_of(store, voc):
@@ -96,14 +120,43 @@ def test_all_images_are_labelled(voc, reference):
             with Image.open(voc / f'JPEGImages/{img_id}.jpg') as image:
                 assert maps[name, img_id].shape == image.size[::-1]
     assert 0 < sum(run.parts.values()) <= run.seconds
-    assert str(run).startswith('6 images in ') and 'in this process' in str(run)
+    assert str(run).startswith('6 images in ') and 'in the main process' in str(run)
 
 
 @pytest.mark.parametrize('options', [dict(workers=1), dict(workers=3), dict(loading_workers=1)])
 def test_labels_do_not_depend_on_workers(voc, tmp_path, reference, options):
     run, _, maps = label(voc, tmp_path, **options)
     assert same_maps(maps, reference[2])
-    assert run.crf_seconds > 0
+    assert run.worker_seconds > 0
+
+
+@pytest.mark.parametrize('options', [dict(), dict(workers=1, loading_workers=1)])
+def test_labels_do_not_depend_on_the_batch(like_sizes, tmp_path, options):
+    one_by_one = label(like_sizes, tmp_path / 'one')
+    run, model, maps = label(like_sizes, tmp_path / 'many', batch_size=3, **options)
+    assert one_by_one[1].batches == [1] * 6
+    # sizes by annotation are 40 40 42 43 42 45: two batches of two, one of which turns out to be of two sizes
+    assert model.batches == [2, 1, 1, 1, 1] and run.images == 6
+    assert same_maps(maps, one_by_one[2])
+
+
+def test_batches_by_size():
+    sizes = 'abacabba'
+    dataset = SimpleNamespace(get_data_info=lambda index: dict(height=ord(sizes[index]), width=7))
+    assert size_batches(dataset, range(8), 2) == [[0, 2], [1, 5], [3], [4, 7], [6]]
+    assert size_batches(dataset, [7, 4, 3, 0], 3) == [[7, 4, 0], [3]]
+    assert size_batches(dataset, range(8), 1) == [[index] for index in range(8)]
+    unknown = SimpleNamespace(get_data_info=lambda index: dict(img_id=index))
+    assert size_batches(unknown, range(3), 2) == [[0, 1], [2]]
+    with pytest.raises(ValueError, match='batch_size must be at least 1, got 0'):
+        size_batches(unknown, range(3), 0)
+
+
+def test_some_images(voc, tmp_path):
+    run, model, _ = label(voc, tmp_path, check=False, indices=[4, 1])
+    ids = (voc / 'ImageSets/Segmentation/train_aug.txt').read_text().split()
+    assert (run.images, run.skipped, model.seen) == (2, 4, 2)
+    assert LabelStore(tmp_path).missing(ids) == [ids[index] for index in (0, 2, 3, 5)]
 
 
 def test_goes_on_where_it_was_killed(voc, tmp_path, reference, monkeypatch):
@@ -170,5 +223,5 @@ def test_resizing_and_padding_are_refused(voc, tmp_path):
     with pytest.raises(ValueError, match=r'\.jpg: labels are made for the stored image, 3 x \d+ x \d+ uint8'):
         generate_labels(model, dataset_of(voc, pipeline), store, LabelGenerator.from_model(model))
     model = TinyClassifier(pad_size_divisor=50)
-    with pytest.raises(ValueError, match='set its pad_size_divisor to 1'):
+    with pytest.raises(RuntimeError, match=r'\.jpg: .*set its pad_size_divisor to 1'):
         generate_labels(model, dataset_of(voc), store, LabelGenerator.from_model(model))

@@ -96,7 +96,7 @@ def test_build_by_name_and_config():
     assert type(build_label_source('box')) is BoxSource
     source = build_label_source(dict(type='GrabCutSource', iterations=2))
     assert (type(source), source.iterations) == (GrabCutSource, 2)
-    with pytest.raises(KeyError, match="no label source is called 'sam'; there are .*bana_crf, .*box, box_crf, files, gap, grabcut"):
+    with pytest.raises(KeyError, match="no label source is called 'sam'; there are .*bana_ret, box, .*grabcut"):
         build_label_source('sam')
 
 
@@ -109,3 +109,19 @@ def test_label_from_instances_ignores_what_only_ignored_boxes_cover():
     expected = [[5, 5, 5, 0, 0, 0], [5, 5, 5, 255, 255, 0], [0, 0, 255, 255, 255, 0]]
     assert label_from_instances(BoxSource(), image, instances).tolist() == expected
     assert label_from_instances(BoxSource(), image, []).max() == 0
+
+
+def test_ignored_boxes_of_a_call():
+    image = np.zeros((1, 5, 3), dtype=np.uint8)
+    result = BoxSource()(image, np.array([[0., 0, 2, 1]]), np.array([3]), ignored=np.array([[1.4, 0, 4, 1]]))
+    assert result.tolist() == [[3, 3, 255, 255, 0]]
+    with pytest.raises(ValueError, match='finite'):
+        BoxSource()(image, np.zeros((0, 4)), np.zeros(0, int), ignored=np.array([[0, 0, np.inf, 1]]))
+
+
+def test_parameters_and_forms():
+    assert build_label_source('grabcut', iterations=2).describe() == dict(
+        type='grabcut', iterations=2, min_pixels=16, seed=0)
+    for text, form in (('grabcut:3', 'grabcut'), ('files:', 'files:PATH'), ('bana_crf:a.py', 'CONFIG:CHECKPOINT')):
+        with pytest.raises(ValueError, match=f'{text!r}: must have the form .*{form}$'):
+            build_label_source(text)

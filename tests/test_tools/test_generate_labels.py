@@ -1,5 +1,7 @@
 import json
+import multiprocessing
 import runpy
+import socket
 import sys
 from pathlib import Path
 
@@ -10,8 +12,9 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
 from PIL import Image
 
+from bana_mm.datasets import VOCBoxDataset
 from bana_mm.datasets.synthetic import make_tiny_voc
-from bana_mm.labels import read_label_png
+from bana_mm.labels import LabelStore, build_label_source, label_from_instances, read_label_png
 
 TOOL = Path(__file__).parents[2] / 'tools/generate_labels.py'
 CONFIG = """
@@ -50,8 +53,8 @@ def work(tmp_path, monkeypatch):
         yield tmp_path
 
 
-def run_tool(monkeypatch, work, *arguments):
-    monkeypatch.setattr(sys, 'argv', ['generate_labels.py', str(work / 'bap.py'), str(work / 'bap.pth'), '--out-dir',
+def run_tool(monkeypatch, work, *arguments, given=('bap.py', 'bap.pth')):
+    monkeypatch.setattr(sys, 'argv', ['generate_labels.py', *(str(work / name) for name in given), '--out-dir',
                                       str(work / 'labels'), '--device', 'cpu', *arguments])
     runpy.run_path(str(TOOL), run_name='__main__')
 
@@ -96,3 +99,105 @@ def test_bad_arguments_leave_no_store(work, monkeypatch):
     with pytest.raises(ValueError, match=r"unknown field 'treshold' in label_recipe"):
         run_tool(monkeypatch, work, '--cfg-options', 'model.label_recipe.treshold=0.5')
     assert not (work / 'labels').exists()
+
+
+def maps_in(folder):
+    return {path.relative_to(folder): read_label_png(path) for path in sorted(folder.glob('*/*.png'))}
+
+
+def test_labels_without_the_attention(work, monkeypatch):
+    run_tool(monkeypatch, work, '--split', 'val', '--workers', '0', '--source', 'bana_crf_cam', '--batch-size', '2')
+    assert json.loads((work / 'labels/meta.json').read_text())['recipe']['background'] == 'cam'
+    assert len(maps_in(work / 'labels')) == 4
+    with pytest.raises(ValueError, match=r"bap\.py: label source 'gap' needs a classifier"):
+        run_tool(monkeypatch, work, '--source', 'gap')
+    with pytest.raises(ValueError, match="a classifier makes bana_crf, .* not 'grabcut'"):
+        run_tool(monkeypatch, work, '--source', 'grabcut')
+
+
+@pytest.mark.parametrize('given', [('bap.py', ), ()])
+def test_labels_of_a_source(work, monkeypatch, capsys, given):
+    if not given:
+        monkeypatch.setattr('bana_mm.datasets.VOCBoxDataset.METAINFO', dict(classes=('ring', 'triangle')))
+    rest = ('--split', 'val', '--workers', '0', '--voc-root', str(work / 'voc'))
+    run_tool(monkeypatch, work, *rest, '--source', 'box+grabcut', given=given)
+    maps = maps_in(work / 'labels')
+    assert sorted(map(str, maps)) == [f'{name}/val_0000{i}.png' for name in ('box', 'grabcut') for i in (0, 1)]
+    dataset = VOCBoxDataset('ImageSets/Segmentation/val.txt', data_root=str(work / 'voc'),
+                            metainfo=dict(classes=('ring', 'triangle')))
+    for item in (dataset.get_data_info(index) for index in range(2)):
+        image = np.array(Image.open(item['img_path']))
+        expected = label_from_instances(build_label_source('box'), image, item['instances'])
+        assert np.array_equal(maps[Path(f'box/{item["img_id"]}.png')], expected)
+    meta = json.loads((work / 'labels/meta.json').read_text())
+    assert meta['maps'] == ['box', 'grabcut'] and meta['classes'] == ['ring', 'triangle']
+    assert meta['source']['sources'][1] == dict(type='grabcut', iterations=5, min_pixels=16, seed=0)
+    assert LabelStore(work / 'labels').missing(['val_00000', 'val_00001']) == []
+    run_tool(monkeypatch, work, *rest, '--source', 'box+grabcut', given=given)
+    assert '0 images in' in capsys.readouterr().out
+
+
+def test_parameters_of_a_source_count(work, monkeypatch):
+    rest = ('--split', 'val', '--workers', '0', '--source', 'grabcut', '--source-options')
+    run_tool(monkeypatch, work, *rest, 'iterations=1', given=('bap.py', ))
+    with pytest.raises(ValueError, match=r'made with source\.iterations = 1, this run has 2'):
+        run_tool(monkeypatch, work, *rest, 'iterations=2', given=('bap.py', ))
+    with pytest.raises(ValueError, match=r"recipe = 'nothing'|source = "):
+        run_tool(monkeypatch, work, '--split', 'val')
+    run_tool(monkeypatch, work, '--split', 'val', '--workers', '0', '--overwrite')
+    assert {path.parts[0] for path in maps_in(work / 'labels')} == {'Y_crf', 'Y_ret'}
+
+
+def test_nothing_to_do(work, monkeypatch, capsys):
+    with pytest.raises(SystemExit):
+        run_tool(monkeypatch, work, given=('bap.py', ))
+    assert 'give CONFIG and CHECKPOINT of a classifier, or --source' in capsys.readouterr().err
+
+
+def run_rank(rank, port, work, arguments):
+    """The tool as one of two processes of torchrun."""
+    torch.set_num_threads(1)
+    with pytest.MonkeyPatch.context() as patch, open(work / f'rank{rank}.txt', 'w') as sys.stdout:
+        for name, value in dict(RANK=rank, LOCAL_RANK=rank, WORLD_SIZE=2, MASTER_ADDR='127.0.0.1',
+                                MASTER_PORT=port).items():
+            patch.setenv(name, str(value))
+        run_tool(patch, work, *arguments, '--launcher', 'pytorch', '--workers', '0')
+
+
+def two_ranks(work, *arguments):
+    """Both processes' output, and whether they ended well."""
+    with socket.socket() as probe:
+        probe.bind(('127.0.0.1', 0))
+        port = probe.getsockname()[1]
+    context = multiprocessing.get_context('fork')
+    ranks = [context.Process(target=run_rank, args=(rank, port, work, arguments)) for rank in range(2)]
+    for process in ranks:
+        process.start()
+    for process in ranks:
+        process.join(300)
+    return [(work / f'rank{rank}.txt').read_text() for rank in range(2)], [process.exitcode for process in ranks]
+
+
+def test_ranks_share_what_is_to_do(work, monkeypatch, capsys):
+    run_tool(monkeypatch, work, '--workers', '0')
+    expected = maps_in(work / 'labels')
+    assert len(expected) == 12
+    for img_id in ('train_00000', 'train_00001', 'train_00004'):
+        (work / f'labels/Y_ret/{img_id}.png').unlink()
+    (first, second), codes = two_ranks(work)  # goes on with two ranks where one has stopped
+    assert codes == [0, 0] and '3 images in' in first and 'on 2 ranks (3 were there)' in first
+    assert 'labels, 1 of 2 ranks' in first and second.strip().splitlines()[-1:] == []
+    assert same(maps_in(work / 'labels'), expected)
+    (first, second), codes = two_ranks(work, '--overwrite')
+    assert codes == [0, 0] and '6 images in' in first and same(maps_in(work / 'labels'), expected)
+
+
+def test_one_rank_fails_and_the_other_ends_its_share(work):
+    (work / 'voc/JPEGImages/train_00003.jpg').write_bytes(b'no image')
+    (first, second), codes = two_ranks(work)
+    assert codes == [1, 1]
+    assert sorted({path.stem for path in maps_in(work / 'labels')}) == [f'train_0000{i}' for i in (0, 1, 2, 4)]
+
+
+def same(first, second):
+    return first.keys() == second.keys() and all(np.array_equal(first[key], second[key]) for key in first)

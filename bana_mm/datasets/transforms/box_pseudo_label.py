@@ -40,9 +40,10 @@ class BoxPseudoLabel(BaseTransform):
         source (str | dict | Sequence | None): What makes labels from the boxes: 'box', 'grabcut', 'box_crf', or takes
             them from elsewhere: 'files:PATH'; or a config of a label source, or a list of them, see
             :func:`bana_mm.labels.build_label_source`. It serves images without stored labels, or all of them without
-            ``label_dir``. Defaults to None.
-        maps (Sequence[str]): Stored maps to read. ``('Y_crf', )`` or ``('Y_ret', )`` trains on one of them alone.
-            Defaults to ('Y_crf', 'Y_ret').
+            ``label_dir``. Slow ones, 'grabcut' and all with a network or a CRF, are better stored first by
+            ``tools/generate_labels.py``: here they work anew in every epoch. Defaults to None.
+        maps (Sequence[str] | None): Stored maps to read. ``('Y_crf', )`` or ``('Y_ret', )`` trains on one of them
+            alone. Defaults to None, all that the store holds: ``('Y_crf', 'Y_ret')`` of a classifier.
         num_classes (int | None): Object classes L, for checking stored labels and masks. Defaults to None, not checked.
         mask_split (str | None): Text file with one image id a line, of the images that take their mask. Defaults to
             None, no image.
@@ -55,11 +56,11 @@ class BoxPseudoLabel(BaseTransform):
     """
 
     def __init__(self, label_dir: str | None = None, source: str | dict | Sequence | None = None,
-                 maps: Sequence[str] = ('Y_crf', 'Y_ret'), num_classes: int | None = None,
+                 maps: Sequence[str] | None = None, num_classes: int | None = None,
                  mask_split: str | None = None) -> None:
         if label_dir is None and source is None:
             raise ValueError("BoxPseudoLabel: set label_dir to a folder of labels, or source to 'box' or 'grabcut'")
-        if isinstance(maps, str) or not maps:
+        if isinstance(maps, str) or (maps is not None and not maps):
             raise ValueError(f"BoxPseudoLabel: maps must name stored maps, as in ('Y_crf', 'Y_ret'), got {maps!r}")
         self.store = None if label_dir is None else LabelStore(label_dir, maps)
         self.source = None if source is None else build_label_source(source)

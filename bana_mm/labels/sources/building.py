@@ -10,7 +10,7 @@ from .base import LabelSource
 SourceConfig = str | dict[str, Any] | Sequence[str | dict[str, Any]]
 
 
-def build_label_source(source: SourceConfig) -> LabelSource:
+def build_label_source(source: SourceConfig, **parameters: Any) -> LabelSource:
     """Build a label source by name or config, whatever the default scope is.
 
     Args:
@@ -18,6 +18,7 @@ def build_label_source(source: SourceConfig) -> LabelSource:
             ``'files:PATH'``, and ``'bana_crf:CONFIG:CHECKPOINT'``, likewise ``bana_crf_cam``, ``bana_ret`` and ``gap``;
             or a config such as ``dict(type='grabcut', iterations=3)``. Several of these, in a list or in one string
             joined by ``+`` (which no path then may contain), are merged, see :class:`MergedSource`.
+        **parameters: Further parameters of it.
 
     Returns:
         LabelSource: The source.
@@ -28,10 +29,10 @@ def build_label_source(source: SourceConfig) -> LabelSource:
     """
     if isinstance(source, str):
         names = source.split('+')
-        config = dict(type='merged', sources=names) if len(names) > 1 else _parse(source)
+        config = dict(type='merged', sources=names) if len(names) > 1 else _parse(source, parameters)
     else:
         config = dict(source) if isinstance(source, dict) else dict(type='merged', sources=source)
-    return _source_class(config.pop('type', None))(**config)
+    return _source_class(config.pop('type', None))(**{**config, **parameters})
 
 
 def _source_class(name: Any) -> type[LabelSource]:
@@ -41,12 +42,14 @@ def _source_class(name: Any) -> type[LabelSource]:
     return found
 
 
-def _parse(text: str) -> dict[str, str]:
-    """``NAME:VALUE:...`` as a config."""
-    name, *_ = text.split(':', 1)
+def _parse(text: str, parameters: dict[str, Any]) -> dict[str, str]:
+    """``NAME:VALUE:...``, or ``NAME`` where the parameters hold the values, as a config."""
+    name, colon, _ = text.partition(':')
     fields = _source_class(name).text_fields
     values = text.split(':', len(fields))[1:]
-    if len(values) != len(fields) or not all(values) or (not fields and ':' in text):
+    if colon and fields and len(values) == len(fields) and all(values):
+        return dict(zip(fields, values), type=name)
+    if colon or not set(fields) <= set(parameters):
         form = ':'.join([name, *(field.upper() for field in fields)])
         raise ValueError(f'label source {text!r}: must have the form {form}')
-    return dict(zip(fields, values), type=name)
+    return dict(type=name)

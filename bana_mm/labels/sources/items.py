@@ -11,6 +11,20 @@ from .base import LabelSource
 from .merged import MergedSource
 
 
+def read_rgb(path: str) -> np.ndarray:
+    """An image as the pipelines read it: (H, W, 3) uint8, RGB.
+
+    Raises:
+        FileNotFoundError: If it is missing.
+        ValueError: If it can't be read.
+    """
+    import mmcv  # slow to import, and only who reads images needs it
+    image = mmcv.imread(path, channel_order='rgb')
+    if image is None:
+        raise ValueError(f'{path}: image cannot be read')
+    return image
+
+
 def label_from_instances(source: LabelSource, image: np.ndarray, instances: Sequence[dict[str, Any]],
                          img_id: str | None = None) -> np.ndarray:
     """The label map that a source makes of a dataset item.

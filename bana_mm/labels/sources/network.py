@@ -15,12 +15,6 @@ from bana_mm.registry import LABEL_SOURCES
 from .base import LabelSource
 
 
-def changed_recipe(recipe: LabelRecipe, changes: dict[str, Any]) -> LabelRecipe:
-    """A recipe with other values in some fields, and in some fields of its ``crf``."""
-    fields = recipe.to_dict()
-    return LabelRecipe.from_cfg({**fields, **changes, 'crf': {**fields['crf'], **changes.get('crf', {})}})
-
-
 class NetworkSource(LabelSource):
     """What a classifier of stage 1 makes of an image (paper Sec. 3.2), as ``tools/generate_labels.py`` stores it.
 
@@ -51,12 +45,18 @@ class NetworkSource(LabelSource):
                 raise FileNotFoundError(f'{path}: {kind} of label source {self.name!r} does not exist')
         self.config = str(config)
         self.checkpoint = str(checkpoint)
-        self.recipe = {**(recipe or {}), **self.recipe_changes}
+        self.recipe = dict(recipe or {})
         self.device = device
 
     @classmethod
     def check_model(cls, model: torch.nn.Module, config: str) -> None:
         """Refuse a classifier of another kind, with a ValueError that names its config."""
+
+    @classmethod
+    def make_recipe(cls, model: torch.nn.Module, changes: dict[str, Any] | None = None) -> LabelRecipe:
+        """The recipe of a classifier with other values in some fields, and in some fields of its ``crf``."""
+        fields, changes = model.label_recipe.to_dict(), {**(changes or {}), **cls.recipe_changes}
+        return LabelRecipe.from_cfg({**fields, **changes, 'crf': {**fields['crf'], **changes.get('crf', {})}})
 
     def label_map(self, image: np.ndarray, boxes: np.ndarray, labels: np.ndarray, img_id: str | None,
                   ignored: np.ndarray) -> np.ndarray:
@@ -64,7 +64,8 @@ class NetworkSource(LabelSource):
         device = self.device or ('cuda' if torch.cuda.is_available() and not in_loader else 'cpu')
         classifier = _classifier(self.config, self.checkpoint, device)
         self.check_model(classifier.model, self.config)
-        return classifier.maps(image, boxes, labels, ignored, self.recipe)[self.map_name].copy()
+        recipe = self.make_recipe(classifier.model, self.recipe)
+        return classifier.maps(image, boxes, labels, ignored, recipe)[self.map_name].copy()
 
 
 @LABEL_SOURCES.register_module(name=['bana_crf', 'BanaCRFSource'])
@@ -128,19 +129,18 @@ class _Classifier:
         self._features, self._maps = _Latest(), _Latest()
 
     def maps(self, image: np.ndarray, boxes: np.ndarray, labels: np.ndarray, ignored: np.ndarray,
-             changes: dict[str, Any]) -> dict[str, np.ndarray]:
-        """Y_crf and Y_ret of an image, from what :meth:`LabelSource.label_map` gets and changes of the recipe."""
-        key = (changes, boxes.tolist(), labels.tolist(), ignored.tolist())
-        return self._maps.get(image, key, lambda: self._make_maps(image, boxes, labels, ignored, changes))
+             recipe: LabelRecipe) -> dict[str, np.ndarray]:
+        """Y_crf and Y_ret of an image, from a recipe and what :meth:`LabelSource.label_map` gets."""
+        key = (recipe, boxes.tolist(), labels.tolist(), ignored.tolist())
+        return self._maps.get(image, key, lambda: self._make_maps(image, boxes, labels, ignored, recipe))
 
     def _make_maps(self, image: np.ndarray, boxes: np.ndarray, labels: np.ndarray, ignored: np.ndarray,
-                   changes: dict[str, Any]) -> dict[str, np.ndarray]:
+                   recipe: LabelRecipe) -> dict[str, np.ndarray]:
         from mmdet.structures import DetDataSample
 
         from bana_mm.labels.generator import LabelGenerator
         from bana_mm.labels.network import extract_features
-        generator = LabelGenerator.from_model(self.model, changed_recipe(self.model.label_recipe, changes))
-        recipe = generator.recipe
+        generator = LabelGenerator.from_model(self.model, recipe)
         bgr = torch.from_numpy(np.ascontiguousarray(image[..., ::-1].transpose(2, 0, 1)))
         item = dict(inputs=bgr, data_samples=DetDataSample())
         features = self._features.get(image, (recipe.scales, recipe.flip),
@@ -155,3 +155,16 @@ class _Classifier:
 def _classifier(config: str, checkpoint: str, device: str) -> _Classifier:
     """A process's own: it never travels to another one."""
     return _Classifier(config, checkpoint, device)
+
+
+def network_source_class(name: str) -> type[NetworkSource]:
+    """The class of a source by its name.
+
+    Raises:
+        ValueError: If it has no network of its own.
+    """
+    found = LABEL_SOURCES.get(name)
+    if found is None or not issubclass(found, NetworkSource):
+        names = sorted(source.name for source in NetworkSource.__subclasses__())
+        raise ValueError(f'a classifier makes {", ".join(names)}, not {name!r}')
+    return found
