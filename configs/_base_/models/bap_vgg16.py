@@ -18,12 +18,6 @@ model = dict(
         # The next two are the reference code's; the paper pools a box into one vector (1) and has no minimum (0.)
         output_size=2,
         min_background=0.125),
-    # Stage 2 (paper Sec. 3.2). The values are the reference code's; see bana_mm/labels/recipe.py for the paper's.
-    label_recipe=dict(
-        background='attention',
-        grid_size=1,
-        threshold=0.99,
-        threshold_mode='relative',
-        normalise='box',
-        temperature=1.0,
-        crf=dict(bilateral=(4, 55, 3), gaussian=(3, 3), iterations=10)))
+    # Stage 2 (paper Sec. 3.2): 'bana_mm' is ours, 'paper' the published recipe. Single fields of it may be set beside
+    # the name; bana_mm/labels/recipe.py lists them.
+    label_recipe=dict(recipe='bana_mm'))
