@@ -60,7 +60,7 @@ def make_case(images: int, channels: int, cells: int, boxes: int, device: str) -
     extent = (0.1 + 0.25 * torch.rand(images, boxes, 2, generator=generator)) * pixels
     index = torch.arange(images)[:, None, None].expand(-1, boxes, 1)
     rois = torch.cat([index, corner, corner + extent], dim=2).flatten(0, 1)
-    background = definite_background(rois, torch.full((images, 2), pixels), (pixels, pixels))
+    background = definite_background(rois, [(pixels, pixels)] * images, (pixels, pixels))
     return feats.to(device), background.to(device), rois.to(device)
 
 

@@ -25,6 +25,7 @@ def rows(options: Options) -> Iterator[Row]:
     data = model.data_preprocessor(raw, training=True)
     feats = model.extract_feat(data['inputs']).detach()
     gradient = torch.rand_like(feats)
+    feats.requires_grad_()
 
     def network() -> None:
         optimizer.zero_grad()
@@ -32,8 +33,8 @@ def rows(options: Options) -> Iterator[Row]:
         optimizer.step()
 
     def head() -> None:
-        leaf = feats.clone().requires_grad_()
-        model.bap_head.loss(leaf, data['data_samples'])['loss_cls'].backward()
+        feats.grad = None
+        model.bap_head.loss(feats, data['data_samples'])['loss_cls'].backward()
         model.bap_head.zero_grad()
 
     def preprocess() -> Tensor:

@@ -26,7 +26,7 @@ def image_size_unaries(feats: Tensor, weight: Tensor, size: tuple[int, int], box
         Tensor: (C + 1, H, W), background first, then the image's classes in ascending order.
     """
     large = _upsample(feats, size)
-    background = _background(size, boxes)
+    background = _background(size, boxes).to(feats.device)
     query = F.normalize(large[:, background].mean(1), dim=0)
     attention = torch.einsum('d,dhw->hw', query, F.normalize(large, dim=0)).relu()
     attention[attention < 0.99 * attention.max()] = 0
@@ -47,15 +47,15 @@ def image_size_retrieval(feats: Tensor, weight: Tensor, size: tuple[int, int], b
     classes = sorted(set(labels))
     prototypes = []
     for index in (0, *(label + 1 for label in classes)):
-        mask = torch.from_numpy(y_crf == index)
+        mask = torch.from_numpy(y_crf == index).to(feats.device)
         prototypes.append(large[:, mask].mean(1) if mask.any() else weight[index])
     directions = F.normalize(torch.stack(prototypes), dim=1)
     correlation = torch.einsum('cd,dhw->chw', directions, F.normalize(large, dim=0)).relu()
-    correlation[0][_background(size, boxes)] = 1
+    correlation[0][_background(size, boxes).to(feats.device)] = 1
     for row, label in enumerate(classes, start=1):
         own = [box for box, its_label in zip(boxes, labels) if its_label == label]
-        correlation[row] *= ~_background(size, own)
-    return np.array([0, *(label + 1 for label in classes)])[correlation.argmax(0).numpy()]
+        correlation[row] *= ~_background(size, own).to(feats.device)
+    return np.array([0, *(label + 1 for label in classes)])[correlation.argmax(0).cpu().numpy()]
 
 
 def _upsample(feats: Tensor, size: tuple[int, int]) -> Tensor:
