@@ -1,0 +1,212 @@
+"""Every config of a model of instances builds, loads images with pseudo masks and takes a training step."""
+
+import json
+from pathlib import Path
+
+import cv2
+import mmdet
+import numpy as np
+import pycocotools.mask
+import pytest
+import torch
+from mmdet.models.data_preprocessors import data_preprocessor
+from mmengine.config import Config
+from mmengine.logging import MessageHub
+from mmengine.registry import DATASETS, METRICS, MODELS, DefaultScope
+
+from bana_mm.models.mask_heads import ReliableCondInstMaskHead, ReliableMaskHead
+from bana_mm.structures import ReliableMasks
+
+CONFIG_DIR = Path(__file__).parents[2] / 'configs' / 'bana'
+CONFIGS = sorted(path.stem for kind in ('mask-rcnn', 'condinst', 'boxinst') for path in CONFIG_DIR.glob(f'{kind}*.py'))
+STOCK = Path(mmdet.__file__).parent / '.mim' / 'configs' / 'mask_rcnn' / 'mask-rcnn_r50_fpn_1x_coco.py'
+H, W = 60, 80
+
+
+def rle(mask):
+    counts = pycocotools.mask.encode(np.asfortranarray(mask, np.uint8))
+    return dict(size=list(mask.shape), counts=counts['counts'].decode())
+
+
+@pytest.fixture(scope='module')
+def root(tmp_path_factory):
+    """COCO's layout with two images, and a JSON of pseudo masks, with another mask and unreliable pixels."""
+    root = tmp_path_factory.mktemp('coco')
+    (root / 'annotations').mkdir()
+    images, true, pseudo = [], [], []
+    for number in (5, 9):
+        name = f'{number:012d}.jpg'
+        images.append(dict(id=number, file_name=name, height=H, width=W))
+        mask = np.zeros((H, W), np.uint8)
+        mask[10:50, 15:60] = 1
+        annotation = dict(id=number, image_id=number, category_id=18, bbox=[15, 10, 45, 40], area=1800, iscrowd=0)
+        true.append(dict(annotation, segmentation=[[15, 10, 60, 10, 60, 50, 15, 50]]))
+        rough, edge = mask.copy(), np.zeros_like(mask)
+        rough[10:20, 15:30], edge[10:30, 15:60] = 0, 1
+        pseudo.append(dict(annotation, segmentation=rle(rough), unreliable=rle(edge), score=0.7))
+        for split in ('train2017', 'val2017'):
+            (root / split).mkdir(exist_ok=True)
+            cv2.imwrite(str(root / split / name), np.dstack([mask] * 3) * 150 + 20)
+    # COCO's ids, which have gaps
+    ids = [number for number in range(1, 91) if number not in (12, 26, 29, 30, 45, 66, 68, 69, 71, 83)]
+    categories = [dict(id=i, name=name) for i, name in zip(ids, mmdet.datasets.CocoDataset.METAINFO['classes'])]
+    content = dict(images=images, categories=categories)
+    for split in ('train', 'val'):
+        (root / 'annotations' / f'instances_{split}2017.json').write_text(json.dumps(dict(content, annotations=true)))
+    (root / 'labels.json').write_text(json.dumps(dict(content, annotations=pseudo)))
+    return root
+
+
+@pytest.fixture
+def load(root, monkeypatch):
+    """Load a config by name, on the small data."""
+    monkeypatch.setenv('COCO_ROOT', str(root))
+    monkeypatch.setenv('LABEL_JSON', str(root / 'labels.json'))
+    if data_preprocessor.skimage is None:  # BoxInst's; OpenCV computes the same
+        monkeypatch.setattr(data_preprocessor, 'skimage', _Lab)
+    with DefaultScope.overwrite_default_scope('mmdet'):
+        yield lambda name: Config.fromfile(CONFIG_DIR / f'{name}.py')
+
+
+class _Lab:
+
+    class color:
+
+        @staticmethod
+        def rgb2lab(image):
+            return cv2.cvtColor(image.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
+
+
+def narrow(cfg):
+    """The config with a model that is built in no time, and small images."""
+    backbone, head = cfg.model.backbone, cfg.model.get('bbox_head')
+    wide = backbone.depth > 18
+    backbone.update(depth=50 if wide else 18, init_cfg=None, base_channels=4, stem_channels=4)
+    if 'GN' in str(backbone.norm_cfg):
+        backbone.norm_cfg = cfg.model.neck.norm_cfg = dict(type='BN')
+    cfg.model.neck.update(in_channels=[(16 if wide else 4) * 2**i for i in range(4)], out_channels=8)
+    if head is None:
+        cfg.model.rpn_head.update(in_channels=8, feat_channels=8)
+        roi = cfg.model.roi_head
+        for extractor in (roi.bbox_roi_extractor, roi.mask_roi_extractor):
+            extractor.out_channels = 8
+        roi.bbox_head.update(in_channels=8, fc_out_channels=8)
+        roi.mask_head.update(in_channels=8, conv_out_channels=8)
+    else:
+        head.update(in_channels=8, feat_channels=32, stacked_convs=1)  # GN has 32 groups
+        cfg.model.mask_head.mask_feature_head.update(in_channels=8, feat_channels=8)
+    for loader in (cfg.train_dataloader, cfg.val_dataloader):
+        for step in loader.dataset.pipeline:
+            if step['type'] == 'Resize':
+                step['scale'] = (128, 96)
+    return cfg
+
+
+def training_step(cfg):
+    """The losses of both images, after the backward pass, and the model."""
+    model = MODELS.build(cfg.model).train()
+    MessageHub.get_current_instance().update_info('iter', 1)  # BoxInst's warm-up asks for it
+    dataset = DATASETS.build(cfg.train_dataloader.dataset)
+    items = [dataset[index] for index in range(2)]
+    batch = dict(inputs=[item['inputs'] for item in items], data_samples=[item['data_samples'] for item in items])
+    losses = model(**model.data_preprocessor(batch, training=True), mode='loss')
+    total, _ = model.parse_losses(losses)
+    total.backward()
+    assert total.isfinite() and all(p.grad is None or p.grad.isfinite().all() for p in model.parameters())
+    return losses, model
+
+
+def test_there_are_configs():
+    assert set(CONFIGS) == {
+        'mask-rcnn_r101_fpn_voc2coco', 'mask-rcnn_r101_fpn_coco2coco', 'mask-rcnn_r101_fpn_coco2coco_nal',
+        'mask-rcnn_r101_fpn_coco_masks', 'mask-rcnn_r50_fpn_coco2coco', 'mask-rcnn_r18_fpn_coco_cpu',
+        'condinst_r50_fpn_coco2coco', 'boxinst_r101_fpn_coco'}
+
+
+@pytest.mark.parametrize('name', CONFIGS)
+def test_training_step(load, name):
+    losses, model = training_step(narrow(load(name)))
+    assert losses.get('loss_mask', losses.get('loss_mask_project')) > 0
+    assert ('loss_mask_unreliable' in losses) == name.endswith('_nal')
+    if name.endswith('_nal'):
+        assert losses['loss_mask_unreliable'] > 0
+    heads = dict(mask=ReliableMaskHead, condinst=ReliableCondInstMaskHead)
+    kind = heads.get(name.split('_')[0].split('-')[0])
+    assert kind is None or any(isinstance(module, kind) for module in model.modules())
+    assert model.data_preprocessor._channel_conversion  # the weights are of RGB
+
+
+@pytest.mark.parametrize('name', CONFIGS)
+def test_labels(load, root, name):
+    """What each model learns from, and where it would come from."""
+    cfg = load(name)
+    assert (cfg.pseudo_labels is None) == name.endswith('_masks')
+    assert cfg.train_dataloader.dataset.made_by == cfg.pseudo_labels
+    if cfg.pseudo_labels is not None:
+        classifier = 'bap_vgg16_voc' if 'voc2coco' in name else f'bap_vgg16_coco{"_cpu" * name.endswith("_cpu")}'
+        assert cfg.pseudo_labels.config == f'configs/bana/{classifier}.py'
+        assert (CONFIG_DIR / f'{classifier}.py').is_file()
+        assert cfg.pseudo_labels.json == cfg.train_dataloader.dataset.ann_file == str(root / 'labels.json')
+        assert cfg.pseudo_labels.boxes == f'{root}/annotations/instances_train2017.json'
+    for step in cfg.train_dataloader.dataset.pipeline:
+        if step['type'] in ('Resize', 'RandomFlip'):
+            step.update(scale=(W, H)) if step['type'] == 'Resize' else step.update(prob=0.)
+    instances = DATASETS.build(cfg.train_dataloader.dataset)[0]['data_samples'].gt_instances
+    assert instances.bboxes.tensor.tolist() == [[15, 10, 60, 50]] and instances.labels.tolist() == [16]
+    if 'boxinst' in name:
+        assert 'masks' not in instances
+        return
+    assert isinstance(instances.masks, ReliableMasks)
+    rough = not name.endswith('_masks')
+    assert instances.masks.areas.tolist() == [1800 - 150 * rough]
+    assert instances.masks.unreliable.areas.tolist() == [900 * rough]
+
+
+@pytest.mark.parametrize('name', ['mask-rcnn_r101_fpn_voc2coco', 'mask-rcnn_r101_fpn_coco2coco'])
+def test_missing_labels(load, name, monkeypatch):
+    monkeypatch.delenv('LABEL_JSON')
+    with pytest.raises(FileNotFoundError, match='there are no pseudo masks') as caught:
+        DATASETS.build(load(name).train_dataloader.dataset)
+    classifier = name.split('_')[-1][:3].replace('coc', 'coco')
+    assert f'python tools/train.py configs/bana/bap_vgg16_{classifier}.py' in str(caught.value)
+    assert f'--out work_dirs/bap_vgg16_{classifier}/labels_train2017.json' in str(caught.value)
+
+
+def test_comments_name_the_files(load):
+    """The commands in the headers are those of the configs."""
+    for name in ('mask-rcnn_r101_fpn_voc2coco', 'mask-rcnn_r101_fpn_coco2coco'):
+        cfg = load(name)
+        header = (CONFIG_DIR / f'{name}.py').read_text()
+        classifier = Config.fromfile(CONFIG_DIR.parents[1] / cfg.pseudo_labels.config)
+        assert f'/iter_{classifier.train_cfg.max_iters}.pth' in header and cfg.pseudo_labels.config in header
+
+
+@pytest.mark.parametrize('name', ['mask-rcnn_r101_fpn_coco2coco', 'mask-rcnn_r18_fpn_coco_cpu'])
+def test_evaluation(load, name):
+    """True masks as predictions have an AP of 1, under the config's data and metric."""
+    cfg = narrow(load(name))
+    dataset, metric = DATASETS.build(cfg.val_dataloader.dataset), METRICS.build(cfg.val_evaluator)
+    metric.dataset_meta = dataset.metainfo
+    assert metric.metrics == ['bbox', 'segm'] and cfg.test_evaluator == cfg.val_evaluator
+    truth = torch.zeros(1, H, W, dtype=torch.bool)
+    truth[0, 10:50, 15:60] = True
+    for index in range(2):
+        sample = dataset[index]['data_samples'].to_dict()
+        sample['pred_instances'] = dict(bboxes=torch.tensor([[15., 10, 60, 50]]), scores=torch.ones(1),
+                                        labels=torch.tensor([16]), masks=truth)
+        metric.process({}, [sample])
+    scores = metric.evaluate(2)
+    assert scores['coco/bbox_mAP'] == scores['coco/segm_mAP'] == 1
+
+
+def test_from_boxes_to_stock_mask_rcnn(load, root, tmp_path):
+    """Item by item what the documentation says: mmdet's own config, unchanged but for ann_file."""
+    if not STOCK.is_file():
+        pytest.skip('this distribution of mmdet comes without its configs')
+    cfg = Config.fromfile(STOCK)
+    cfg.train_dataloader.dataset.update(data_root='', ann_file=str(root / 'labels.json'),
+                                        data_prefix=dict(img=str(root / 'train2017')))
+    losses, model = training_step(narrow(cfg))
+    assert losses['loss_mask'] > 0
+    masks = DATASETS.build(cfg.train_dataloader.dataset)[0]['data_samples'].gt_instances.masks
+    assert not isinstance(masks, ReliableMasks) and len(masks) == 1
