@@ -1,8 +1,6 @@
 """Find out before a training that its labels or masks are missing."""
 
-from pathlib import Path
-
-from mmengine.config import Config, ConfigDict
+from mmengine.config import ConfigDict
 from mmengine.dataset import BaseDataset
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
@@ -11,6 +9,7 @@ from mmengine.runner import BaseLoop, Runner
 from bana_mm.datasets.transforms import BoxPseudoLabel
 from bana_mm.datasets.wrappers import base_datasets
 from bana_mm.registry import HOOKS
+from bana_mm.utils.label_commands import label_commands
 
 
 @HOOKS.register_module()
@@ -47,7 +46,9 @@ def _check(transform: BoxPseudoLabel, dataset: BaseDataset, cfg: ConfigDict) -> 
         raise FileNotFoundError(f'{len(missing)} of {len(dataset)} training images have no labels in '
                                 f"{transform.source}, BoxPseudoLabel's source ({_first(missing)})")
     if missing:
-        store, commands = transform.store, ''.join(f'    {command}\n' for command in _commands(transform, cfg))
+        store, made_by = transform.store, cfg.get('pseudo_labels') or {}
+        commands = label_commands(made_by, f'--out-dir {store.root} --split {made_by.get("split") or "SPLIT"}')
+        commands = ''.join(f'    {command}\n' for command in commands)
         raise FileNotFoundError(
             f'{len(missing)} of {len(dataset)} training images have no {" and ".join(store.maps)} in {store.root} '
             f'({_first(missing)}). Make them with\n{commands}'
@@ -75,16 +76,3 @@ def _check_masks(transform: BoxPseudoLabel, items: list[dict]) -> None:
 
 def _first(ids: list[str]) -> str:
     return ', '.join(map(str, ids[:3])) + (', ...' if len(ids) > 3 else '')
-
-
-def _commands(transform: BoxPseudoLabel, cfg: ConfigDict) -> list[str]:
-    """The training of the classifier, unless its checkpoint is there, and the making of labels."""
-    made_by = cfg.get('pseudo_labels') or {}
-    config, checkpoint = made_by.get('config') or 'CONFIG', made_by.get('checkpoint')
-    if checkpoint is None and Path(config).is_file():
-        classifier = Config.fromfile(config)
-        work_dir = classifier.get('work_dir') or f'work_dirs/{Path(config).stem}'
-        checkpoint = f'{work_dir}/iter_{classifier.train_cfg.max_iters}.pth'
-    train = [] if checkpoint is not None and Path(checkpoint).is_file() else [f'python tools/train.py {config}']
-    return [*train, f'python tools/generate_labels.py {config} {checkpoint or "CHECKPOINT"} '
-            f'--out-dir {transform.store.root} --split {made_by.get("split") or "SPLIT"}']
