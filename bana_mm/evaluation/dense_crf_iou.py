@@ -1,7 +1,6 @@
 """Mean IoU of predictions, also after a CRF, at a single scale and with test-time augmentation."""
 
 import inspect
-import os
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -40,7 +39,7 @@ class DenseCRFIoUMetric(IoUMetric):
         with_crf (bool): Refine. Takes about a second of one core for a prediction. Defaults to False.
         crf (dict | None): Arguments of :func:`bana_mm.functional.dense_crf`. Defaults to None, its defaults.
         workers (int | None): Processes that run the CRF while the network goes on; 0 runs it in turn. Defaults to None,
-            one for each core, which the ranks of a machine share.
+            :func:`bana_mm.labels.usable_cores`.
         output_dir (str | None): Where predictions go as palette PNG, ``ID.png``: of the augmented images if there are
             such, refined with ``with_crf``. Defaults to None.
         kwargs: See ``IoUMetric``. With ``format_only`` the samples need no truth, and only what goes to ``output_dir``
@@ -53,9 +52,7 @@ class DenseCRFIoUMetric(IoUMetric):
         self.with_crf = with_crf
         self.crf = dict(crf or {})
         inspect.signature(dense_crf).bind(None, None, **self.crf)  # a TypeError names a wrong key at once
-        if workers is None:
-            workers = max(1, usable_cores() // int(os.environ.get('LOCAL_WORLD_SIZE', 1)))
-        self.workers = workers
+        self.workers = usable_cores() if workers is None else workers
         self._pool: CRFPool | None = None
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:

@@ -119,13 +119,6 @@ def test_one_channel_has_no_crf(images):
         evaluate(images, with_crf=True, crf=CRF)
 
 
-def test_ranks_of_a_machine_share_its_cores(monkeypatch):
-    monkeypatch.setattr('bana_mm.evaluation.dense_crf_iou.usable_cores', lambda: 16)
-    for ranks, workers in ((1, 16), (3, 5), (32, 1)):
-        monkeypatch.setenv('LOCAL_WORLD_SIZE', str(ranks))
-        assert METRICS.build(dict(type='bana_mm.DenseCRFIoUMetric')).workers == workers
-
-
 def test_unknown_crf_argument():
     with pytest.raises(TypeError, match='bilatral'):
         METRICS.build(dict(type='bana_mm.DenseCRFIoUMetric', crf=dict(bilatral=(4, 20, 10))))

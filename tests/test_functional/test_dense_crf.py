@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from bana_mm.functional import dense_crf
+from bana_mm.functional import dense_crf, dense_crf_labels
 
 # The module itself: the package has a function of the same name.
 module = importlib.import_module('bana_mm.functional.dense_crf')
@@ -208,3 +208,11 @@ def test_bad_arguments(field, changes):
     arguments = dict(image=np.zeros((4, 5, 3), np.uint8), probability=np.full((2, 4, 5), 0.5, np.float32))
     with pytest.raises(ValueError, match=f'^{field}'):
         dense_crf(**{**arguments, **changes})
+
+
+def test_labels_are_the_largest_posterior():
+    rng = np.random.default_rng(0)
+    image, probability = rng.integers(0, 256, (7, 9, 3), np.uint8), rng.random((3, 7, 9), np.float32)
+    labels = dense_crf_labels(image, probability, iterations=2)
+    assert labels.dtype == np.uint8
+    assert np.array_equal(labels, dense_crf(image, probability, iterations=2).argmax(0))
