@@ -34,7 +34,7 @@ def parse_args() -> argparse.Namespace:
     views.add_argument(
         '--all', action='store_true',
         help='single scale and test-time augmentation, each without and with the CRF of test_evaluator: four figures '
-        'in one run (segmentation); what is saved or shown comes from the last')
+        'in one run (segmentation); --out takes the predictions of the last')
     parser.add_argument('--out', help='save predictions: a folder of label PNGs (mmseg), or a .pkl file (mmdet)')
     parser.add_argument(
         '--format-only', action='store_true',
