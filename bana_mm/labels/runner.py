@@ -2,10 +2,10 @@
 
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -16,9 +16,94 @@ from torch.utils.data import DataLoader, Dataset
 from .crf_pool import CRFPool
 from .generator import LabelGenerator
 from .label_run import LabelRun, share_progress
-from .network import extract_features
+from .network import Features, extract_features
+from .recipe import LabelRecipe
+from .sources import split_instances
 from .store import LabelStore
 from .task import LabelTask, crf_label
+
+
+class ImageJob(Protocol):
+    """What :func:`label_images` does with each image.
+
+    Attributes:
+        work (Callable): What worker processes run, with the arguments of :meth:`prepare` and, on a GPU, ``device``.
+        recipe (LabelRecipe): Views for the network, and the CRF's backend.
+        device (torch.device): Device of the network.
+    """
+
+    work: Callable
+    recipe: LabelRecipe
+    device: torch.device
+
+    def prepare(self, index: int, image: np.ndarray, features: Features) -> tuple[tuple, Any]:
+        """Arguments of ``work``, and what :meth:`finish` is to get back.
+
+        Args:
+            index (int): Of the image in the dataset.
+            image (np.ndarray): (H, W, 3) uint8, RGB, as stored.
+            features (Features): What the network says.
+        """
+
+    def finish(self, index: int, features: Features, context: Any, result: Any) -> None:
+        """Store the labels.
+
+        Args:
+            index, features: As for :meth:`prepare`.
+            context (Any): From :meth:`prepare`.
+            result (Any): From ``work``.
+        """
+
+
+def label_images(model: BaseModel, dataset: BaseDataset, job: ImageJob, workers: int, loading_workers: int,
+                 batch_size: int, indices: Sequence[int]) -> LabelRun:
+    """Run the network on images of a dataset, and a job's work on what it says, in worker processes.
+
+    What the job gets depends neither on ``workers`` nor on where an earlier run was killed, and on ``batch_size`` only
+    as far as the network's rounding does.
+
+    Args:
+        model (BaseModel): Trained ``BoxClassifier`` in evaluation mode, on its device.
+        dataset (BaseDataset): Images with boxes at their own size, packed by mmdet's ``PackDetInputs``.
+        job (ImageJob): What to do with an image.
+        workers (int): Processes for the job's work (the CRF); 0 works in this one. On a GPU the CRF's torch backend,
+            which 'auto' means there, runs on it, without these.
+        loading_workers (int): Processes that read images; 0 reads them in this one.
+        batch_size (int): Most images, all of one size, that the network sees at once.
+        indices (Sequence[int]): Which images.
+
+    Returns:
+        LabelRun: Counts and times.
+
+    Raises:
+        RuntimeError: If an image can't be loaded or labelled (the message names it), or a worker dies.
+    """
+    start = time.perf_counter()
+    seconds: dict[str, float] = defaultdict(float)
+    loader = DataLoader(_NamedItems(dataset), batch_sampler=size_batches(dataset, indices, batch_size),
+                        num_workers=loading_workers, collate_fn=_as_is)
+
+    def network_outputs() -> Iterator[tuple[str, tuple, tuple]]:
+        for numbered in loader:
+            items = [item for _, item in numbered]
+            paths = [item['data_samples'].img_path for item in items]
+            images = [_stored_image(item) for item in items]
+            with _measured(seconds, 'network'), _naming(', '.join(paths)):
+                batch = _features(model, items, job.recipe)
+            for (index, _), path, image, features in zip(numbered, paths, images, batch):
+                with _measured(seconds, 'labels'), _naming(path):
+                    args, context = job.prepare(index, image, features)
+                yield path, args, (index, features, context)
+
+    work, workers = _work(job, workers)
+    with CRFPool(work, workers) as pool, share_progress(len(dataset), len(indices)) as progress:
+        for path, (index, features, context), result in pool.map(network_outputs()):
+            with _measured(seconds, 'labels'), _naming(path):
+                job.finish(index, features, context, result)
+            progress.update()
+    seconds['waiting for workers'] = pool.wait_seconds
+    return LabelRun(len(indices), time.perf_counter() - start, pool.busy_seconds, workers, dict(seconds),
+                    len(dataset) - len(indices))
 
 
 def generate_labels(model: BaseModel,
@@ -29,56 +114,44 @@ def generate_labels(model: BaseModel,
                     loading_workers: int = 0,
                     batch_size: int = 1,
                     indices: Sequence[int] | None = None) -> LabelRun:
-    """Write Y_crf and Y_ret for images of a dataset.
-
-    The maps depend neither on ``workers`` nor on where an earlier run was killed, and on ``batch_size`` only as far as
-    the network's rounding does.
+    """Write Y_crf and Y_ret for images of a dataset, see :func:`label_images`.
 
     Args:
-        model (BaseModel): Trained ``BoxClassifier`` in evaluation mode, on its device.
-        dataset (BaseDataset): Images with boxes at their own size, packed by mmdet's ``PackDetInputs``.
+        model, dataset: See there.
         store (LabelStore): A store that was begun, see :meth:`LabelStore.begin`.
         generator (LabelGenerator): Recipe and classifier weights.
-        workers (int): Processes for the CRF; 0 runs it in this one. On a GPU the CRF's torch backend, which 'auto'
-            means there, runs on it, without these. Defaults to 0.
-        loading_workers (int): Processes that read images; 0 reads them in this one. Defaults to 0.
-        batch_size (int): Most images, all of one size, that the network sees at once. Defaults to 1.
+        workers, loading_workers, batch_size: See there. Default to 0, 0 and 1.
         indices (Sequence[int] | None): Which images. Defaults to None, those that the store lacks.
 
     Returns:
         LabelRun: Counts and times.
-
-    Raises:
-        RuntimeError: If an image can't be loaded or labelled (the message names it), or a worker dies.
     """
-    start = time.perf_counter()
-    seconds: dict[str, float] = defaultdict(float)
     if indices is None:
         indices = [i for i in range(len(dataset)) if not store.has(dataset.get_data_info(i)['img_id'])]
-    loader = DataLoader(_NamedItems(dataset), batch_sampler=size_batches(dataset, indices, batch_size),
-                        num_workers=loading_workers, collate_fn=_as_is)
+    return label_images(model, dataset, MapJob(dataset, store, generator), workers, loading_workers, batch_size,
+                        indices)
 
-    def network_outputs() -> Iterator[tuple[str, tuple[np.ndarray, LabelTask], tuple]]:
-        for items in loader:
-            images = [_stored_image(item) for item in items]
-            with _measured(seconds, 'network'), _naming(', '.join(item['data_samples'].img_path for item in items)):
-                batch = _features(model, items, generator)
-            for item, image, features in zip(items, images, batch):
-                sample = item['data_samples']
-                with _measured(seconds, 'labels'), _naming(sample.img_path):
-                    task = generator.prepare_sample(features, sample)
-                yield sample.img_path, (image, task), (sample.img_id, features, task)
 
-    crf, workers = _crf_function(generator, workers)
-    with CRFPool(crf, workers) as pool, share_progress(len(dataset), len(indices)) as progress:
-        for _, (img_id, features, task), y_crf in pool.map(network_outputs()):
-            with _measured(seconds, 'labels'):
-                y_ret = generator.retrieve(features, task, y_crf)
-            store.write(img_id, Y_crf=y_crf, Y_ret=y_ret)
-            progress.update()
-    seconds['waiting for workers'] = pool.wait_seconds
-    return LabelRun(len(indices), time.perf_counter() - start, pool.busy_seconds, workers, dict(seconds),
-                    len(dataset) - len(indices))
+class MapJob:
+    """Y_crf and Y_ret into a label store: an :class:`ImageJob`."""
+
+    work = staticmethod(crf_label)
+
+    def __init__(self, dataset: BaseDataset, store: LabelStore, generator: LabelGenerator) -> None:
+        self.dataset = dataset
+        self.store = store
+        self.generator = generator
+        self.recipe = generator.recipe
+        self.device = generator.weight.device
+
+    def prepare(self, index: int, image: np.ndarray, features: Features) -> tuple[tuple, LabelTask]:
+        boxes, labels, ignored = map(torch.from_numpy, split_instances(self.dataset.get_data_info(index)['instances']))
+        task = self.generator.prepare(features, image.shape[:2], boxes, labels, ignored)
+        return (image, task), task
+
+    def finish(self, index: int, features: Features, task: LabelTask, y_crf: np.ndarray) -> None:
+        y_ret = self.generator.retrieve(features, task, y_crf)
+        self.store.write(self.dataset.get_data_info(index)['img_id'], Y_crf=y_crf, Y_ret=y_ret)
 
 
 def size_batches(dataset: BaseDataset, indices: Sequence[int], batch_size: int) -> list[list[int]]:
@@ -111,29 +184,26 @@ def size_batches(dataset: BaseDataset, indices: Sequence[int], batch_size: int) 
     return batches
 
 
-def _features(model: BaseModel, items: Sequence[dict[str, Any]], generator: LabelGenerator) -> list:
+def _features(model: BaseModel, items: Sequence[dict[str, Any]], recipe: LabelRecipe) -> list[Features]:
     """Features of each item. Annotations may be wrong about sizes, so these are compared once more."""
     groups = defaultdict(list)
     for position, item in enumerate(items):
         groups[item['inputs'].shape].append(position)
-    features: list = [None] * len(items)
+    features: dict[int, Features] = {}
     for positions in groups.values():
-        found = extract_features(model, [items[position] for position in positions], generator.recipe)
-        for position, feats in zip(positions, found):
-            features[position] = feats
-    return features
+        features.update(zip(positions, extract_features(model, [items[position] for position in positions], recipe)))
+    return [features[position] for position in range(len(items))]
 
 
-def _crf_function(generator: LabelGenerator, workers: int) -> tuple:
-    """What the CRF pool runs, and in how many processes."""
-    device = generator.weight.device
-    if device.type == 'cpu' or generator.recipe.crf['backend'] == 'pydensecrf':
-        return crf_label, workers
-    return partial(crf_label, device=device), 0
+def _work(job: ImageJob, workers: int) -> tuple[Callable, int]:
+    """What the pool runs, and in how many processes."""
+    if job.device.type == 'cpu' or job.recipe.crf['backend'] == 'pydensecrf':
+        return job.work, workers
+    return partial(job.work, device=job.device), 0
 
 
 class _NamedItems(Dataset):
-    """The items of a dataset; an error in loading one names its image."""
+    """The items of a dataset with their numbers; an error in loading one names its image."""
 
     def __init__(self, dataset: BaseDataset) -> None:
         self.dataset = dataset
@@ -141,12 +211,12 @@ class _NamedItems(Dataset):
     def __len__(self) -> int:
         return len(self.dataset)
 
-    def __getitem__(self, index: int) -> dict[str, Any]:
+    def __getitem__(self, index: int) -> tuple[int, dict[str, Any]]:
         with _naming(self.dataset.get_data_info(index)['img_path']):
-            return self.dataset[index]
+            return index, self.dataset[index]
 
 
-def _as_is(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _as_is(items: list) -> list:
     """DataLoader would turn arrays into tensors."""
     return items
 

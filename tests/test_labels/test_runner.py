@@ -189,7 +189,7 @@ def test_crf_gets_the_stored_image_in_rgb(voc, tmp_path, monkeypatch):
         images.append(image)
         return np.zeros(image.shape[:2], np.uint8)
 
-    monkeypatch.setattr(runner, 'crf_label', remember)
+    monkeypatch.setattr(runner.MapJob, 'work', staticmethod(remember))
     label(voc, tmp_path)
     ids = (voc / 'ImageSets/Segmentation/train_aug.txt').read_text().split()
     for img_id, image in zip(ids, images):

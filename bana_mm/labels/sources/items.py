@@ -25,6 +25,24 @@ def read_rgb(path: str) -> np.ndarray:
     return image
 
 
+def split_instances(instances: Sequence[dict[str, Any]]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The boxes of a dataset item.
+
+    Args:
+        instances (Sequence[dict]): Each with ``bbox`` (xyxy in pixel edges), ``bbox_label`` (0..L-1) and
+            ``ignore_flag``.
+
+    Returns:
+        tuple[np.ndarray, np.ndarray, np.ndarray]: Boxes (K, 4) float64, their labels (K,) int64, and ignored boxes
+        (J, 4) float64.
+    """
+    kept, ignored = ([instance for instance in instances if bool(instance['ignore_flag']) == flag]
+                     for flag in (False, True))
+    boxes, ignored_boxes = (np.array([instance['bbox'] for instance in chosen], dtype=np.float64).reshape(-1, 4)
+                            for chosen in (kept, ignored))
+    return boxes, np.array([instance['bbox_label'] for instance in kept], dtype=np.int64), ignored_boxes
+
+
 def label_from_instances(source: LabelSource, image: np.ndarray, instances: Sequence[dict[str, Any]],
                          img_id: str | None = None) -> np.ndarray:
     """The label map that a source makes of a dataset item.
@@ -39,10 +57,8 @@ def label_from_instances(source: LabelSource, image: np.ndarray, instances: Sequ
     Returns:
         np.ndarray: (H, W) uint8, 255 in pixels that lie in ignored boxes only.
     """
-    kept, ignored = ([instance for instance in instances if bool(instance['ignore_flag']) == flag]
-                     for flag in (False, True))
-    labels = np.array([instance['bbox_label'] + 1 for instance in kept], dtype=np.int64)
-    return source(image, _boxes(kept), labels, img_id, _boxes(ignored))
+    boxes, labels, ignored = split_instances(instances)
+    return source(image, boxes, labels + 1, img_id, ignored)
 
 
 def reliable_label_from_instances(source: LabelSource, image: np.ndarray, instances: Sequence[dict[str, Any]],
@@ -60,6 +76,3 @@ def reliable_label_from_instances(source: LabelSource, image: np.ndarray, instan
     label_maps = [label_from_instances(part, image, instances, img_id) for part in parts]
     return label_maps[0], reliable_region(*label_maps)
 
-
-def _boxes(instances: Sequence[dict[str, Any]]) -> np.ndarray:
-    return np.array([instance['bbox'] for instance in instances], dtype=np.float64).reshape(-1, 4)

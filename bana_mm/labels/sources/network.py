@@ -25,8 +25,7 @@ class NetworkSource(LabelSource):
     Args:
         config (str | Path): Config of the classifier.
         checkpoint (str | Path): Checkpoint trained with it.
-        recipe (dict | None): Changes of the config's ``label_recipe``, see :class:`bana_mm.labels.recipe.LabelRecipe`.
-            Defaults to None.
+        recipe (dict | None): Changes of the config's ``label_recipe``, see :meth:`make_recipe`. Defaults to None.
         device (str | None): Where the network runs. Defaults to None: on a GPU where there is one, except in a data
             loader's worker process.
 
@@ -54,9 +53,15 @@ class NetworkSource(LabelSource):
 
     @classmethod
     def make_recipe(cls, model: torch.nn.Module, changes: dict[str, Any] | None = None) -> LabelRecipe:
-        """The recipe of a classifier with other values in some fields, and in some fields of its ``crf``."""
-        fields, changes = model.label_recipe.to_dict(), {**(changes or {}), **cls.recipe_changes}
-        return LabelRecipe.from_cfg({**fields, **changes, 'crf': {**fields['crf'], **changes.get('crf', {})}})
+        """The recipe of a classifier, or the one that ``changes['recipe']`` names, with other values in some fields.
+
+        Args:
+            model (nn.Module): The classifier.
+            changes (dict | None): Fields to change; those of ``crf`` one by one. Defaults to None.
+        """
+        changes = {**(changes or {}), **cls.recipe_changes}
+        fields = {} if 'recipe' in changes else model.label_recipe.to_dict()
+        return LabelRecipe.from_cfg({**fields, **changes, 'crf': {**fields.get('crf', {}), **changes.get('crf', {})}})
 
     def label_map(self, image: np.ndarray, boxes: np.ndarray, labels: np.ndarray, img_id: str | None,
                   ignored: np.ndarray) -> np.ndarray:
