@@ -1,7 +1,16 @@
 """Compare label maps with masks: mIoU and IoU of each class for every map and for what Y_crf and Y_ret agree on.
 
 The first mean is over the background and all classes that the masks hold; --classes adds the mean over the background
-and those classes. Pixels that the masks mark 255 count nowhere.
+and those classes. Pixels that the masks mark 255 count nowhere. Several splits have a column each.
+
+--table1 puts the rows of the paper's Table 1 in its order: whole boxes, GrabCut and DenseCRF on boxes (box=, grabcut=,
+box_crf=, each made now where no folder is given), a classifier with plain pooling (gap=), without the attention (cam=),
+and Y_crf, Y_ret and what both agree on (bana=). The last three are folders of labels, or CONFIG:CHECKPOINT to make them
+now. Labels of many images are better stored first: tools/generate_labels.py goes on where it was stopped.
+
+--coco compares masks of instances instead: COCO's average precision, and the mean IoU of a mask with the true mask of
+the same annotation. Labels have no scores, so larger boxes come first, and of equal ones those with the lower
+annotation id; --rank score takes the field "score" of the labels instead. The images are those of the first file.
 """
 
 import argparse
@@ -15,86 +24,153 @@ from pathlib import Path
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('dirs', nargs='*', metavar='DIR', help='folders written by tools/generate_labels.py')
-    parser.add_argument('--gt', required=True, help='folder of the masks, ID.png')
-    parser.add_argument('--split', required=True, help='text file with one image id a line')
+    parser.add_argument('--coco', nargs='*', metavar='LABELS.json',
+                        help='compare instances of these COCO files (and of --sources) with those of --gt')
+    parser.add_argument('--table1', nargs='*', metavar='KEY=WHERE', help="the rows of the paper's Table 1, see above")
+    parser.add_argument('--gt', help='folder of the masks, ID.png (default: SegmentationClassAug in --voc-root); with '
+                        '--coco the file of true masks')
+    parser.add_argument('--split', nargs='+', help='text files with one image id a line; or, with --voc-root, names of '
+                        'files in its ImageSets/Segmentation, such as train val')
     parser.add_argument('--merge', choices=['agree'],
                         help='also evaluate the two maps merged: pixels where they differ are ignored')
     parser.add_argument('--classes', default='', help='comma-separated classes for a second mean')
     parser.add_argument('--sources', nargs='+', default=[], metavar='NAME',
                         help='also evaluate labels made from the boxes: box, grabcut, box_crf, files:PATH (a folder of '
-                             'label maps ID.png, or per-box masks in a .json), or what two of them agree on: '
-                             'box_crf+grabcut')
-    parser.add_argument('--voc-root', help='where --sources find images and boxes: JPEGImages and Annotations')
+                             'label maps ID.png, or per-box masks in a .json), bana_crf:CONFIG:CHECKPOINT, or what '
+                             'two of them agree on: box_crf+grabcut')
+    parser.add_argument('--voc-root', help='where --sources and --table1 find images and boxes: JPEGImages and Annotations')
+    parser.add_argument('--image-dir', help='where --coco finds the images for --sources')
+    parser.add_argument('--rank', choices=['area', 'score'], default='area',
+                        help='what orders the labels of --coco for average precision (default: %(default)s)')
     parser.add_argument('--workers', type=int, default=0,
-                        help='processes; they pay for --sources grabcut and box_crf (default: none)')
+                        help='processes; they pay where labels are made, as by --sources grabcut (default: none)')
     parser.add_argument('--json', help='also write the figures to this file')
     args = parser.parse_args()
-    if not args.dirs and not args.sources:
-        parser.error('nothing to evaluate: give a DIR, or --sources')
-    if args.sources and not args.voc_root:
-        parser.error('--sources needs --voc-root')
+    if not args.dirs and not args.sources and not args.coco and args.table1 is None:
+        parser.error('nothing to evaluate: give a DIR, --sources or --table1')
+    if args.gt is None and (args.coco is not None or args.voc_root is None):
+        parser.error('--gt is missing')
+    if args.coco is not None:
+        if args.dirs:
+            parser.error('--coco compares instances, and a DIR holds none')
+        if args.sources and not args.image_dir:
+            parser.error('--coco with --sources needs --image-dir')
+        return args
+    if not args.split:
+        parser.error('--split is missing')
+    if (args.sources or args.table1 is not None) and not args.voc_root:
+        parser.error('--sources and --table1 need --voc-root')
     return args
 
 
-def distinct_parts(folders: list[str]) -> list[str]:
-    """What tells folders apart: their paths without the parts that all of them begin and end with."""
-    parts = [Path(folder).resolve().parts for folder in folders]
-    begin = len(os.path.commonprefix(parts))
-    end = len(os.path.commonprefix([path[begin:][::-1] for path in parts]))
-    return [os.path.join('', *path[begin:len(path) - end]) for path in parts]
+def file_names(paths: list[str]) -> list[str]:
+    """Files by their names, or by what tells them apart where names are the same."""
+    from bana_mm.evaluation.label_rows import distinct_parts
+
+    stems = [Path(path).stem for path in paths]
+    return stems if len(set(stems)) == len(stems) else distinct_parts(paths)
+
+
+def compare_instances(args: argparse.Namespace) -> None:
+    from bana_mm.evaluation.instance_evaluation import evaluate_instances, instance_table
+    from bana_mm.evaluation.instance_masks import make_label_masks, read_label_masks, read_true_masks
+    from bana_mm.labels import build_label_source
+
+    truth = read_true_masks(args.gt)
+    rows = {name: read_label_masks(path, truth) for name, path in zip(file_names(args.coco), args.coco)}
+    if rows:
+        img_ids = next(iter(rows.values())).img_ids
+        for path, labels in zip(args.coco, rows.values()):
+            if set(labels.img_ids) != set(img_ids):
+                raise ValueError(f'{path}: has other images than {args.coco[0]}; compare them one by one')
+        truth = truth.only(img_ids)
+    rows.update({name: make_label_masks(build_label_source(name), truth, args.image_dir, args.workers)
+                 for name in args.sources})
+    summaries = {name: evaluate_instances(truth, labels, args.rank) for name, labels in rows.items()}
+    print(f'{len(truth.objects())} instances in {len(truth.images)} images of {args.gt}, in percent; for AP ranked by '
+          f'{args.rank}')
+    print(instance_table(summaries))
+    if args.json:
+        content = dict(gt=args.gt, images=len(truth.images), rank=args.rank, rows=summaries)
+        Path(args.json).write_text(json.dumps(content, indent=2) + '\n')
+
+
+def find_splits(args: argparse.Namespace) -> dict[str, Path]:
+    """The lists of images by what the table calls them."""
+    paths = []
+    for split in args.split:
+        path = Path(split)
+        if not path.is_file() and args.voc_root and path.name == split:
+            path = Path(args.voc_root) / 'ImageSets/Segmentation' / f'{split}.txt'
+        paths.append(path)
+    return dict(zip(file_names([str(path) for path in paths]), paths))
+
+
+def compare_maps(args: argparse.Namespace) -> None:
+    from bana_mm.datasets import VOC_CLASSES, VOCBoxDataset
+    from bana_mm.datasets.voc_files import read_ids
+    from bana_mm.evaluation import (
+        SourceLabels,
+        check_files,
+        class_indices,
+        evaluate_labels,
+        label_table,
+        splits_table,
+        store_rows,
+        summarise,
+        table_1_rows,
+    )
+    from bana_mm.labels import LabelStore, build_label_source
+
+    paths = find_splits(args)
+    splits = {name: read_ids(path) for name, path in paths.items()}
+    truth = args.gt or os.path.join(args.voc_root, 'SegmentationClassAug')
+    folders = [where for where in (text.partition('=')[2] for text in args.table1 or ()) if os.path.isdir(where)]
+    class_lists = {tuple(LabelStore(folder).meta.get('classes', VOC_CLASSES)) for folder in (*args.dirs, *folders)}
+    class_names, *others = class_lists or {VOC_CLASSES}
+    if others:
+        raise ValueError(f'{", ".join((*args.dirs, *folders))}: their meta.json name different classes; evaluate them '
+                         'one by one')
+    chosen = [name for name in args.classes.split(',') if name]
+    chosen_indices = class_indices(chosen, class_names) if chosen else []
+
+    items = {}
+    if args.sources or args.table1 is not None:
+        for path in paths.values():
+            dataset = VOCBoxDataset(os.path.abspath(path), data_root=args.voc_root, metainfo=dict(classes=class_names),
+                                    serialize_data=False)
+            items.update((item['img_id'], item) for item in dataset.data_list)
+    rows, left_out = ({}, []) if args.table1 is None else table_1_rows(args.table1, items)
+    rows.update((name, SourceLabels(build_label_source(name), items)) for name in args.sources)
+    rows.update(store_rows(args.dirs, args.merge))
+
+    for img_ids in splits.values():
+        check_files(rows, truth, img_ids)
+    results = {}
+    for name, img_ids in splits.items():
+        confusions = evaluate_labels(rows, truth, img_ids, len(class_names), args.workers)
+        results[name] = dict(split=str(paths[name]), images=len(img_ids), chosen=chosen, rows={
+            row: summarise(confusion, class_names, chosen_indices) for row, confusion in confusions.items()})
+    for result in results.values():
+        print(f'{result["images"]} images of {result["split"]}, IoU in percent' +
+              (f'; chosen: background, {", ".join(chosen)}' if chosen else ''))
+    if len(results) == 1 and args.table1 is None:
+        print(label_table(result['rows']))
+    else:
+        print(splits_table({name: result['rows'] for name, result in results.items()}))
+    if left_out:
+        print(f'nothing given for {", ".join(left_out)}')
+    if args.json:
+        content = result if len(results) == 1 else dict(splits=list(results.values()))
+        Path(args.json).write_text(json.dumps(content, indent=2) + '\n')
 
 
 def main() -> None:
     args = parse_args()
-    from bana_mm.datasets import VOC_CLASSES, VOCBoxDataset
-    from bana_mm.evaluation import (
-        AgreedMaps,
-        SourceLabels,
-        StoredMap,
-        class_indices,
-        evaluate_labels,
-        label_table,
-        summarise,
-    )
-    from bana_mm.labels import LabelStore, build_label_source
-
-    img_ids = [line.strip() for line in Path(args.split).read_text().splitlines() if line.strip()]
-    if not img_ids:
-        raise ValueError(f'{args.split}: lists no image')
-    stores = [LabelStore(folder) for folder in args.dirs]
-    class_lists = {tuple(store.meta.get('classes', VOC_CLASSES)) for store in stores} or {VOC_CLASSES}
-    if len(class_lists) > 1:
-        raise ValueError(f'{", ".join(args.dirs)}: their meta.json name different classes; evaluate them one by one')
-    class_names, = class_lists
-    chosen = [name for name in args.classes.split(',') if name]
-    chosen_indices = class_indices(chosen, class_names) if chosen else []
-
-    rows = {}
-    if args.sources:
-        dataset = VOCBoxDataset(os.path.abspath(args.split), data_root=args.voc_root,
-                                metainfo=dict(classes=class_names), serialize_data=False)
-        items = {item['img_id']: item for item in dataset.data_list}
-        rows = {name: SourceLabels(build_label_source(name), items) for name in args.sources}
-    for store, prefix in zip(stores, distinct_parts(args.dirs)):
-        maps = {name: StoredMap(store, name) for name in store.maps if (store.root / name).is_dir()}
-        if not maps:
-            raise FileNotFoundError(f'{store.root}: holds none of {", ".join(store.maps)}; tools/generate_labels.py '
-                                    'makes them')
-        if args.merge:
-            if len(maps) < 2:
-                raise FileNotFoundError(f'{store.root}: --merge needs {" and ".join(store.maps)}, but it holds only '
-                                        f'{", ".join(maps)}')
-            maps[args.merge] = AgreedMaps(*maps.values())
-        rows.update({os.path.join(prefix, name): reader for name, reader in maps.items()})
-
-    confusions = evaluate_labels(rows, args.gt, img_ids, len(class_names), args.workers)
-    summaries = {name: summarise(confusion, class_names, chosen_indices) for name, confusion in confusions.items()}
-    print(f'{len(img_ids)} images of {args.split}, IoU in percent' +
-          (f'; chosen: background, {", ".join(chosen)}' if chosen else ''))
-    print(label_table(summaries))
-    if args.json:
-        content = dict(split=args.split, images=len(img_ids), chosen=chosen, rows=summaries)
-        Path(args.json).write_text(json.dumps(content, indent=2) + '\n')
+    if args.coco is not None:
+        compare_instances(args)
+    else:
+        compare_maps(args)
 
 
 if __name__ == '__main__':

@@ -4,26 +4,13 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image
-from pycocotools import mask as mask_api
+
+from bana_mm.labels.coco_json import encode_mask
 
 from .synthetic_images import draw_image, tight_box
-
-
-def encode_mask(mask: np.ndarray) -> dict[str, Any]:
-    """A mask as COCO's compressed run lengths, ready for JSON.
-
-    Args:
-        mask (np.ndarray): (H, W) bool.
-
-    Returns:
-        dict: ``size`` [H, W] and ``counts``, a string.
-    """
-    rle = mask_api.encode(np.asfortranarray(mask, dtype=np.uint8))
-    return dict(size=list(mask.shape), counts=rle['counts'].decode('ascii'))
 
 
 def make_tiny_coco(root: str | os.PathLike, num_train: int = 6, num_val: int = 2,
@@ -66,7 +53,7 @@ def make_tiny_coco(root: str | os.PathLike, num_train: int = 6, num_val: int = 2
                 annotations.append(dict(
                     id=10000 * split + 3 * len(annotations) + 2, image_id=img_id, iscrowd=0, area=float(mask.sum()),
                     category_id=categories[names.index(label)]['id'], bbox=[x1, y1, x2 - x1, y2 - y1],
-                    segmentation=encode_mask(mask)))
+                    segmentation=encode_mask(mask, mask.shape)))
         content = dict(images=images, annotations=annotations, categories=categories)
         (root / f'annotations/instances_{name}.json').write_text(json.dumps(content))
     return root

@@ -1,0 +1,242 @@
+"""True instance masks and those made from boxes, as run lengths by the ids of their annotations."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from pycocotools import mask as mask_api
+
+from bana_mm.datasets.coco_files import box_of, is_ignored, read_coco
+from bana_mm.functional import pixel_boxes
+from bana_mm.labels import CRFPool
+from bana_mm.labels.coco_json import encode_mask
+from bana_mm.labels.sources.base import ObjectSource
+from bana_mm.utils.progress import Progress
+
+RunLengths = dict[str, Any]  # size [H, W] and counts, compressed
+
+
+@dataclass
+class TrueMasks:
+    """The instances of a data set.
+
+    Args:
+        path (Path): The file that they come from.
+        images (dict[int, dict]): Entries ``images`` of the file by id.
+        categories (list[dict]): Its entries ``categories``.
+        annotations (dict[int, dict]): Entries ``annotations`` by id, each with run lengths as ``segmentation``, with
+            ``area`` in pixels, and ``iscrowd`` 1 for crowds and ignored ones, else 0.
+    """
+
+    path: Path
+    images: dict[int, dict[str, Any]]
+    categories: list[dict[str, Any]]
+    annotations: dict[int, dict[str, Any]]
+
+    def only(self, img_ids: Sequence[int]) -> 'TrueMasks':
+        """The same for some of the images."""
+        chosen = set(img_ids)
+        return TrueMasks(self.path, {key: image for key, image in self.images.items() if key in chosen},
+                         self.categories,
+                         {key: one for key, one in self.annotations.items() if one['image_id'] in chosen})
+
+    def objects(self) -> dict[int, dict[str, Any]]:
+        """The annotations that are neither crowds nor ignored."""
+        return {key: annotation for key, annotation in self.annotations.items() if not annotation['iscrowd']}
+
+
+@dataclass
+class LabelMasks:
+    """Masks made from the boxes of a data set.
+
+    Args:
+        masks (dict[int, RunLengths]): By id of the annotation.
+        unreliable (dict[int, RunLengths]): Pixels that are not to be trusted, where the labels say so.
+        scores (dict[int, float]): Where the labels have any.
+        img_ids (tuple[int, ...] | None): Images that were labelled. Defaults to None, all.
+    """
+
+    masks: dict[int, RunLengths]
+    unreliable: dict[int, RunLengths]
+    scores: dict[int, float]
+    img_ids: tuple[int, ...] | None = None
+
+
+def to_run_lengths(segmentation: Any, size: tuple[int, int]) -> RunLengths:
+    """A mask in any of COCO's formats as compressed run lengths.
+
+    Args:
+        segmentation (list | dict): Polygons (lists of x, y, x, y, ...), or run lengths, compressed or not.
+        size (tuple[int, int]): Height and width of the image in pixels.
+
+    Returns:
+        RunLengths: The mask.
+
+    Raises:
+        ValueError: If it is none of these, or run lengths of another size.
+    """
+    if isinstance(segmentation, list) and segmentation:
+        if not all(isinstance(polygon, list) and len(polygon) >= 6 and len(polygon) % 2 == 0
+                   for polygon in segmentation):
+            raise ValueError('segmentation must be polygons with at least three points each')
+        return mask_api.merge(mask_api.frPyObjects(segmentation, *size))
+    if not (isinstance(segmentation, dict) and isinstance(segmentation.get('counts'), (str, bytes, list))):
+        raise ValueError(f'segmentation must be polygons or run lengths, got {segmentation!r}')
+    if list(segmentation.get('size', ())) != list(size):
+        raise ValueError(f'segmentation has size {segmentation.get("size")} (height, width), but its image '
+                         f'{list(size)}')
+    if isinstance(segmentation['counts'], list):
+        return mask_api.frPyObjects(segmentation, *size)
+    return dict(size=list(size), counts=segmentation['counts'])
+
+
+def read_true_masks(path: str | Path) -> TrueMasks:
+    """Read a COCO file whose masks are the truth.
+
+    Raises:
+        FileNotFoundError: If the file is missing.
+        ValueError: If it is no such file, or an annotation that is neither crowd nor ignored has no mask; the message
+            names file, annotation and field.
+    """
+    content = read_coco(path)
+    images = {image['id']: image for image in content['images']}
+    annotations = {}
+    for annotation, run_lengths in _masks(path, content, images):
+        if run_lengths is None and not is_ignored(annotation):
+            raise ValueError(f'{path}: annotation {annotation["id"]}: segmentation is missing, but this is the file of '
+                             'true masks')
+        if run_lengths is not None:
+            area = annotation.get('area') or float(mask_api.area(run_lengths))
+            annotations[annotation['id']] = dict(
+                annotation, segmentation=run_lengths, area=area, iscrowd=int(is_ignored(annotation)))
+    return TrueMasks(Path(path), images, content['categories'], annotations)
+
+
+def read_label_masks(path: str | Path, truth: TrueMasks) -> LabelMasks:
+    """Read a COCO file of masks that were made from the boxes of another.
+
+    Args:
+        path (str | Path): Has the images and annotation ids of the true masks, or some of them; ``segmentation``, and
+            maybe ``unreliable`` (run lengths) and ``score``.
+        truth (TrueMasks): The true masks.
+
+    Returns:
+        LabelMasks: Masks of the annotations that are neither crowd nor ignored in the truth. Those without a mask in
+        the file are missing in it.
+
+    Raises:
+        FileNotFoundError: If the file is missing.
+        ValueError: If it is no such file, or its images, annotations or categories are not those of the truth; the
+            message names file, entry and field.
+    """
+    content = read_coco(path)
+    images = {image['id']: image for image in content['images']}
+    for img_id, image in images.items():
+        true = truth.images.get(img_id)
+        if true is None or (true['height'], true['width']) != (image['height'], image['width']):
+            raise ValueError(f'{path}: image {img_id} is not in {truth.path}' + (' in this size' if true else ''))
+    known = truth.annotations
+    labels = LabelMasks({}, {}, {}, tuple(images))
+    for annotation, run_lengths in _masks(path, content, images):
+        number, true = annotation['id'], known.get(annotation['id'])
+        if is_ignored(annotation) or (true is not None and true['iscrowd']):
+            continue
+        for field in ('image_id', 'category_id'):
+            if true is None or annotation[field] != true[field]:
+                found = 'is not there' if true is None else f'has {field} {true[field]}, not {annotation[field]}'
+                raise ValueError(f'{path}: annotation {number} {found} in {truth.path}; labels are compared by '
+                                 'annotation id')
+        if run_lengths is None:
+            continue
+        labels.masks[number] = run_lengths
+        unreliable = annotation.get('unreliable')
+        if unreliable is not None:
+            labels.unreliable[number] = _named(path, number, 'unreliable', unreliable, run_lengths['size'])
+        if annotation.get('score') is not None:
+            labels.scores[number] = float(annotation['score'])
+    return labels
+
+
+def make_label_masks(source: ObjectSource, truth: TrueMasks, image_dir: str | Path, workers: int = 0) -> LabelMasks:
+    """Let a source find the object in each box of a data set.
+
+    Args:
+        source (ObjectSource): 'box', 'grabcut' or 'box_crf', see :func:`bana_mm.labels.build_label_source`.
+        truth (TrueMasks): Images and boxes; the masks are not looked at.
+        image_dir (str | Path): Folder of the images.
+        workers (int): Worker processes. Defaults to 0.
+
+    Returns:
+        LabelMasks: One for each box of an annotation that is neither crowd nor ignored and lies in the image.
+
+    Raises:
+        ValueError: If the source makes no masks of single boxes.
+        RuntimeError: If an image is missing or of another size; the message names it.
+    """
+    if not isinstance(source, ObjectSource):
+        raise ValueError(f'{source} makes no masks of single boxes: choose box, grabcut or box_crf')
+    boxes: dict[int, dict[int, list[float]]] = {img_id: {} for img_id in truth.images}
+    for number, annotation in truth.objects().items():
+        image = truth.images[annotation['image_id']]
+        box = box_of(annotation, image['width'], image['height'])
+        if box is not None:
+            boxes[annotation['image_id']][number] = box
+    jobs = ((image['file_name'], (source, str(Path(image_dir) / image['file_name']), (image['height'], image['width']),
+                                  boxes[img_id]), None) for img_id, image in truth.images.items())
+    labels = LabelMasks({}, {}, {})
+    with CRFPool(object_masks, workers) as pool, Progress(len(boxes), title=str(source.name)) as progress:
+        for _, _, masks in pool.map(jobs):
+            labels.masks.update(masks)
+            progress.update()
+    return labels
+
+
+def object_masks(source: ObjectSource, path: str, size: tuple[int, int],
+                 boxes: Mapping[int, Sequence[float]]) -> dict[int, RunLengths]:
+    """The masks of an image's boxes. Runs in any process.
+
+    Args:
+        source (ObjectSource): Finds the object in a box.
+        path (str): The image.
+        size (tuple[int, int]): Its height and width in pixels.
+        boxes (Mapping[int, Sequence[float]]): xyxy in pixel edges, by any key.
+
+    Returns:
+        dict[int, RunLengths]: By the same keys.
+
+    Raises:
+        ValueError: If the image can't be read or has another size.
+    """
+    import mmcv  # only here are images read
+
+    from bana_mm.datasets.transforms.check_image_size import size_problem
+
+    image = mmcv.imread(path, channel_order='rgb')
+    if image is None:
+        raise ValueError('image cannot be read')
+    if image.shape[:2] != size:
+        raise ValueError(size_problem(path, image.shape[:2], size))
+    masks = {}
+    whole = pixel_boxes(torch.tensor(list(boxes.values()), dtype=torch.float64).reshape(-1, 4), size)
+    for number, (x1, y1, x2, y2) in zip(boxes, whole.tolist()):
+        masks[number] = encode_mask(source.object_mask(image, (x1, y1, x2, y2)), size, (x1, y1))
+    return masks
+
+
+def _masks(path: str | Path, content: Mapping[str, Any],
+           images: Mapping[int, Mapping[str, Any]]) -> Iterator[tuple[dict[str, Any], RunLengths | None]]:
+    """Each annotation and its mask, None where it has none."""
+    for annotation in content['annotations']:
+        image = images[annotation['image_id']]
+        given = annotation.get('segmentation')
+        yield annotation, _named(path, annotation['id'], 'segmentation', given,
+                                 (image['height'], image['width'])) if given else None
+
+
+def _named(path: str | Path, number: int, field: str, segmentation: Any, size: Sequence[int]) -> RunLengths:
+    try:
+        return to_run_lengths(segmentation, tuple(size))
+    except Exception as error:  # pycocotools raises all sorts
+        raise ValueError(f'{path}: annotation {number}: {field} is no mask of its image ({error})') from error
