@@ -2,6 +2,9 @@
 
 CONFIG CHECKPOINT        with a trained classifier: DIR/Y_crf/ID.png and DIR/Y_ret/ID.png
 --source NAME [CONFIG]   with a source of labels that needs none, such as grabcut: DIR/NAME/ID.png
+CONFIG CHECKPOINT --coco BOXES.json --out MASKS.json
+                         a mask for each instance of a COCO file, with the pixels that are not reliable; the
+                         classifier may know other classes than the file has
 
 Killed and started again, it goes on where it stopped. Several processes share out the images:
 torchrun --nproc-per-node 8 tools/generate_labels.py ... --launcher pytorch
@@ -24,7 +27,14 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', nargs='?', help='config of the classifier, or of any model on the images')
     parser.add_argument('checkpoint', nargs='?', help='checkpoint trained with it')
-    parser.add_argument('--out-dir', required=True, help='folder of the labels')
+    parser.add_argument('--out-dir', help='folder of the label maps')
+    parser.add_argument('--coco', metavar='BOXES.json', help="label instances: COCO's JSON of the boxes")
+    parser.add_argument('--out', metavar='MASKS.json', help='JSON of the masks, with --coco')
+    parser.add_argument('--img-dir', help='folder of the images of --coco (default: ROOT/train2017 for '
+                        'ROOT/annotations/instances_train2017.json)')
+    parser.add_argument('--same-as', nargs='+', action=DictAction, metavar='CLASS=OTHER',
+                        help="which of the classifier's classes stands for one of --coco with another name, such as "
+                        'truck=car; None for none. Names that VOC and COCO spell differently are known')
     parser.add_argument('--source', help='box, grabcut, box_crf, files:PATH, or several joined by +; with a CHECKPOINT '
                         'bana_crf_cam (labels without the background attention) or gap (of a classifier with plain '
                         'pooling)')
@@ -32,13 +42,14 @@ def parse_args() -> argparse.Namespace:
                         help='parameters of a single --source, such as iterations=3')
     parser.add_argument('--voc-root', default=os.environ.get('VOC_ROOT', 'data/VOCdevkit/VOC2012'),
                         help='where --source without CONFIG finds images and boxes (default: %(default)s)')
-    parser.add_argument('--split', default='train_aug', help='list of images, ImageSets/Segmentation/SPLIT.txt')
+    parser.add_argument('--split', help='list of images, ImageSets/Segmentation/SPLIT.txt (default: train_aug); with a '
+                        "config of data in COCO's format one of its dataloaders: train, val or test (default: train)")
     parser.add_argument('--batch-size', type=int, default=1,
                         help='most images of one size that the network sees at once (default: %(default)s)')
     parser.add_argument('--workers', type=int, default=usable_cores(),
                         help='processes for the CRF or the source, 0 for none (default: one for each core, here '
                         '%(default)s); of each rank')
-    parser.add_argument('--overwrite', action='store_true', help='drop all labels in DIR and make them anew')
+    parser.add_argument('--overwrite', action='store_true', help='drop the labels that are there and make all anew')
     parser.add_argument('--device', help="defaults to 'cuda' where there is one, else 'cpu'")
     parser.add_argument('--cfg-options', nargs='+', action=DictAction,
                         help='override settings: key=value, such as model.label_recipe.background=cam')
@@ -46,6 +57,10 @@ def parse_args() -> argparse.Namespace:
     args = parser.parse_args()
     if args.checkpoint is None and args.source is None:
         parser.error('give CONFIG and CHECKPOINT of a classifier, or --source')
+    if (args.coco is None) != (args.out is None) or (args.coco is None) == (args.out_dir is None):
+        parser.error('give --out-dir for label maps, or --coco and --out for masks of instances')
+    if args.coco is not None and (args.checkpoint is None or args.source is not None):
+        parser.error('--coco needs CONFIG and CHECKPOINT of a classifier, and no --source')
     return args
 
 
@@ -61,7 +76,10 @@ def main() -> None:
         cfg.merge_from_dict(args.cfg_options or {})
     with launched(args.launcher):
         try:
-            run = make_with_source(args, cfg) if args.checkpoint is None else make_with_network(args, cfg)
+            if args.coco is not None:
+                run = make_instances(args, cfg)
+            else:
+                run = make_with_source(args, cfg) if args.checkpoint is None else make_with_network(args, cfg)
         except KeyboardInterrupt:
             sys.exit('\ninterrupted; the same command (without --overwrite) goes on from here')
     if run is not None:  # on the first rank
@@ -91,17 +109,29 @@ def make_with_network(args: argparse.Namespace, cfg):
     return label_missing(store, image_ids(dataset), meta, args.overwrite, label)
 
 
+def make_instances(args: argparse.Namespace, cfg):
+    """A mask for each instance."""
+    import torch
+
+    from bana_mm.labels.instance_building import make_pseudo_masks
+
+    device = args.device or ('cuda' if torch.cuda.is_available() else 'cpu')
+    return make_pseudo_masks(cfg, args.checkpoint, args.coco, args.out, args.img_dir, args.same_as, args.workers,
+                             args.batch_size, args.overwrite, device)
+
+
 def make_with_source(args: argparse.Namespace, cfg):
     """The maps of a source that needs no network, or that names its network itself."""
     from bana_mm.datasets import VOCBoxDataset
     from bana_mm.labels import LabelStore, build_label_source
-    from bana_mm.labels.building import build_label_dataset
+    from bana_mm.labels.building import DEFAULT_SPLIT, build_label_dataset
     from bana_mm.labels.label_run import label_missing
     from bana_mm.labels.source_runner import source_maps, store_source_labels
 
     source = build_label_source(args.source, **args.source_options)
     if cfg is None:
-        dataset = VOCBoxDataset(f'ImageSets/Segmentation/{args.split}.txt', data_root=args.voc_root, test_mode=True)
+        dataset = VOCBoxDataset(f'ImageSets/Segmentation/{args.split or DEFAULT_SPLIT}.txt', data_root=args.voc_root,
+                                test_mode=True)
     else:
         dataset = build_label_dataset(cfg, args.split)
     store = LabelStore(args.out_dir, list(source_maps(source)))

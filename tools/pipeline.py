@@ -87,7 +87,8 @@ def plan(args: argparse.Namespace, cfg: Config) -> tuple[list[Step], dict[str, P
     for split in filter(None, dict.fromkeys((labels.split, labels.get('val_split')))):
         dataset = build_label_dataset(classifier, split)
         items = [dataset.get_data_info(index) for index in range(len(dataset))]
-        has_masks = all('seg_map_path' in item for item in items)
+        # tools/evaluate_labels.py takes lists of images, which data in COCO's format lacks
+        has_masks = all('seg_map_path' in item for item in items) and not dataset.ann_file.endswith('.json')
         if split != labels.split and not has_masks:
             continue  # its labels are of no use
         steps.append(label_step(f'labels of {split}', labels.config, checkpoint, labels.dir, split,

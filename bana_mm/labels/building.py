@@ -14,6 +14,8 @@ from torch import nn
 
 from bana_mm.utils.checkpoint import allow_mmengine_checkpoints, weight_problems
 
+DEFAULT_SPLIT = 'train_aug'
+
 
 def build_classifier(cfg: Config, checkpoint: str | Path, device: str | torch.device = 'cpu') -> BaseModel:
     """The classifier of a config with the weights of a checkpoint, in evaluation mode.
@@ -68,22 +70,40 @@ def load_strictly(model: nn.Module, checkpoint: str | Path, config_name: str | N
     model.load_state_dict(state)
 
 
-def build_label_dataset(cfg: Config, split: str) -> BaseDataset:
-    """The images to label: the test dataset of a config with another split.
+def build_label_dataset(cfg: Config, split: str | None = None) -> BaseDataset:
+    """The images to label, loaded as for a test.
 
     Args:
         cfg (Config): Config of stage 1.
-        split (str): Name of a file in ``ImageSets/Segmentation``, without ``.txt``.
+        split (str | None): Name of a file in ``ImageSets/Segmentation``, without ``.txt``. Data sets in COCO's format
+            have other names: 'train', 'val' or 'test' are the images of that dataloader of the config. Defaults to
+            None, 'train_aug' or, in COCO's format, 'train'.
 
     Returns:
         BaseDataset: The dataset.
 
     Raises:
         FileNotFoundError: If the split, an image or its boxes are missing.
+        ValueError: If a config of data in COCO's format has no such dataloader.
     """
-    config = dict(cfg.test_dataloader.dataset, ann_file=f'ImageSets/Segmentation/{split}.txt', test_mode=True)
+    config = dict(cfg.test_dataloader.dataset, test_mode=True)
+    if str(config['ann_file']).endswith('.json'):
+        config.update(_images_of_loader(cfg, split or 'train'))
+    else:
+        config['ann_file'] = f'ImageSets/Segmentation/{split or DEFAULT_SPLIT}.txt'
     with _default_scope(cfg):
         return DATASETS.build(config)
+
+
+def _images_of_loader(cfg: Config, split: str) -> dict[str, Any]:
+    """Where the images and boxes of one of the config's dataloaders are."""
+    dataset = (cfg.get(f'{split}_dataloader') or {}).get('dataset')
+    if dataset is None:
+        raise ValueError(f"{cfg.filename}: the splits of a data set in COCO's format are train, val and test, as the "
+                         f"config's dataloaders; there is no {split}_dataloader")
+    while 'ann_file' not in dataset:  # a wrapper
+        dataset = dataset['dataset']
+    return {field: dataset[field] for field in ('ann_file', 'data_root', 'data_prefix') if field in dataset}
 
 
 def _default_scope(cfg: Config) -> AbstractContextManager:

@@ -7,6 +7,7 @@ from mmengine.logging import HistoryBuffer
 from torch import nn
 
 from bana_mm.datasets.synthetic import make_tiny_voc
+from bana_mm.datasets.synthetic_coco import make_tiny_coco
 from bana_mm.labels.building import build_classifier, build_label_dataset, describe_run, load_strictly
 
 
@@ -68,6 +69,21 @@ def test_dataset_of_a_split(tmp_path):
     assert len(build_label_dataset(cfg, 'val')) == 2
     with pytest.raises(FileNotFoundError, match=r'ImageSets/Segmentation/all\.txt'):
         build_label_dataset(cfg, 'all')
+
+
+def test_dataset_of_a_split_in_coco_format(tmp_path):
+    root = make_tiny_coco(tmp_path)
+    def loader(split, **kwargs):
+        return dict(dataset=dict(type='bana_mm.CocoBoxDataset', data_root=str(root), pipeline=[],
+                                 ann_file=f'annotations/instances_{split}2017.json', 
+                                 data_prefix=dict(img=f'{split}2017'),
+                                 metainfo=dict(classes=('triangle', )), **kwargs))
+    train = dict(dataset=dict(type='RepeatDataset', times=2, **loader('train', indices=1)))
+    cfg = Config(dict(train_dataloader=train, val_dataloader=loader('val'), test_dataloader=loader('val')))
+    assert [len(build_label_dataset(cfg, split)) for split in (None, 'train', 'val', 'test')] == [6, 6, 2, 2]
+    assert 'train2017' in build_label_dataset(cfg).get_data_info(0)['img_path']
+    with pytest.raises(ValueError, match="train, val and test, as the config's dataloaders; there is no train_aug_"):
+        build_label_dataset(cfg, 'train_aug')
 
 
 def test_description_knows_the_checkpoint_by_its_content(tmp_path):
