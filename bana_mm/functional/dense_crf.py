@@ -37,9 +37,10 @@ def dense_crf(image: np.ndarray | Tensor,
     filter on the permutohedral lattice and agree to about 1e-4. The result carries no gradient.
 
     Args:
-        image (np.ndarray | Tensor): (H, W, 3) uint8, RGB, without normalisation.
-        probability (np.ndarray | Tensor): (C, H, W) float, at least 0. Need not sum to 1 over the classes; values
-            above 1 count as 1.
+        image (np.ndarray | Tensor): (H, W, 3) uint8, RGB, without normalisation; or several of one size, (N, H, W, 3),
+            which the torch backend works on at once.
+        probability (np.ndarray | Tensor): (C, H, W) or (N, C, H, W) float, at least 0. Need not sum to 1 over the
+            classes; values above 1 count as 1.
         bilateral (tuple[float, float, float] | None): Weight, standard deviation of the position in pixels and of the
             colour in 8-bit steps; None leaves the kernel out. Defaults to (4, 55, 3), the reference code's for labels.
         gaussian (tuple[float, float] | None): Weight and standard deviation of the position in pixels; None leaves the
@@ -50,8 +51,8 @@ def dense_crf(image: np.ndarray | Tensor,
             pydensecrf is installed, else torch. Defaults to 'auto'.
 
     Returns:
-        np.ndarray | Tensor: (C, H, W) float32, sums to 1 over the classes. An array where ``probability`` is one,
-        else a tensor on its device.
+        np.ndarray | Tensor: Shaped like ``probability``, float32, sums to 1 over the classes. An array where
+        ``probability`` is one, else a tensor on its device.
 
     Raises:
         ValueError: If an argument has the wrong shape, dtype or value; the message names it.
@@ -65,10 +66,12 @@ def dense_crf(image: np.ndarray | Tensor,
         raise ValueError(f'iterations must be an integer of at least 0, got {iterations!r}')
     run = _run_torch if _choose_backend(backend, prob.device) == 'torch' else _run_pydensecrf
 
-    if prob.size(0) == 1:
+    if prob.size(-3) == 1:
         posterior = torch.ones_like(prob, dtype=torch.float32)
     else:
         unary = prob.float().clamp(MIN_PROBABILITY, 1).log().neg()
+        if prob.dim() == 3:
+            pixels, unary = pixels[None], unary[None]
         posterior = run(pixels, unary, bilateral, gaussian, int(iterations)).view(prob.shape)
     return posterior if isinstance(probability, Tensor) else posterior.numpy()
 
@@ -88,34 +91,41 @@ def dense_crf_labels(image: np.ndarray, probability: np.ndarray, **kwargs) -> np
     return posterior.argmax(axis=0).astype(np.min_scalar_type(len(posterior) - 1))
 
 
-def _run_torch(image: Tensor, unary: Tensor, bilateral: tuple | None, gaussian: tuple | None,
+def _run_torch(images: Tensor, unary: Tensor, bilateral: tuple | None, gaussian: tuple | None,
                iterations: int) -> Tensor:
-    """(H, W, 3), (C, H, W) -> (C, H*W), on the device of ``unary``."""
-    image = image.to(unary.device)
+    """(N, H, W, 3), (N, C, H, W) -> (N, C, H, W), on the device of ``unary``, all images in one lattice."""
+    num_images, _, height, width = unary.shape
+    images = images.to(unary.device)
     kernels = []
     if gaussian is not None:
         weight, xy_std = gaussian
-        kernels.append(gaussian_kernel(weight, spatial_features(*unary.shape[1:], xy_std, unary.device)))
+        features = spatial_features(height, width, xy_std, unary.device).repeat(1, num_images)
+        kernels.append(gaussian_kernel(weight, features, num_images))
     if bilateral is not None:
         weight, xy_std, rgb_std = bilateral
-        kernels.append(gaussian_kernel(weight, bilateral_features(image, xy_std, rgb_std)))
-    return mean_field(unary.flatten(1), kernels, iterations)
+        features = torch.cat([bilateral_features(image, xy_std, rgb_std) for image in images], dim=1)
+        kernels.append(gaussian_kernel(weight, features, num_images))
+    marginal = mean_field(unary.transpose(0, 1).flatten(1), kernels, iterations)
+    return marginal.view(-1, num_images, height, width).transpose(0, 1).contiguous()
 
 
-def _run_pydensecrf(image: Tensor, unary: Tensor, bilateral: tuple | None, gaussian: tuple | None,
+def _run_pydensecrf(images: Tensor, unary: Tensor, bilateral: tuple | None, gaussian: tuple | None,
                     iterations: int) -> Tensor:
-    """(H, W, 3), (C, H, W) -> (C, H*W), computed on the CPU, returned on the device of ``unary``."""
+    """(N, H, W, 3), (N, C, H, W) -> (N, C, H, W), computed on the CPU, returned on the device of ``unary``."""
     from pydensecrf.densecrf import DenseCRF2D
-    num_classes, height, width = unary.shape
-    crf = DenseCRF2D(width, height, num_classes)
-    crf.setUnaryEnergy(unary.flatten(1).cpu().contiguous().numpy())
-    if gaussian is not None:
-        weight, xy_std = gaussian
-        crf.addPairwiseGaussian(sxy=xy_std, compat=weight)
-    if bilateral is not None:
-        weight, xy_std, rgb_std = bilateral
-        crf.addPairwiseBilateral(sxy=xy_std, srgb=rgb_std, rgbim=image.cpu().contiguous().numpy(), compat=weight)
-    return torch.from_numpy(np.array(crf.inference(iterations), order='C')).to(unary.device)
+    _, num_classes, height, width = unary.shape
+    marginals = []
+    for image, energy in zip(images.cpu(), unary.flatten(2).cpu()):
+        crf = DenseCRF2D(width, height, num_classes)
+        crf.setUnaryEnergy(energy.contiguous().numpy())
+        if gaussian is not None:
+            weight, xy_std = gaussian
+            crf.addPairwiseGaussian(sxy=xy_std, compat=weight)
+        if bilateral is not None:
+            weight, xy_std, rgb_std = bilateral
+            crf.addPairwiseBilateral(sxy=xy_std, srgb=rgb_std, rgbim=image.contiguous().numpy(), compat=weight)
+        marginals.append(torch.from_numpy(np.array(crf.inference(iterations), order='C')))
+    return torch.stack(marginals).view(unary.shape).to(unary.device)
 
 
 def _choose_backend(backend: str, device: torch.device) -> str:
@@ -136,13 +146,17 @@ def _as_tensor(values: np.ndarray | Tensor) -> Tensor:
 
 
 def _check_maps(image: Tensor, probability: Tensor) -> None:
-    if image.dim() != 3 or image.size(2) != 3 or not image.numel():
-        raise ValueError(f'image must have shape (H, W, 3) with H, W > 0, got {tuple(image.shape)}')
+    if image.dim() not in (3, 4) or image.size(-1) != 3 or not image.numel():
+        raise ValueError('image must have shape (H, W, 3) or (N, H, W, 3) with N, H, W > 0, got '
+                         f'{tuple(image.shape)}')
     if image.dtype != torch.uint8:
         raise ValueError(f'image must be uint8 (RGB without normalisation), got {image.dtype}')
-    if probability.dim() != 3 or not probability.size(0) or probability.shape[1:] != image.shape[:2]:
-        raise ValueError(f'probability must have shape (C, H, W) with C > 0 and the size of the image, '
-                         f'{tuple(image.shape[:2])}, got {tuple(probability.shape)}')
+    *batch, height, width, _ = image.shape
+    if (probability.dim() != image.dim() or not probability.size(-3)
+            or (*probability.shape[:-3], *probability.shape[-2:]) != (*batch, height, width)):
+        wanted = ', '.join(map(str, [*batch, 'C', height, width]))
+        raise ValueError(f'probability must have shape ({wanted}) with C > 0 to fit the image, got '
+                         f'{tuple(probability.shape)}')
     if not probability.is_floating_point():
         raise ValueError(f'probability must be floating point, got {probability.dtype}')
     if not torch.isfinite(probability).all():

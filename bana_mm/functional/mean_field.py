@@ -31,7 +31,7 @@ def bilateral_features(image: Tensor, xy_std: float, rgb_std: float) -> Tensor:
     return torch.cat([spatial_features(height, width, xy_std, image.device), color / color.new_tensor(rgb_std)])
 
 
-def gaussian_kernel(weight: float, features: Tensor) -> PermutohedralLattice:
+def gaussian_kernel(weight: float, features: Tensor, groups: int = 1) -> PermutohedralLattice:
     """A Gaussian kernel over the pixels of an image, normalised symmetrically.
 
     With G the Gaussian of the distance between two pixels' features and n its row sums, the kernel is
@@ -40,8 +40,9 @@ def gaussian_kernel(weight: float, features: Tensor) -> PermutohedralLattice:
     Args:
         weight (float): Weight of the Potts penalty.
         features (Tensor): (d, N) float32, in units of the standard deviation.
+        groups (int): Images of equal size that the pixels belong to, one after the other. Defaults to 1.
     """
-    kernel = PermutohedralLattice(features)
+    kernel = PermutohedralLattice(features, groups)
     scale = kernel.filter(features.new_ones(features.size(1), 1)).flatten().add_(1e-20).rsqrt_()
     kernel.rescale(scale, scale * weight)
     return kernel

@@ -32,18 +32,20 @@ class PermutohedralLattice:
 
     Args:
         points (Tensor): (d, N) float32, in units of the Gaussian's standard deviation, N > 0.
+        groups (int): Points come in so many parts of equal length, one after the other, and those of different parts
+            ignore each other: several images at once. Defaults to 1.
 
     Raises:
         ValueError: If the points lie too far apart for the vertices to have 62-bit keys.
     """
 
-    def __init__(self, points: Tensor) -> None:
+    def __init__(self, points: Tensor, groups: int = 1) -> None:
         dims, num_points = points.shape
         if not points.abs().amax() < MAX_POINT:
             raise ValueError(f'points must be finite and within {MAX_POINT} standard deviations of 0; '
                              'take larger standard deviations')
         corner, rank, weight = _enclosing_simplex(_elevate(points))  # (d+1, N) each
-        key, step = _vertex_keys(corner, rank)
+        key, step = _vertex_keys(corner, rank, groups)
         sorted_key, order = key.flatten().sort(stable=True)  # entry r * N + n is vertex r of point n
         is_first = torch.ones_like(sorted_key, dtype=torch.bool)
         is_first[1:] = sorted_key[1:] != sorted_key[:-1]
@@ -161,12 +163,13 @@ def _enclosing_simplex(elevated: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return corner, rank, weight
 
 
-def _vertex_keys(corner: Tensor, rank: Tensor) -> tuple[Tensor, Tensor]:
-    """One integer for each vertex: its first d coordinates as the digits of a number (the last follows from them).
+def _vertex_keys(corner: Tensor, rank: Tensor, groups: int) -> tuple[Tensor, Tensor]:
+    """One integer for each vertex: its group and first d coordinates as the digits of a number (the last follows).
 
     Args:
         corner (Tensor): (d+1, N) int64, coordinates of the simplex' vertex 0.
         rank (Tensor): (d+1, N) int64.
+        groups (int): Parts of the points.
 
     Returns:
         tuple[Tensor, Tensor]: (d+1, N) int64 keys of vertices 0..d; and (d+1,) int64, what leads from any vertex' key
@@ -177,8 +180,9 @@ def _vertex_keys(corner: Tensor, rank: Tensor) -> tuple[Tensor, Tensor]:
     # Vertices lie within d of vertex 0 and their neighbours within another d: no digit overflows.
     low = digits.amin(1, keepdim=True) - 2 * (size - 1)
     span = (digits.amax(1, keepdim=True) + 2 * (size - 1) - low + 1).flatten().tolist()
-    if math.prod(span) >= MAX_KEY:
-        raise ValueError(f'the points span {math.prod(span):.1e} lattice cells, more than keys of 62 bits can number; '
+    cells = groups * math.prod(span)
+    if cells >= MAX_KEY:
+        raise ValueError(f'the points span {cells:.1e} lattice cells, more than keys of 62 bits can number; '
                          'take larger standard deviations')
     place = corner.new_tensor([math.prod(span[axis + 1:]) for axis in range(size - 1)] + [0])  # (d+1,)
     # The neighbour along an axis is 1 further in all coordinates but d back in that one.
@@ -186,7 +190,8 @@ def _vertex_keys(corner: Tensor, rank: Tensor) -> tuple[Tensor, Tensor]:
 
     # Vertex r + 1 is the neighbour of vertex r along the axis with rank d - r.
     by_rank = torch.empty_like(rank).scatter_(0, rank, step[:, None].expand_as(rank))
-    first = ((digits - low) * place[:-1, None]).sum(0, keepdim=True)
+    group = torch.arange(groups, device=corner.device).repeat_interleave(corner.size(1) // groups)
+    first = ((digits - low) * place[:-1, None]).sum(0, keepdim=True) + group * math.prod(span)
     return torch.cat([first, by_rank[1:].flip(0)]).cumsum(0), step
 
 

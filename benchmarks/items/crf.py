@@ -38,6 +38,21 @@ def rows(options: Options) -> Iterator[Row]:
             ours, theirs = take_turns([torch_version, cpp_version], options)
             yield Row(f'CRF {name}, {num_classes} classes, {image_name}', ours, 'pydensecrf', theirs, target,
                       note=agreement(results['ours'], results['theirs']))
+    if options.device.startswith('cuda'):
+        yield _batch(options)
+
+
+def _batch(options: Options) -> Row:
+    """Eight images at once, which a GPU may need to be busy."""
+    _, num_classes, *settings = CASES[0]
+    image = next(iter(photographs(options).values())).to(options.device)
+    prob = probability(num_classes, *image.shape[:2]).to(options.device)
+    images, probs = (each.expand(8, *each.shape).contiguous() for each in (image, prob))
+    times = take_turns([
+        lambda: dense_crf(images, probs, *settings, backend='torch'),
+        lambda: [dense_crf(image, prob, *settings, backend='torch') for _ in range(8)]
+    ], options)
+    return Row('CRF labels, 8 images at once', times[0], 'one by one', times[1])
 
 
 def agreement(ours: torch.Tensor, theirs: torch.Tensor) -> str:

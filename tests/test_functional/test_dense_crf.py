@@ -158,6 +158,19 @@ def test_containers(backend):
     np.testing.assert_array_equal(dense_crf(channels_first, probability, backend=backend), expected)
 
 
+@pytest.mark.parametrize('backend', BACKENDS)
+def test_several_images_at_once_are_as_one_by_one(backend):
+    # The second is the first one in other colours, so that they would mix if they shared vertices.
+    image, probability = photograph(20, 24, 3)
+    images = np.stack([image, image // 2 + 60, photograph(20, 24, 3, seed=1)[0]])
+    probabilities = np.stack([probability, probability[::-1], probability])
+    posterior = dense_crf(images, probabilities, backend=backend)
+    assert posterior.shape == (3, 3, 20, 24)
+    for i in range(3):
+        expected = dense_crf(images[i], probabilities[i], backend=backend)
+        np.testing.assert_allclose(posterior[i], expected, rtol=0, atol=1e-6)
+
+
 def test_torch_backend_gives_same_bits_every_time():
     image, probability = photograph(30, 40, 3)
     first, second = (dense_crf(image, probability, backend='torch') for _ in range(2))
@@ -190,6 +203,8 @@ def test_torch_backend_does_not_need_pydensecrf(monkeypatch):
     ('image', dict(image=np.zeros((0, 5, 3), np.uint8), probability=np.ones((2, 0, 5), np.float32))),
     ('image', dict(image=np.zeros((4, 5, 3), np.float32))),
     ('probability', dict(probability=np.ones((4, 5), np.float32))),
+    ('probability', dict(probability=np.ones((1, 2, 4, 5), np.float32))),
+    (r'probability must have shape \(2, C, 4, 5\)', dict(image=np.zeros((2, 4, 5, 3), np.uint8))),
     ('probability', dict(probability=np.ones((0, 4, 5), np.float32))),
     ('probability', dict(probability=np.ones((2, 5, 4), np.float32))),
     ('probability', dict(probability=np.ones((2, 4, 5), np.int64))),

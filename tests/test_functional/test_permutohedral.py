@@ -124,6 +124,15 @@ def test_wide_values_are_filtered_in_parts(monkeypatch):
     torch.testing.assert_close(lattice.filter(values), whole)
 
 
+@pytest.mark.parametrize('dims', [1, 2, 5])
+def test_groups_ignore_each_other(dims):
+    points, values = torch.randn(dims, 30) * 0.5, torch.randn(30, 2)
+    together = PermutohedralLattice(points, groups=3).filter(values)
+    for part in (slice(0, 10), slice(10, 20), slice(20, 30)):
+        torch.testing.assert_close(together[part], PermutohedralLattice(points[:, part]).filter(values[part]))
+    assert not torch.allclose(together, PermutohedralLattice(points).filter(values))
+
+
 def test_rescale():
     points, values = torch.randn(3, 20), torch.randn(20, 4)
     before, after = torch.rand(20), torch.rand(20)
