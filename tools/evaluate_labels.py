@@ -38,7 +38,8 @@ def parse_args() -> argparse.Namespace:
                         help='also evaluate labels made from the boxes: box, grabcut, box_crf, files:PATH (a folder of '
                              'label maps ID.png, or per-box masks in a .json), bana_crf:CONFIG:CHECKPOINT, or what '
                              'two of them agree on: box_crf+grabcut')
-    parser.add_argument('--voc-root', help='where --sources and --table1 find images and boxes: JPEGImages and Annotations')
+    parser.add_argument('--voc-root',
+                        help='where --sources and --table1 find images and boxes: JPEGImages and Annotations')
     parser.add_argument('--image-dir', help='where --coco finds the images for --sources')
     parser.add_argument('--rank', choices=['area', 'score'], default='area',
                         help='what orders the labels of --coco for average precision (default: %(default)s)')

@@ -7,16 +7,19 @@ from .label_evaluation import (
     AgreedMaps,
     SourceLabels,
     StoredMap,
+    check_files,
     class_indices,
     evaluate_labels,
     label_table,
+    splits_table,
     summarise,
 )
+from .label_rows import store_rows, table_1_rows
 from .pseudo_label_metric import PseudoLabelMetric
 
 __all__ = [
-    'AgreedMaps', 'ConfusionMatrix', 'PseudoLabelMetric', 'SourceLabels', 'StoredMap', 'class_indices',
-    'evaluate_labels', 'label_table', 'summarise'
+    'AgreedMaps', 'ConfusionMatrix', 'PseudoLabelMetric', 'SourceLabels', 'StoredMap', 'check_files', 'class_indices',
+    'evaluate_labels', 'label_table', 'splits_table', 'store_rows', 'summarise', 'table_1_rows'
 ]
 
 if find_spec('mmseg'):

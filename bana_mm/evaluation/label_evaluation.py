@@ -2,14 +2,16 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from bana_mm.labels import CRFPool, LabelSource, LabelStore, agree, label_from_instances, read_label_png
+from bana_mm.labels.sources import read_rgb
 from bana_mm.utils.progress import Progress
-from bana_mm.utils.table import format_table
+from bana_mm.utils.table import figure_cell, format_table
 
 from .confusion import ConfusionMatrix
 
@@ -32,15 +34,18 @@ class StoredMap:
         return [img_id for img_id in img_ids if not self.store.path(self.map_name, img_id).exists()]
 
 
-@dataclass
 class AgreedMaps:
-    """What two maps agree on; the rest is 255."""
+    """What several maps agree on; the rest is 255.
 
-    first: StoredMap
-    second: StoredMap
+    Args:
+        *maps (LabelReader): At least two.
+    """
+
+    def __init__(self, *maps: LabelReader) -> None:
+        self.maps = maps
 
     def __call__(self, img_id: str, size: tuple[int, int], num_classes: int) -> np.ndarray:
-        return agree(self.first(img_id, size, num_classes), self.second(img_id, size, num_classes))[0]
+        return agree(*(one(img_id, size, num_classes) for one in self.maps))[0]
 
 
 @dataclass
@@ -56,13 +61,9 @@ class SourceLabels:
     items: Mapping[str, dict[str, Any]]
 
     def __call__(self, img_id: str, size: tuple[int, int], num_classes: int) -> np.ndarray:
-        import mmcv  # only these rows read images
-
         item = self.items[img_id]
-        image = mmcv.imread(item['img_path'], channel_order='rgb')
-        if image is None:
-            raise ValueError(f'{item["img_path"]}: image cannot be read')
-        return label_from_instances(self.source, image, item['instances'], img_id)
+        # The same array for all rows: sources with one network then share what they compute of it.
+        return label_from_instances(self.source, _read_rgb(item['img_path']), item['instances'], img_id)
 
     def only(self, img_id: str) -> 'SourceLabels':
         """The same for one image: little to send to a worker process."""
@@ -91,14 +92,7 @@ def evaluate_labels(rows: Mapping[str, LabelReader],
         RuntimeError: If an image fails; the message names it and the file.
     """
     truth_dir = Path(truth_dir)
-    _check_files(truth_dir, [img_id for img_id in img_ids if not (truth_dir / f'{img_id}.png').exists()],
-                 len(img_ids), 'masks')
-    for name, reader in rows.items():
-        if isinstance(reader, StoredMap):
-            _check_files(reader.store.root / reader.map_name, reader.missing(img_ids), len(img_ids), 'label maps')
-        elif isinstance(reader, SourceLabels):
-            _check_files(name, reader.source.missing(img_ids), len(img_ids), 'label maps')
-
+    check_files(rows, truth_dir, img_ids)
     totals = {name: ConfusionMatrix(num_classes) for name in rows}
     jobs = ((img_id, (img_id, truth_dir, num_classes, _for_image(rows, img_id)), None) for img_id in img_ids)
     with CRFPool(compare_image, workers) as pool, Progress(len(img_ids), title='compare') as progress:
@@ -107,6 +101,25 @@ def evaluate_labels(rows: Mapping[str, LabelReader],
                 total.counts += counts[name]
             progress.update()
     return totals
+
+
+def check_files(rows: Mapping[str, LabelReader], truth_dir: str | Path, img_ids: Sequence[str]) -> None:
+    """Find out before any work that masks or stored maps are missing.
+
+    Args:
+        rows, truth_dir, img_ids: As for :func:`evaluate_labels`.
+
+    Raises:
+        FileNotFoundError: How many are missing, and the first of them.
+    """
+    truth_dir = Path(truth_dir)
+    _refuse(truth_dir, [img_id for img_id in img_ids if not (truth_dir / f'{img_id}.png').exists()], len(img_ids),
+            'masks')
+    for name, reader in rows.items():
+        if isinstance(reader, StoredMap):
+            _refuse(reader.store.root / reader.map_name, reader.missing(img_ids), len(img_ids), 'label maps')
+        elif isinstance(reader, SourceLabels):
+            _refuse(name, reader.source.missing(img_ids), len(img_ids), 'label maps')
 
 
 def compare_image(img_id: str, truth_dir: Path, num_classes: int,
@@ -171,7 +184,7 @@ def label_table(summaries: Mapping[str, dict[str, Any]]) -> str:
         str: The table.
     """
     def line(title: str, values: Sequence[float | None]) -> list[str]:
-        return [title, *('-' if value is None else f'{value:.1f}' for value in values)]
+        return [title, *map(figure_cell, values)]
 
     columns = list(summaries.values())
     lines = [line('mIoU, all present', [column['mIoU'] for column in columns])]
@@ -182,11 +195,33 @@ def label_table(summaries: Mapping[str, dict[str, Any]]) -> str:
     return format_table(['', *summaries], lines)
 
 
+def splits_table(summaries: Mapping[str, Mapping[str, dict[str, Any]]]) -> str:
+    """Table of several splits: a line for each row of labels, for each split its means and its ignored pixels.
+
+    Args:
+        summaries (Mapping[str, Mapping[str, dict]]): Results of :func:`summarise` by split and by row of labels.
+
+    Returns:
+        str: The table.
+    """
+    first = next(iter(summaries.values()))
+    titles = dict(mIoU='all', mIoU_chosen='chosen', ignored='ignored')
+    fields = [name for name in titles if name in next(iter(first.values()))]
+    header = ['', *(f'{split}: {titles[name]}' for split in summaries for name in fields)]
+    lines = [[row, *(figure_cell(rows[row][name]) for rows in summaries.values() for name in fields)] for row in first]
+    return format_table(header, lines)
+
+
 def _for_image(rows: Mapping[str, LabelReader], img_id: str) -> dict[str, LabelReader]:
     return {name: reader.only(img_id) if isinstance(reader, SourceLabels) else reader for name, reader in rows.items()}
 
 
-def _check_files(folder: str | Path, missing: Sequence[str], total: int, what: str) -> None:
+@lru_cache(maxsize=1)
+def _read_rgb(path: str) -> np.ndarray:
+    return read_rgb(path)
+
+
+def _refuse(folder: str | Path, missing: Sequence[str], total: int, what: str) -> None:
     if missing:
         names = ', '.join(f'{img_id}.png' for img_id in missing[:3]) + (', ...' if len(missing) > 3 else '')
         raise FileNotFoundError(f'{folder}: {len(missing)} of {total} {what} are missing: {names}')

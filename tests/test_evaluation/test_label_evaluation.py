@@ -17,6 +17,7 @@ from bana_mm.evaluation import (
     evaluate_labels,
     label_table,
     summarise,
+    table_1_rows,
 )
 from bana_mm.labels import BoxSource, LabelStore, write_label_png
 
@@ -143,11 +144,75 @@ def test_tool_tells_several_folders_apart(voc, monkeypatch, capsys):
     assert 'bap/Y_crf  bap/Y_ret  gap/Y_crf  gap/Y_ret' in capsys.readouterr().out
 
 
+def test_several_splits(voc, monkeypatch, capsys):
+    (voc / 'ImageSets/Segmentation').mkdir(parents=True)
+    (voc / 'ImageSets/Segmentation/train.txt').write_text('a\n')
+    (voc / 'val.txt').write_text('b\n')
+    run_tool(monkeypatch, voc / 'labels', '--split', 'train', voc / 'val.txt', '--voc-root', voc, '--sources', 'box',
+             '--classes', 'cow', '--json', voc / 'out.json')
+    first, second = json.loads((voc / 'out.json').read_text())['splits']
+    assert first['split'].endswith('Segmentation/train.txt') and first['images'] == second['images'] == 1
+    # a: truth 0 0 1 1 ., Y_crf 0 1 1 1 ., Y_ret 0 0 1 0 ., box 0 1 1 1 .; b: truth 2 2 2 0 0, Y_crf 2 2 2 2 0
+    assert first['rows']['Y_crf']['IoU'] == pytest.approx(dict(background=50, cat=200 / 3))
+    assert second['rows']['Y_crf']['IoU'] == pytest.approx(dict(background=50, cow=75))
+    assert first['rows']['box']['mIoU'] == pytest.approx(175 / 3)
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    header = lines.index('train: all train: chosen train: ignored val: all val: chosen val: ignored'.split())
+    assert lines[header + 2:] == [['box', '58.3', '50.0', '0.0', '100.0', '100.0', '0.0'],
+                                  ['Y_crf', '58.3', '50.0', '0.0', '62.5', '62.5', '0.0'],
+                                  ['Y_ret', '58.3', '66.7', '0.0', '41.7', '41.7', '0.0']]
+
+
+def test_table_1(voc, monkeypatch, capsys):
+    cut = LabelStore(voc / 'cut', ['grabcut'])
+    cut.begin(dict(classes=CLASSES))
+    for img_id, truth in TRUTH.items():
+        cut.write(img_id, grabcut=np.array(truth, np.uint8))
+    run_tool(monkeypatch, '--table1', f'bana={voc / "labels"}', f'grabcut={voc / "cut"}', '--split', voc / 'split.txt',
+             '--voc-root', voc, '--json', voc / 'out.json')
+    output = capsys.readouterr().out.splitlines()
+    rows = json.loads((voc / 'out.json').read_text())['rows']
+    assert list(rows) == ['whole box', 'GrabCut', 'box_crf', 'Y_crf', 'Y_ret', 'Y_crf & Y_ret']
+    expected = evaluate_labels(rows_of(voc), voc / 'SegmentationClassAug', ['a', 'b'], 2)
+    for title, name in (('whole box', 'box'), ('Y_crf', 'Y_crf'), ('Y_ret', 'Y_ret'), ('Y_crf & Y_ret', 'agree')):
+        assert rows[title]['mIoU'] == pytest.approx(100 * expected[name].mean_iou())
+    assert rows['GrabCut']['mIoU'] == 100
+    assert output[-1] == 'nothing given for GAP, Y_crf without u_0'
+
+
+def test_table_1_with_networks(tmp_path):
+    for name in ('bap.py', 'bap.pth', 'gap.py', 'gap.pth'):
+        (tmp_path / name).touch()
+    bap, gap = (f'{tmp_path / name}.py:{tmp_path / name}.pth' for name in ('bap', 'gap'))
+    rows, left_out = table_1_rows([f'bana={bap}', f'gap={gap}'], {})
+    assert not left_out
+    assert [row.source.name for row in rows.values()] == [
+        'box', 'grabcut', 'box_crf', 'gap', 'bana_crf_cam', 'bana_crf', 'bana_ret', 'merged']
+    assert rows['GAP'].source.checkpoint.endswith('gap.pth') and rows['Y_crf'].source.config.endswith('bap.py')
+    assert [part.name for part in rows['Y_crf & Y_ret'].source.sources] == ['bana_crf', 'bana_ret']
+
+
+def test_table_1_errors(voc):
+    for text in ('bap=x', 'bana', 'bana='):
+        with pytest.raises(ValueError, match='one of box, grabcut, box_crf, gap, cam, bana'):
+            table_1_rows([text], {})
+    with pytest.raises(FileNotFoundError, match='none: holds none of Y_crf, Y_ret'):
+        table_1_rows([f'gap={voc / "none"}'], {})
+    shutil.rmtree(voc / 'labels/Y_ret')
+    with pytest.raises(FileNotFoundError, match='labels: holds no Y_ret; it is not the store of a classifier'):
+        table_1_rows([f'bana={voc / "labels"}'], {})
+
+
 def test_tool_errors(voc, monkeypatch, capsys):
     common = ('--gt', voc / 'SegmentationClassAug', '--split', voc / 'split.txt')
     with pytest.raises(SystemExit):
         run_tool(monkeypatch, *common)
     assert 'nothing to evaluate' in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        run_tool(monkeypatch, voc / 'labels', '--split', voc / 'split.txt')
+    assert '--gt is missing' in capsys.readouterr().err
+    with pytest.raises(FileNotFoundError, match='vaal: list of images is missing'):
+        run_tool(monkeypatch, voc / 'labels', '--gt', voc, '--split', 'vaal')
     with pytest.raises(FileNotFoundError, match='JPEGImages: holds none of Y_crf, Y_ret'):
         run_tool(monkeypatch, voc / 'JPEGImages', *common)
     with pytest.raises(FileNotFoundError, match=r'files:.*JPEGImages: 2 of 2 label maps are missing: a\.png, b\.png'):

@@ -1,0 +1,100 @@
+"""What tools/evaluate_labels.py compares, by the names that its user gives."""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from bana_mm.labels import LabelStore, build_label_source
+
+from .label_evaluation import AgreedMaps, LabelReader, SourceLabels, StoredMap
+
+# Rows of the paper's Table 1 from top to bottom: title; whose labels, as the user names them; which source makes them
+# (its stored map is that of the network, or the first of the store).
+TABLE_1 = (('whole box', 'box', 'box'), ('GrabCut', 'grabcut', 'grabcut'), ('box_crf', 'box_crf', 'box_crf'),
+           ('GAP', 'gap', 'gap'), ('Y_crf without u_0', 'cam', 'bana_crf_cam'), ('Y_crf', 'bana', 'bana_crf'),
+           ('Y_ret', 'bana', 'bana_ret'), ('Y_crf & Y_ret', 'bana', 'agree'))
+
+
+def store_rows(folders: Sequence[str], merge: str | None = None) -> dict[str, LabelReader]:
+    """The maps of label stores, each by its name, and by its folder where there are several.
+
+    Args:
+        folders (Sequence[str]): The stores.
+        merge (str | None): Name of a further row for each, of what its maps agree on. Defaults to None, no such row.
+
+    Raises:
+        FileNotFoundError: If a folder holds no maps, or a single one is to be merged.
+    """
+    rows = {}
+    for folder, prefix in zip(folders, distinct_parts(folders)):
+        store = LabelStore(folder)
+        maps: dict[str, LabelReader] = {
+            name: StoredMap(store, name) for name in store.maps if (store.root / name).is_dir()}
+        if not maps:
+            raise FileNotFoundError(f'{store.root}: holds none of {", ".join(store.maps)}; tools/generate_labels.py '
+                                    'makes them')
+        if merge:
+            if len(maps) < 2:
+                raise FileNotFoundError(f'{store.root}: --merge needs {" and ".join(store.maps)}, but it holds only '
+                                        f'{", ".join(maps)}')
+            maps[merge] = AgreedMaps(*maps.values())
+        rows.update({os.path.join(prefix, name): reader for name, reader in maps.items()})
+    return rows
+
+
+def table_1_rows(given: Sequence[str], items: Mapping[str, dict[str, Any]]) -> tuple[dict[str, LabelReader], list[str]]:
+    """The rows of the paper's Table 1, from top to bottom.
+
+    Args:
+        given (Sequence[str]): ``KEY=WHERE`` with a key of :data:`TABLE_1` and a label store, or for a network
+            ``CONFIG:CHECKPOINT``, whose labels are then made now. Whole boxes, GrabCut and DenseCRF on boxes are made
+            now where no store is given; ``cam`` falls back to the network of ``bana``.
+        items (Mapping[str, dict]): Dataset items by image id, for what is made now.
+
+    Returns:
+        tuple[dict[str, LabelReader], list[str]]: The rows by title, and titles of those for which nothing is given.
+
+    Raises:
+        ValueError: For another form or key.
+        FileNotFoundError: If a folder is no label store, or a network's config or checkpoint is missing.
+    """
+    keys = list(dict.fromkeys(key for _, key, _ in TABLE_1))
+    where = {}
+    for text in given:
+        key, _, value = text.partition('=')
+        if key not in keys or not value:
+            raise ValueError(f'{text!r}: rows of table 1 are given as KEY=DIR or KEY=CONFIG:CHECKPOINT, where KEY is '
+                             f'one of {", ".join(keys)}')
+        where[key] = value
+    if ':' in where.get('bana', '') and not Path(where['bana']).is_dir():
+        where.setdefault('cam', where['bana'])
+    rows, left_out = {}, []
+    for title, key, source in TABLE_1:
+        if key in where:
+            rows[title] = _given_row(where[key], source, items)
+        elif key in ('box', 'grabcut', 'box_crf'):
+            rows[title] = SourceLabels(build_label_source(source), items)
+        else:
+            left_out.append(title)
+    return rows, left_out
+
+
+def _given_row(where: str, source: str, items: Mapping[str, dict[str, Any]]) -> LabelReader:
+    """A row from a label store, or from a network given as ``CONFIG:CHECKPOINT``."""
+    if Path(where).is_dir() or ':' not in where:
+        rows = store_rows([where], merge='agree' if source == 'agree' else None)
+        names = dict(bana_ret='Y_ret', agree='agree')
+        if names.get(source, next(iter(rows))) not in rows:
+            raise FileNotFoundError(f'{where}: holds no {names[source]}; it is not the store of a classifier')
+        return rows[names.get(source, next(iter(rows)))]
+    names = [f'{name}:{where}' for name in (('bana_crf', 'bana_ret') if source == 'agree' else (source, ))]
+    return SourceLabels(build_label_source(names if len(names) > 1 else names[0]), items)
+
+
+def distinct_parts(folders: Sequence[str]) -> list[str]:
+    """What tells folders apart: their paths without the parts that all of them begin and end with."""
+    parts = [Path(folder).resolve().parts for folder in folders]
+    begin = len(os.path.commonprefix(parts))
+    end = len(os.path.commonprefix([path[begin:][::-1] for path in parts]))
+    return [os.path.join('', *path[begin:len(path) - end]) for path in parts]
