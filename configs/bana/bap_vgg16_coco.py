@@ -1,3 +1,4 @@
+# The classifier of stage 1 on COCO's boxes, and the labels it makes (paper Table 2, COCO-to-COCO).
 _base_ = [
     '../_base_/models/bap_vgg16.py', '../_base_/datasets/coco_box.py', '../_base_/schedules/classifier_8k.py',
     '../_base_/default_runtime_det.py'

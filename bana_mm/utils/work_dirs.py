@@ -1,0 +1,157 @@
+"""Figures of experiments, found in work directories."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+
+from bana_mm.labels.recipe import LabelRecipe
+
+from .result_tables import SIX, metric_name
+
+
+@dataclass
+class Found:
+    """A file of scores.
+
+    Args:
+        path (Path): The file.
+        config (str | None): Name of the config that it belongs to; None if nothing says.
+        images (int | None): How many images it is about; None if nothing says.
+        scores (dict[str, float]): Of a test, or of one label map.
+        labels (str | None): Name of the label map. Defaults to None, a test.
+        recipe (dict | None): How the labels were made, if that is known. Defaults to None.
+    """
+
+    path: Path
+    config: str | None
+    images: int | None
+    scores: Mapping[str, Any]
+    labels: str | None = None
+    recipe: Mapping[str, Any] | None = None
+
+
+def find_scores(root: Path) -> list[Found]:
+    """All scores below a folder, older files first.
+
+    Tests are what mmengine writes, ``TIMESTAMP/TIMESTAMP.json`` beside the dumped config, in a folder of the config's
+    name or in a folder inside it. Evaluations of labels are JSON files of ``tools/evaluate_labels.py`` beside a store's
+    ``meta.json``, or else in a folder of the config's name.
+
+    Args:
+        root (Path): Folder of work directories.
+
+    Raises:
+        ValueError: If a file of scores is not valid JSON; the message names it.
+    """
+    files = sorted(root.rglob('*.json'), key=lambda path: path.stat().st_mtime)
+    found: list[Found] = []
+    for path in files:
+        if path.stem == path.parent.name:
+            found += _test(path)
+        elif path.name != 'meta.json' and 'vis_data' not in path.parts and path.stat().st_size < 10 ** 7:
+            found += _labels(path)
+    return found
+
+
+def match(experiments: Mapping[str, Any],
+          found: Sequence[Found]) -> tuple[dict[tuple[str, str, str], tuple[float, Path]], list[str]]:
+    """Find the figures of the tables' rows.
+
+    The data set of a figure is known by its number of images. Of several files the newest counts.
+
+    Args:
+        experiments (Mapping): Content of ``experiments.yml``.
+        found (Sequence[Found]): Scores, older ones first.
+
+    Returns:
+        tuple[dict, list[str]]: Value and file by config, data set and metric; and what was left out, a line each.
+    """
+    datasets = {number: name for name, number in experiments['Datasets'].items()}
+    figures, left_out = {}, []
+    for scores in found:
+        dataset = datasets.get(scores.images)
+        matched = {(dataset, metric): value for table in experiments['Tables'] for row in table['Rows']
+                   for metric, value in _figures(table, row, scores, dataset)} if dataset else {}
+        figures.update({(scores.config, *key): (value, scores.path) for key, value in matched.items()})
+        if not matched:
+            left_out.append(f'{scores.path} ({scores.labels or "test"}): {_why(scores, dataset)}')
+    return figures, left_out
+
+
+def _why(scores: Found, dataset: str | None) -> str:
+    if scores.config is None:
+        return 'its folder does not have the name of its config'
+    if dataset is None:
+        return f'of {scores.config} on {scores.images or "an unknown number of"} images, which is none of the data sets'
+    return f'no row of the tables is about {scores.config} on {dataset}'
+
+
+def _figures(table: Mapping, row: Mapping, scores: Found, dataset: str) -> Iterator[tuple[str, float]]:
+    """Metric and value of a row's figures among some scores, also for the column of the subset."""
+    for figure in table['Figures']:
+        suffix, keys = '', {'': figure.get('Score')}
+        if dataset != figure['Dataset']:
+            if dataset != table.get('Subset') or figure is not table['Figures'][0]:
+                continue
+            suffix, keys = '_cpu', {'': 'mIoU', SIX: 'mIoU_chosen'}
+        if _is_of(row, scores, suffix):
+            for ending, key in keys.items():
+                if scores.scores.get(key) is not None:
+                    yield metric_name(figure, row) + ending, scores.scores[key] * figure.get('Scale', 1)
+
+
+def _is_of(row: Mapping, scores: Found, suffix: str) -> bool:
+    """Whether a file is about a row: config, label map and recipe."""
+    if scores.config != row['Config'] + suffix or scores.labels != row.get('Labels'):
+        return False
+    recipe = {**LabelRecipe().to_dict(), **(scores.recipe or {})}
+    return all(recipe[key] == value for key, value in row.get('Recipe', {}).items())
+
+
+def _test(path: Path) -> Iterator[Found]:
+    scores, folder = _read(path), path.parents[1]
+    if not isinstance(scores, dict):
+        return
+    # A run in a folder of another name may have been any: such names are given to runs that override settings.
+    candidates = (folder / f'{name}.py' for name in (folder.name, folder.parent.name))
+    dumped = next((file for file in candidates if file.is_file()), None)
+    if dumped is None:
+        yield Found(path, None, None, scores)
+        return
+    cfg = Config.fromfile(dumped)
+    if cfg.model.type == 'bana_mm.LogitTTAModel' and 'mIoU_tta' not in scores:  # augmented views alone
+        scores = {key.replace('mIoU', 'mIoU_tta'): value for key, value in scores.items()}
+    yield Found(path, dumped.stem, _num_images(cfg.test_dataloader.dataset), scores)
+
+
+def _num_images(dataset: Config) -> int | None:
+    """How many images a data set of VOC's or COCO's form has, as far as its files are there."""
+    ann_file = Path(dataset.get('data_root') or '', dataset.get('ann_file') or '')
+    if not ann_file.is_file():
+        return None
+    text = ann_file.read_text(encoding='utf-8')
+    number = len(json.loads(text)['images']) if ann_file.suffix == '.json' else len(text.split())
+    indices = dataset.get('indices')
+    return number if indices is None else indices if isinstance(indices, int) else len(indices)
+
+
+def _labels(path: Path) -> Iterator[Found]:
+    content = _read(path)
+    if not isinstance(content, dict) or not isinstance(content.get('rows'), dict):
+        return
+    meta = path.with_name('meta.json')
+    made = _read(meta) if meta.is_file() else {}
+    config = Path(made.get('config') or path.parent.name).stem
+    for name, scores in content['rows'].items():
+        yield Found(path, config, content.get('images'), scores, name, made.get('recipe'))
+
+
+def _read(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding='utf-8'))
+    except ValueError as error:
+        raise ValueError(f'{path}: not valid JSON ({error})') from error
