@@ -29,21 +29,28 @@ EXTRAS = {
     'crf': ['pydensecrf2>=1.1'],  # pydensecrf itself no longer compiles
     'tests': ['pytest>=8'],
 }
+MIM_FILES = ('configs', 'tools', 'model-index.yml')
 
 
 class BuildWithConfigs(build_py):
-    """Puts ``configs/`` and ``tools/`` into the wheel as ``bana_mm/.mim``, where OpenMMLab packages keep theirs."""
+    """Puts what OpenMMLab's mim looks for into the package as ``bana_mm/.mim``: configs, tools, the model index.
+
+    A wheel gets copies; an editable install gets links, so that it goes on showing the checkout.
+    """
 
     def run(self) -> None:
         super().run()
-        if self.editable_mode:
-            return  # the checkout itself holds them
-        for name in ('configs', 'tools'):
-            shutil.copytree(
-                HERE / name,
-                Path(self.build_lib, 'bana_mm', '.mim', name),
-                ignore=shutil.ignore_patterns('__pycache__'),
-                dirs_exist_ok=True)
+        folder = Path(HERE if self.editable_mode else self.build_lib, 'bana_mm', '.mim')
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in MIM_FILES:
+            source, target = HERE / name, folder / name
+            if self.editable_mode:
+                if not target.is_symlink():
+                    target.symlink_to(Path('..', '..', name), target_is_directory=source.is_dir())
+            elif source.is_dir():
+                shutil.copytree(source, target, ignore=shutil.ignore_patterns('__pycache__'), dirs_exist_ok=True)
+            else:
+                shutil.copyfile(source, target)
 
 
 def read_version() -> str:

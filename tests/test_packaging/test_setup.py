@@ -4,6 +4,8 @@ from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
 import pytest
+import yaml
+from setuptools import Distribution
 
 import bana_mm
 from bana_mm.utils.environment import FAMILIES
@@ -55,6 +57,27 @@ def test_pins_lie_in_the_extras(setup_module, pins):
         if exact:
             assert requirement.specifier.contains(exact.group(1)), text
     assert not pins['setuptools'].specifier.contains('82.0.0')
+
+
+@pytest.mark.parametrize('editable', [False, True])
+def test_mim_finds_every_config(setup_module, tmp_path, monkeypatch, editable):
+    """In a wheel and in an editable install: the index names metafiles, and these name configs that are there."""
+    for name in setup_module.MIM_FILES:
+        (tmp_path / name).symlink_to(ROOT / name)
+    (tmp_path / 'bana_mm').mkdir()
+    (tmp_path / 'bana_mm' / '__init__.py').touch()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(setup_module, 'HERE', tmp_path)
+    for _ in range(2):  # also over what is there already
+        command = setup_module.BuildWithConfigs(Distribution(dict(packages=['bana_mm'], script_name='setup.py')))
+        command.build_lib, command.editable_mode = str(tmp_path / 'lib'), editable
+        command.ensure_finalized()
+        command.run()
+    mim = (tmp_path if editable else tmp_path / 'lib') / 'bana_mm' / '.mim'
+    assert (mim / 'tools' / 'train.py').is_file() and mim.joinpath('configs').is_symlink() == editable
+    metafiles = yaml.safe_load((mim / 'model-index.yml').read_text())['Import']
+    models = [model for file in metafiles for model in yaml.safe_load((mim / file).read_text())['Models']]
+    assert models and all((mim / model['Config']).is_file() for model in models)
 
 
 def test_version_is_read_without_importing(setup_module):
