@@ -8,33 +8,40 @@ from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import DATASETS, MODELS, DefaultScope
 
-from bana_mm.datasets import VOC_CLASSES
+from bana_mm.datasets import VOC_CLASSES, CocoBoxDataset
 from bana_mm.datasets.synthetic import make_tiny_voc
+from bana_mm.datasets.synthetic_coco import make_tiny_coco
 from bana_mm.labels.recipe import LabelRecipe
 
 CONFIG_DIR = Path(__file__).parents[2] / 'configs' / 'bana'
-CONFIGS = sorted(path.stem for path in CONFIG_DIR.glob('*ap_vgg16_voc*.py') if '2coco' not in path.stem)
+CONFIGS = sorted(path.stem for path in CONFIG_DIR.glob('*ap_vgg16*.py') if '2coco' not in path.stem)
+# The small data has two classes of its own; the other names only fill up to VOC's twenty and COCO's eighty.
+CLASSES = {data: ('ring', 'triangle', *names[2:])
+           for data, names in (('voc', VOC_CLASSES), ('coco', CocoBoxDataset.METAINFO['classes']))}
 
 
 @pytest.fixture(scope='module')
-def root(tmp_path_factory):
-    return make_tiny_voc(tmp_path_factory.mktemp('voc'))
+def roots(tmp_path_factory):
+    return (make_tiny_voc(tmp_path_factory.mktemp('voc')),
+            make_tiny_coco(tmp_path_factory.mktemp('coco'), more_categories=CLASSES['coco'][2:]))
 
 
 @pytest.fixture
-def load(root, tmp_path, monkeypatch):
+def load(roots, tmp_path, monkeypatch):
     """Load a config by name, on small data and with weights of the convolutions."""
     weights = tmp_path / 'vgg16.pth'
     state = MODELS.build(dict(type='bana_mm.VGG16LargeFOV')).features.state_dict(prefix='features.')
     torch.save(state, weights)
-    monkeypatch.setenv('VOC_ROOT', str(root))
+    for variable, root in zip(('VOC_ROOT', 'COCO_ROOT'), roots):
+        monkeypatch.setenv(variable, str(root))
     monkeypatch.setenv('VGG16_WEIGHTS', str(weights))
     with DefaultScope.overwrite_default_scope('mmdet'):
         yield lambda name: Config.fromfile(CONFIG_DIR / f'{name}.py')
 
 
 def test_there_are_configs():
-    assert {'bap_vgg16_voc', 'bap_vgg16_voc_cpu', 'gap_vgg16_voc', 'gap_vgg16_voc_cpu'} <= set(CONFIGS)
+    assert {f'{pooling}_vgg16_{data}{size}' for pooling in ('bap', 'gap') for data in CLASSES
+            for size in ('', '_cpu')} <= set(CONFIGS)
 
 
 @pytest.mark.parametrize('name', CONFIGS)
@@ -47,8 +54,8 @@ def test_training_step_and_learning_rates(load, name):
     crop = next(step for step in cfg.train_dataloader.dataset.pipeline if step.type == 'RandomCrop')
     assert tuple(crop.crop_size) == ((225, 225) if name.endswith('_cpu') else (321, 321))
     crop.crop_size = (65, 65)
-    # the small data has two classes of its own; the other names only fill up to VOC's twenty
-    metainfo = dict(classes=('ring', 'triangle', *VOC_CLASSES[2:]))
+    data = name.split('_')[2]
+    metainfo = dict(classes=CLASSES[data])
     model = MODELS.build(cfg.model).train()
     dataset = DATASETS.build({**cfg.train_dataloader.dataset, 'metainfo': metainfo})
     items = [dataset[index] for index in range(2)]
@@ -63,4 +70,6 @@ def test_training_step_and_learning_rates(load, name):
     assert found['backbone.features.28.bias'] == pytest.approx((2 * lr, 0))
     assert found['backbone.fc6.weight'] == found['bap_head.classifier.weight'] == pytest.approx((10 * lr, 5e-4))
     test_item = DATASETS.build({**cfg.val_dataloader.dataset, 'metainfo': metainfo})[0]
-    assert 'gt_sem_seg' in test_item['data_samples']
+    assert ('gt_sem_seg' in test_item['data_samples']) == (data == 'voc')  # COCO's boxes come without masks
+    assert len(model.bap_head.weight) == 1 + len(CLASSES[data])
+    assert all(scheduler.milestones[0] < cfg.train_cfg.max_iters for scheduler in cfg.param_scheduler)

@@ -75,7 +75,7 @@ def test_dataset_of_a_split_in_coco_format(tmp_path):
     root = make_tiny_coco(tmp_path)
     def loader(split, **kwargs):
         return dict(dataset=dict(type='bana_mm.CocoBoxDataset', data_root=str(root), pipeline=[],
-                                 ann_file=f'annotations/instances_{split}2017.json', 
+                                 ann_file=f'annotations/instances_{split}2017.json',
                                  data_prefix=dict(img=f'{split}2017'),
                                  metainfo=dict(classes=('triangle', )), **kwargs))
     train = dict(dataset=dict(type='RepeatDataset', times=2, **loader('train', indices=1)))
