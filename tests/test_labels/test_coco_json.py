@@ -83,7 +83,8 @@ def test_other_inputs_are_refused_unless_overwritten(parts):
 def boxes(tmp_path):
     """Two images and annotations in mixed order: labelled ones, crowds and others without a label."""
     annotations = [
-        dict(id=5, image_id=20, category_id=3, bbox=[1, 1, 3, 2], iscrowd=0, area=6.0, segmentation=[[0, 0, 9, 9, 0, 9]]),
+        dict(id=5, image_id=20, category_id=3, bbox=[1, 1, 3, 2], iscrowd=0, area=6.0,
+             segmentation=[[0, 0, 9, 9, 0, 9]]),
         dict(id=1, image_id=10, category_id=3, bbox=[2, 2, 2, 2], segmentation=None, note='kept'),
         dict(id=8, image_id=20, category_id=3, bbox=[0, 0, 8, 6], iscrowd=1, area=40,
              segmentation=dict(size=[6, 8], counts=[0, 40, 8])),
