@@ -108,7 +108,9 @@ def _is_of(row: Mapping, scores: Found, suffix: str) -> bool:
     """Whether a file is about a row: config, label map and recipe."""
     if scores.config != row['Config'] + suffix or scores.labels != row.get('Labels'):
         return False
-    recipe = {**LabelRecipe().to_dict(), **(scores.recipe or {})}
+    if scores.recipe is None:
+        return 'Recipe' not in row
+    recipe = {**LabelRecipe().to_dict(), **scores.recipe}
     return all(recipe[key] == value for key, value in row.get('Recipe', {}).items())
 
 
@@ -141,13 +143,14 @@ def _num_images(dataset: Config) -> int | None:
 
 def _labels(path: Path) -> Iterator[Found]:
     content = _read(path)
-    if not isinstance(content, dict) or not isinstance(content.get('rows'), dict):
+    if not isinstance(content, dict):
         return
     meta = path.with_name('meta.json')
     made = _read(meta) if meta.is_file() else {}
     config = Path(made.get('config') or path.parent.name).stem
-    for name, scores in content['rows'].items():
-        yield Found(path, config, content.get('images'), scores, name, made.get('recipe'))
+    for split in content.get('splits', [content]):
+        for name, scores in (split.get('rows') or {}).items():
+            yield Found(path, config, split.get('images'), scores, name, made.get('recipe'))
 
 
 def _read(path: Path) -> Any:

@@ -75,12 +75,15 @@ def test_labels_by_recipe_and_subset(root):
         write(root / name / 'val.json', dict(images=images, rows=rows))
         rows = dict(Y_crf=dict(mIoU=77.))
     write(root / 'three' / 'meta.json', dict(config='clf_cpu.py', recipe=dict(background='cam')))
-    write(root / 'three' / 'val.json', dict(images=3, rows=dict(Y_crf=dict(mIoU=20., mIoU_chosen=40.))))
+    write(root / 'three' / 'val.json', dict(splits=[
+        dict(images=4, rows={}), dict(images=3, rows=dict(Y_crf=dict(mIoU=20., mIoU_chosen=40.)))]))
+    write(root / 'clf' / 'unknown_recipe.json', dict(images=4, rows=dict(Y_crf=dict(mIoU=33.))))
     figures, left_out = figures_of(root)
     assert figures == {
         ('clf', VOC, 'mIoU Y_crf'): 70., ('clf', VOC, 'mIoU box'): 60., ('clf', VOC, 'mIoU cam'): 77.,
         ('clf_cpu', PART, 'mIoU cam'): 20., ('clf_cpu', PART, f'mIoU cam{SIX}'): 40.}
-    assert len(left_out) == 1 and 'one/val.json (Y_ret): no row' in left_out[0]
+    assert len(left_out) == 2 and 'one/val.json (Y_ret): no row' in left_out[0]
+    assert 'unknown_recipe.json (Y_crf): no row' in left_out[1]
 
 
 def test_what_is_left_out(root):
