@@ -15,7 +15,7 @@ from .instance import InstanceLabelGenerator
 from .instance_task import InstanceMask, InstanceTask, crf_instances
 from .label_run import LabelRun
 from .network import Features
-from .runner import label_images
+from .runner import ImageJob, label_images
 from .sources import split_instances
 from .task import BoxLayout
 
@@ -52,8 +52,8 @@ def generate_instance_labels(model: BaseModel,
                             indices)
 
 
-class InstanceJob:
-    """Masks of instances: an :class:`bana_mm.labels.runner.ImageJob`."""
+class InstanceJob(ImageJob):
+    """Masks of instances into parts of a file."""
 
     work = staticmethod(crf_instances)
 

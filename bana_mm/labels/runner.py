@@ -1,11 +1,12 @@
 """The loop of stage 2: network and label mathematics here, the CRF in worker processes meanwhile."""
 
 import time
+from abc import ABC, abstractmethod
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
-from typing import Any, Protocol
+from itertools import chain
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,31 +14,35 @@ from mmengine.dataset import BaseDataset
 from mmengine.model import BaseModel
 from torch.utils.data import DataLoader, Dataset
 
-from .crf_pool import CRFPool
+from .crf_pool import CRFPool, Done
 from .generator import LabelGenerator
 from .label_run import LabelRun, share_progress
 from .network import Features, extract_features
 from .recipe import LabelRecipe
 from .sources import split_instances
 from .store import LabelStore
-from .task import LabelTask, crf_label
+from .task import LabelTask, crf_label, crf_labels
 
 
-class ImageJob(Protocol):
+class ImageJob(ABC):
     """What :func:`label_images` does with each image.
 
     Attributes:
-        work (Callable): What worker processes run, with the arguments of :meth:`prepare` and, on a GPU, ``device``.
         recipe (LabelRecipe): Views for the network, and the CRF's backend.
         device (torch.device): Device of the network.
     """
 
-    work: Callable
     recipe: LabelRecipe
     device: torch.device
 
+    @staticmethod
+    @abstractmethod
+    def work(*args: Any, device: str | torch.device = 'cpu') -> Any:
+        """What worker processes run, with the arguments from :meth:`prepare`: a function that pickle finds."""
+
+    @abstractmethod
     def prepare(self, index: int, image: np.ndarray, features: Features) -> tuple[tuple, Any]:
-        """Arguments of ``work``, and what :meth:`finish` is to get back.
+        """Arguments of :meth:`work`, and what :meth:`finish` is to get back.
 
         Args:
             index (int): Of the image in the dataset.
@@ -45,14 +50,23 @@ class ImageJob(Protocol):
             features (Features): What the network says.
         """
 
+    @abstractmethod
     def finish(self, index: int, features: Features, context: Any, result: Any) -> None:
         """Store the labels.
 
         Args:
             index, features: As for :meth:`prepare`.
             context (Any): From :meth:`prepare`.
-            result (Any): From ``work``.
+            result (Any): From :meth:`work`.
         """
+
+    def work_on_device(self, batch: Sequence[tuple]) -> list[Any]:
+        """Results of :meth:`work` for the arguments of several images, on the network's device in this process."""
+        return [self.work(*args, device=self.device) for args in batch]
+
+    def is_on_device(self) -> bool:
+        """Whether :meth:`work_on_device` takes the place of worker processes: on a GPU, but for pydensecrf."""
+        return self.device.type != 'cpu' and self.recipe.crf['backend'] != 'pydensecrf'
 
 
 def label_images(model: BaseModel, dataset: BaseDataset, job: ImageJob, workers: int, loading_workers: int,
@@ -83,27 +97,33 @@ def label_images(model: BaseModel, dataset: BaseDataset, job: ImageJob, workers:
     loader = DataLoader(_NamedItems(dataset), batch_sampler=size_batches(dataset, indices, batch_size),
                         num_workers=loading_workers, collate_fn=_as_is)
 
-    def network_outputs() -> Iterator[tuple[str, tuple, tuple]]:
+    def prepared_batches() -> Iterator[list[tuple[str, tuple, tuple]]]:
         for numbered in loader:
             items = [item for _, item in numbered]
             paths = [item['data_samples'].img_path for item in items]
             images = [_stored_image(item) for item in items]
             with _measured(seconds, 'network'), _naming(', '.join(paths)):
                 batch = _features(model, items, job.recipe)
+            prepared = []
             for (index, _), path, image, features in zip(numbered, paths, images, batch):
                 with _measured(seconds, 'labels'), _naming(path):
                     args, context = job.prepare(index, image, features)
-                yield path, args, (index, features, context)
+                prepared.append((path, args, (index, features, context)))
+            yield prepared
 
-    work, workers = _work(job, workers)
-    with CRFPool(work, workers) as pool, share_progress(len(dataset), len(indices)) as progress:
-        for path, (index, features, context), result in pool.map(network_outputs()):
+    on_device = job.is_on_device()
+    workers = 0 if on_device else workers
+    with CRFPool(job.work, workers) as pool, share_progress(len(dataset), len(indices)) as progress:
+        batches = prepared_batches()
+        results = _on_device(job, batches, seconds) if on_device else pool.map(chain.from_iterable(batches))
+        for path, (index, features, context), result in results:
             with _measured(seconds, 'labels'), _naming(path):
                 job.finish(index, features, context, result)
             progress.update()
-    seconds['waiting for workers'] = pool.wait_seconds
-    return LabelRun(len(indices), time.perf_counter() - start, pool.busy_seconds, workers, dict(seconds),
-                    len(dataset) - len(indices))
+    if not on_device:
+        seconds['waiting for workers'] = pool.wait_seconds
+    return LabelRun(len(indices), time.perf_counter() - start, pool.busy_seconds + seconds.get('on the device', 0.),
+                    workers, dict(seconds), len(dataset) - len(indices))
 
 
 def generate_labels(model: BaseModel,
@@ -132,8 +152,8 @@ def generate_labels(model: BaseModel,
                         indices)
 
 
-class MapJob:
-    """Y_crf and Y_ret into a label store: an :class:`ImageJob`."""
+class MapJob(ImageJob):
+    """Y_crf and Y_ret into a label store."""
 
     work = staticmethod(crf_label)
 
@@ -148,6 +168,9 @@ class MapJob:
         boxes, labels, ignored = map(torch.from_numpy, split_instances(self.dataset.get_data_info(index)['instances']))
         task = self.generator.prepare(features, image.shape[:2], boxes, labels, ignored)
         return (image, task), task
+
+    def work_on_device(self, batch: Sequence[tuple[np.ndarray, LabelTask]]) -> list[np.ndarray]:
+        return crf_labels(batch, self.device)
 
     def finish(self, index: int, features: Features, task: LabelTask, y_crf: np.ndarray) -> None:
         y_ret = self.generator.retrieve(features, task, y_crf)
@@ -195,11 +218,14 @@ def _features(model: BaseModel, items: Sequence[dict[str, Any]], recipe: LabelRe
     return [features[position] for position in range(len(items))]
 
 
-def _work(job: ImageJob, workers: int) -> tuple[Callable, int]:
-    """What the pool runs, and in how many processes."""
-    if job.device.type == 'cpu' or job.recipe.crf['backend'] == 'pydensecrf':
-        return job.work, workers
-    return partial(job.work, device=job.device), 0
+def _on_device(job: ImageJob, batches: Iterable[list[tuple[str, tuple, tuple]]],
+               seconds: dict[str, float]) -> Iterator[Done]:
+    """What :meth:`CRFPool.map` yields, made by the job on its device, a batch at once."""
+    for batch in batches:
+        paths, args, contexts = zip(*batch)
+        with _measured(seconds, 'on the device'), _naming(', '.join(paths)):
+            results = job.work_on_device(args)
+        yield from map(Done, paths, contexts, results)
 
 
 class _NamedItems(Dataset):

@@ -3,6 +3,8 @@
 The CRF runs in worker processes on :class:`LabelTask`; this module needs no network and none of the mm* packages.
 """
 
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -129,15 +131,35 @@ def crf_label(image: np.ndarray, task: LabelTask, device: str | torch.device = '
     Raises:
         ValueError: If the image has another size than the task.
     """
-    layout = task.layout
-    if image.shape[:2] != layout.size:
-        raise ValueError(f'image of height and width {image.shape[:2]} where its boxes and features are for '
-                         f'{layout.size}')
-    if len(layout.classes) == 1:
-        return layout.label_map(torch.from_numpy(task.probability))
-    posterior = dense_crf(image, torch.from_numpy(task.probability).to(device), **task.crf)
-    label = layout.label_map(posterior)
-    return _restore_boxes(label, task)
+    return crf_labels([(image, task)], device)[0]
+
+
+def crf_labels(images: Sequence[tuple[np.ndarray, LabelTask]], device: str | torch.device = 'cpu') -> list[np.ndarray]:
+    """Y_crf of several images, of which those of one size and number of classes go through the CRF at once.
+
+    Args:
+        images (Sequence[tuple]): Image and task of each, as for :func:`crf_label`; the CRF's parameters are those of
+            the first.
+        device (str | torch.device): See :func:`crf_label`. Defaults to 'cpu'.
+
+    Returns:
+        list[np.ndarray]: (H, W) uint8 each.
+    """
+    groups = defaultdict(list)
+    for position, (image, task) in enumerate(images):
+        if image.shape[:2] != task.layout.size:
+            raise ValueError(f'image of height and width {image.shape[:2]} where its boxes and features are for '
+                             f'{task.layout.size}')
+        groups[task.probability.shape].append(position)
+    labels: dict[int, np.ndarray] = {}
+    for (rows, *_), positions in groups.items():
+        pixels, tasks = zip(*(images[position] for position in positions))
+        scores = torch.from_numpy(np.stack([task.probability for task in tasks])).to(device)
+        if rows > 1:
+            scores = dense_crf(np.stack(pixels), scores, **tasks[0].crf)
+        for position, task, score in zip(positions, tasks, scores):
+            labels[position] = _restore_boxes(task.layout.label_map(score), task)
+    return [labels[position] for position in range(len(images))]
 
 
 def _restore_boxes(label: np.ndarray, task: LabelTask) -> np.ndarray:

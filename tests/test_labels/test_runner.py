@@ -140,6 +140,20 @@ def test_labels_do_not_depend_on_the_batch(like_sizes, tmp_path, options):
     assert same_maps(maps, one_by_one[2])
 
 
+@pytest.mark.parametrize('in_batches', [True, False])
+def test_labels_made_on_the_device(like_sizes, tmp_path, monkeypatch, in_batches):
+    _, _, maps = label(like_sizes, tmp_path / 'one')
+    monkeypatch.setattr(runner.MapJob, 'is_on_device', lambda self: True)
+    batches = []
+    work = (runner.MapJob if in_batches else runner.ImageJob).work_on_device
+    monkeypatch.setattr(runner.MapJob, 'work_on_device',
+                        lambda self, batch: batches.append(len(batch)) or work(self, batch))
+    run, _, others = label(like_sizes, tmp_path / 'two', batch_size=3, workers=2)
+    assert batches == [2, 2, 1, 1] and run.workers == 0
+    assert same_maps(maps, others)
+    assert 'on the device' in str(run) and 'waiting' not in str(run)
+
+
 def test_batches_by_size():
     sizes = 'abacabba'
     dataset = SimpleNamespace(get_data_info=lambda index: dict(height=ord(sizes[index]), width=7))

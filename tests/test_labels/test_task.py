@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from bana_mm.labels import task as task_module
-from bana_mm.labels.task import BoxLayout, LabelTask, crf_label
+from bana_mm.labels.task import BoxLayout, LabelTask, crf_label, crf_labels
 
 
 def layout_of(boxes, labels, ignored=None, size=(6, 8)):
@@ -22,7 +22,7 @@ def crf_keeps(monkeypatch):
     def install(posterior=None):
         def dense_crf(image, probability, **kwargs):
             calls.append(kwargs)
-            return probability if posterior is None else posterior
+            return probability if posterior is None else torch.from_numpy(posterior)[None]
         monkeypatch.setattr(task_module, 'dense_crf', dense_crf)
         return calls
 
@@ -125,3 +125,27 @@ def test_box_with_pixels_of_its_class_is_left_alone(crf_keeps):
     crf_keeps(posterior)
     label = crf_label(IMAGE, LabelTask(layout_of([[0, 0, 8, 6]], [0]), probability, (True, ), {}))
     assert label.sum() == 1
+
+
+def test_several_images_at_once():
+    rng = np.random.default_rng(0)
+    sizes_and_labels = [((6, 8), [0]), ((6, 8), [1]), ((7, 8), [0]), ((6, 8), []), ((6, 8), [0, 1]), ((6, 8), [2])]
+    images = []
+    for (height, width), labels in sizes_and_labels:
+        boxes = torch.tensor([[1., 1, 6, 5], [3, 2, 8, 6]][:len(labels)]).reshape(-1, 4)
+        layout = BoxLayout.from_boxes((height, width), boxes, torch.tensor(labels, dtype=torch.long))
+        probability = rng.dirichlet(np.ones(len(layout.classes)), (height, width)).transpose(2, 0, 1)
+        task = LabelTask(layout, np.ascontiguousarray(probability, np.float32), (True, ) * len(labels),
+                         dict(iterations=2, backend='torch'))
+        images.append((rng.integers(0, 255, (height, width, 3), np.uint8), task))
+    for label, (image, task) in zip(crf_labels(images), images):
+        assert np.array_equal(label, crf_label(image, task))
+        assert set(np.unique(label)) <= set(task.layout.classes)
+
+
+def test_images_of_one_kind_go_through_the_crf_together(crf_keeps):
+    calls = crf_keeps()
+    tasks = [LabelTask(layout_of([[0, 0, 4, 4]], [label]), background_wins(2), (False, ), {}) for label in (0, 3, 5)]
+    tasks.append(LabelTask(layout_of([[0, 0, 4, 4]] * 2, [0, 1]), background_wins(3), (False, False), {}))
+    crf_labels([(IMAGE, task) for task in tasks])
+    assert len(calls) == 2
