@@ -40,7 +40,7 @@ def parse_args() -> argparse.Namespace:
                              'two of them agree on: box_crf+grabcut')
     parser.add_argument('--voc-root',
                         help='where --sources and --table1 find images and boxes: JPEGImages and Annotations')
-    parser.add_argument('--image-dir', help='where --coco finds the images for --sources')
+    parser.add_argument('--img-dir', help='where --coco finds the images for --sources')
     parser.add_argument('--rank', choices=['area', 'score'], default='area',
                         help='what orders the labels of --coco for average precision (default: %(default)s)')
     parser.add_argument('--workers', type=int, default=0,
@@ -54,8 +54,8 @@ def parse_args() -> argparse.Namespace:
     if args.coco is not None:
         if args.dirs:
             parser.error('--coco compares instances, and a DIR holds none')
-        if args.sources and not args.image_dir:
-            parser.error('--coco with --sources needs --image-dir')
+        if args.sources and not args.img_dir:
+            parser.error('--coco with --sources needs --img-dir')
         return args
     if not args.split:
         parser.error('--split is missing')
@@ -85,7 +85,7 @@ def compare_instances(args: argparse.Namespace) -> None:
             if set(labels.img_ids) != set(img_ids):
                 raise ValueError(f'{path}: has other images than {args.coco[0]}; compare them one by one')
         truth = truth.only(img_ids)
-    rows.update({name: make_label_masks(build_label_source(name), truth, args.image_dir, args.workers)
+    rows.update({name: make_label_masks(build_label_source(name), truth, args.img_dir, args.workers)
                  for name in args.sources})
     summaries = {name: evaluate_instances(truth, labels, args.rank) for name, labels in rows.items()}
     print(f'{len(truth.objects())} instances in {len(truth.images)} images of {args.gt}, in percent; for AP ranked by '

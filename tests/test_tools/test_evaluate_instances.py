@@ -34,7 +34,7 @@ def test_files_and_sources_side_by_side(run, tmp_path):
         annotation['segmentation'] = None
     (tmp_path / 'first.json').write_text(json.dumps(content))
     output = run('--coco', tmp_path / 'exact.json', tmp_path / 'first.json', '--gt', truth, '--sources', 'box',
-                 '--image-dir', root / 'train2017', '--json', tmp_path / 'figures.json')
+                 '--img-dir', root / 'train2017', '--json', tmp_path / 'figures.json')
     rows = json.loads((tmp_path / 'figures.json').read_text())['rows']
     number = len(content['annotations'])
     assert rows['exact']['AP'] == rows['exact']['mIoU'] == 100
@@ -58,7 +58,7 @@ def test_files_and_sources_side_by_side(run, tmp_path):
 
 @pytest.mark.parametrize('arguments, message', [
     (['--coco'], 'nothing to evaluate'),
-    (['--coco', '--sources', 'box'], '--coco with --sources needs --image-dir'),
+    (['--coco', '--sources', 'box'], '--coco with --sources needs --img-dir'),
     (['labels', '--gt', 'masks'], '--split is missing'),
 ])
 def test_arguments_that_do_not_fit(run, capsys, arguments, message):
