@@ -1,5 +1,6 @@
 """Confidence maps of a training's images, with mmengine's runner on a few tiny images."""
 
+import random
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from mmengine.runner import Runner
 from PIL import Image
 
 from bana_mm.datasets.synthetic import make_tiny_voc
+from bana_mm.hooks.confidence_map_hook import _undisturbed
 from bana_mm.labels import LabelStore, read_label_png
 
 CONFIG = Path(__file__).parents[2] / 'configs' / 'bana' / 'deeplabv1_vgg16_voc.py'
@@ -178,3 +180,28 @@ def test_no_cosines(run):
                 concat_input=False)
     with pytest.raises(TypeError, match='must be a bana_mm.CosineDecodeHead, not FCNHead'):
         run('fcn', dict(images=['train_00000'], iterations=[0]), **{'model.decode_head': head})
+
+
+def test_undisturbed():
+    """Random numbers go on, frozen modules stay frozen, also where what happens inside fails."""
+    model = torch.nn.Sequential(torch.nn.BatchNorm2d(1).eval(), torch.nn.Dropout()).train(False)
+    model[1].train()
+
+    def draw():
+        return random.random(), np.random.rand(), torch.rand(1).item()
+
+    def seed():
+        random.seed(0)
+        np.random.seed(0)
+        torch.manual_seed(0)
+
+    seed()
+    expected = [draw() for _ in range(2)][1]
+    seed()
+    draw()
+    with pytest.raises(KeyError), _undisturbed(model):
+        assert not model[1].training and not torch.is_grad_enabled()
+        draw()
+        raise KeyError
+    assert draw() == expected
+    assert [module.training for module in model.modules()] == [False, False, True] and torch.is_grad_enabled()
