@@ -10,7 +10,7 @@ from mmengine.dataset import BaseDataset
 from bana_mm.registry import DATASETS
 
 from .metainfo import object_metainfo
-from .voc_files import image_size
+from .voc_files import image_size, read_ids
 
 VOC_CLASSES = ('aeroplane', 'bicycle', 'bird', 'boat', 'bottle', 'bus', 'car', 'cat', 'chair', 'cow', 'diningtable',
                'dog', 'horse', 'motorbike', 'person', 'pottedplant', 'sheep', 'sofa', 'train', 'tvmonitor')
@@ -69,13 +69,7 @@ class VOCBoxDataset(BaseDataset):
         if self.data_root and not osp.isdir(self.data_root):
             raise FileNotFoundError(f'data_root {self.data_root!r} does not exist: set it in the config, or through '
                                     'the environment variable that the config names (VOC_ROOT)')
-        if not osp.isfile(self.ann_file):
-            raise FileNotFoundError(f'ann_file {self.ann_file!r} does not exist: it must list one image id a line')
-        with open(self.ann_file) as file:
-            ids = [line.strip() for line in file if line.strip()]
-        if not ids:
-            raise ValueError(f'ann_file {self.ann_file!r} lists no image')
-        return [self._load_item(img_id) for img_id in ids]
+        return [self._load_item(img_id) for img_id in read_ids(self.ann_file)]
 
     def _load_item(self, img_id: str) -> dict:
         img_path = osp.join(self.data_prefix['img_path'], img_id + self.img_suffix)

@@ -104,7 +104,7 @@ def label_missing(store: LabelStore, img_ids: Sequence[str], meta: dict[str, Any
     missing = store.missing(img_ids)
     if missing:
         raise RuntimeError(f'{store.root}: {len(missing)} of {len(img_ids)} images have no labels yet '
-                           f'({", ".join(missing[:3])}{", ..." if len(missing) > 3 else ""}); start again to go on')
+                           f'({", ".join(map(str, missing[:3]))}{", ..." if len(missing) > 3 else ""}); start again to go on')
     return LabelRun.total(runs, len(img_ids) - len(todo))
 
 

@@ -107,7 +107,7 @@ def test_bad_annotations_name_file_and_field(tmp_path, objects, message):
 def test_missing_files_are_named(tmp_path):
     with pytest.raises(FileNotFoundError, match='data_root .*nowhere'):
         build(tmp_path / 'nowhere')
-    with pytest.raises(FileNotFoundError, match='split.txt.* does not exist'):
+    with pytest.raises(FileNotFoundError, match='split.txt: list of images is missing'):
         build(tmp_path)
     write_image(tmp_path)
     (tmp_path / 'Annotations/one.xml').unlink()

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from mmcv.transforms import BaseTransform
 
+from bana_mm.datasets.voc_files import read_ids
 from bana_mm.labels import (
     IGNORE,
     LabelStore,
@@ -66,7 +67,7 @@ class BoxPseudoLabel(BaseTransform):
         self.source = None if source is None else build_label_source(source)
         self.num_classes = num_classes
         self.mask_split = mask_split
-        self.mask_ids = frozenset() if mask_split is None else _read_split(mask_split)
+        self.mask_ids = frozenset() if mask_split is None else frozenset(read_ids(mask_split))
 
     def masked(self, items: Iterable[dict]) -> list[str]:
         """Ids of the data set's items that take their mask."""
@@ -119,14 +120,3 @@ class BoxPseudoLabel(BaseTransform):
 
 def _image_id(item: dict) -> str:
     return str(item['img_id']) if 'img_id' in item else Path(item['img_path']).stem  # COCO's ids are numbers
-
-
-def _read_split(path: str) -> frozenset[str]:
-    try:
-        ids = frozenset(Path(path).read_text().split())
-    except FileNotFoundError:
-        raise FileNotFoundError(f'BoxPseudoLabel: mask_split {path!r} does not exist: it must list one image id a '
-                                'line') from None
-    if not ids:
-        raise ValueError(f'BoxPseudoLabel: mask_split {path!r} lists no image')
-    return ids
