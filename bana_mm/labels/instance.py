@@ -37,9 +37,9 @@ class InstanceLabelGenerator:
 
     What the paper says of instances is that unseen classes take 1 - A as foreground score, and that the loss is on the
     pixels on which Y_crf and Y_ret agree. Ours is the rest: an instance is told apart from all else (background, other
-    instances of its class or of others) by a CRF of two labels on a crop around its box; where masks overlap the
-    smaller box is in front; and Y_ret compares the mean feature of the instance's mask with that of all pixels that are
-    in no mask of the image::
+    instances of its class or of others) by a CRF of two labels on a crop around its box, scaled to one size; objects
+    are more likely in the middle of their boxes; where masks overlap the smaller box is in front; and Y_ret compares
+    the mean feature of the instance's mask with that of all pixels that are in no mask of the image::
 
         task = generator.prepare(features, image, layout)
         masks = crf_instances(task)  # in any process
@@ -70,12 +70,14 @@ class InstanceLabelGenerator:
         maps = self.generator.maps(features, layout)
         background = self.generator.background(maps, layout)
         scores, _ = self.generator.box_scores(maps, layout)
-        cut = dict(margin=self.recipe.margin, min_margin=self.recipe.min_margin, max_side=self.recipe.max_side)
+        recipe = self.recipe
+        cut = dict(margin=recipe.margin, min_margin=recipe.min_margin, side=recipe.side, max_scale=recipe.max_scale)
         crops = []
         for (x1, y1, x2, y2), score in zip(layout.boxes.tolist(), scores):
             probability = unary_probability(background[y1:y2, x1:x2], score[None], torch.ones_like(score[None]).bool(),
-                                            temperature=self.generator.recipe.temperature)[1]
-            crops.append(InstanceCrop.cut(image, (x1, y1, x2, y2), probability.cpu().numpy(), **cut))
+                                            temperature=recipe.unary.temperature)[1]
+            likely = (probability.logit(eps=1e-6) + recipe.centre * centre_odds(score.shape, score.device)).sigmoid()
+            crops.append(InstanceCrop.cut(image, (x1, y1, x2, y2), likely.cpu().numpy(), **cut))
         return InstanceTask(crops, crf)
 
     @torch.no_grad()
@@ -120,6 +122,20 @@ class InstanceLabelGenerator:
         """Cosine of every pixel's feature with the mean feature of each region, (C, H, W); zero for empty regions."""
         prototypes, _ = region_prototypes(feats, regions, upsampling)
         return correlation_maps(feats, prototypes, upsampling, norm)
+
+
+def centre_odds(size: tuple[int, int], device: torch.device | str = 'cpu') -> Tensor:
+    """How much the middle of a box is more likely to be its object, in log-odds (ours).
+
+    Args:
+        size (tuple[int, int]): Height and width of the box in pixels.
+        device (torch.device | str): Defaults to 'cpu'.
+
+    Returns:
+        Tensor: (H, W), 1 in the middle, falling evenly to 0 on the inscribed ellipse and to 1 - sqrt(2) in the corners.
+    """
+    y, x = ((torch.arange(length, device=device) + 0.5) / length * 2 - 1 for length in size)
+    return 1 - torch.hypot(y[:, None], x[None])
 
 
 def smallest_in_front(layout: BoxLayout, masks: list[np.ndarray]) -> list[np.ndarray]:

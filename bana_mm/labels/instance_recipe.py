@@ -18,9 +18,11 @@ class InstanceRecipe:
         margin (float): What is cut out around a box for its CRF, as a share of the box's longer side. It is background
             for certain. Defaults to 0.2.
         min_margin (int): The least margin, in pixels. Defaults to 8.
-        max_side (int): Larger boxes are scaled down for the CRF, together with their margin, until the longer side of
-            the box has so many pixels. The CRF's standard deviations stay in pixels, so they grow with the object.
-            Defaults to 160.
+        side (int): For the CRF a box and its margin are scaled so that the longer side of the box has so many pixels;
+            its standard deviations stay in pixels, so they grow with the object. Defaults to 128.
+        max_scale (float): Small boxes are enlarged by this factor at most. Defaults to 4.0.
+        centre (float): Log-odds added to the instance's unary in the middle of its box. They fall evenly towards the
+            edges, are zero on the ellipse inscribed in the box, and negative in its corners. Defaults to 0.5.
         front (bool): Where masks overlap, whether the pixels belong to the instance with the smallest box alone,
             unless that leaves another one without any. Defaults to True.
 
@@ -31,14 +33,19 @@ class InstanceRecipe:
     unary: LabelRecipe = field(default_factory=LabelRecipe)
     margin: float = 0.2
     min_margin: int = 8
-    max_side: int = 160
+    side: int = 128
+    max_scale: float = 4.0
+    centre: float = 0.5
     front: bool = True
 
     def __post_init__(self) -> None:
         self.unary = LabelRecipe.from_cfg(self.unary)
-        if not self.margin >= 0:
-            raise ValueError(f'instance_recipe.margin must be at least 0, got {self.margin!r}')
-        for name, least in (('min_margin', 0), ('max_side', 1)):
+        for name in ('margin', 'centre'):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f'instance_recipe.{name} must be at least 0, got {getattr(self, name)!r}')
+        if not self.max_scale > 0:
+            raise ValueError(f'instance_recipe.max_scale must be above 0, got {self.max_scale!r}')
+        for name, least in (('min_margin', 0), ('side', 1)):
             value = getattr(self, name)
             if not isinstance(value, int) or value < least:
                 raise ValueError(f'instance_recipe.{name} must be an int of at least {least}, got {value!r}')

@@ -14,7 +14,7 @@ from bana_mm.functional import dense_crf
 
 @dataclass
 class InstanceCrop:
-    """A box with its margin, scaled down where it is large.
+    """A box with its margin, scaled for the CRF.
 
     Args:
         image (np.ndarray): (h, w, 3) uint8 RGB.
@@ -30,14 +30,14 @@ class InstanceCrop:
 
     @classmethod
     def cut(cls, image: np.ndarray, box: tuple[int, int, int, int], probability: np.ndarray, margin: float = 0.2,
-            min_margin: int = 8, max_side: int = 160) -> 'InstanceCrop':
+            min_margin: int = 8, side: int = 128, max_scale: float = 4.0) -> 'InstanceCrop':
         """Cut a box out of an image.
 
         Args:
             image (np.ndarray): (H, W, 3) uint8 RGB.
             box (tuple[int, int, int, int]): xyxy in pixels, half-open, not empty, inside the image.
             probability (np.ndarray): (y2 - y1, x2 - x1) float32, of the instance.
-            margin, min_margin, max_side: See :class:`bana_mm.labels.instance_recipe.InstanceRecipe`.
+            margin, min_margin, side, max_scale: See :class:`bana_mm.labels.instance_recipe.InstanceRecipe`.
         """
         x1, y1, x2, y2 = box
         longer = max(x2 - x1, y2 - y1)
@@ -47,11 +47,11 @@ class InstanceCrop:
         inside = (x1 - left, y1 - top, x2 - left, y2 - top)
         whole = np.zeros(crop.shape[:2], np.float32)
         whole[inside[1]:inside[3], inside[0]:inside[2]] = probability
-        size, scale = crop.shape[:2], max_side / longer
-        if scale < 1:
+        size, scale = crop.shape[:2], min(side / longer, max_scale)
+        if scale != 1:
             scaled = tuple(max(1, round(scale * length)) for length in reversed(size))
-            crop = cv2.resize(crop, scaled, interpolation=cv2.INTER_AREA)
-            whole = cv2.resize(whole, scaled, interpolation=cv2.INTER_AREA)
+            interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+            crop, whole = (cv2.resize(pixels, scaled, interpolation=interpolation) for pixels in (crop, whole))
         return cls(np.ascontiguousarray(crop), whole.astype(np.float16), size, inside)
 
     def in_box(self, values: np.ndarray) -> np.ndarray:

@@ -3,7 +3,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from bana_mm.labels.instance import CHUNK, InstanceLabelGenerator, smallest_in_front
+from bana_mm.labels.instance import CHUNK, InstanceLabelGenerator, centre_odds, smallest_in_front
 from bana_mm.labels.instance_task import InstanceMask
 from bana_mm.labels.task import BoxLayout
 
@@ -33,7 +33,8 @@ def weight():
 
 def test_unaries_are_those_of_each_box_alone(features, weight):
     layout = layout_of([[4, 3, 20, 18], [10, 8, 30, 30], [12, 9, 25, 22]], [0, 0, 1])
-    maker = InstanceLabelGenerator(weight, dict(margin=0., min_margin=2, unary=dict(threshold=None, temperature=.5)))
+    maker = InstanceLabelGenerator(weight, dict(margin=0., min_margin=2, max_scale=1., centre=.7,
+                                                unary=dict(threshold=None, temperature=.5)))
     image = np.random.default_rng(0).integers(0, 256, (*SIZE, 3), dtype=np.uint8)
     task = maker.prepare([features], image, layout)
 
@@ -47,12 +48,20 @@ def test_unaries_are_those_of_each_box_alone(features, weight):
         inside = (slice(y1, y2), slice(x1, x2))
         # The class of the last box has no weight: 1 - A is the foreground score, A as it is, before any threshold.
         score = cam[inside] / cam[inside].max() if k < 2 else (1 - attention)[inside] / (1 - attention)[inside].max()
-        expected = torch.stack([attention[inside], score]).div(.5).softmax(0)[1]
+        odds = (score - attention[inside]) / .5 + .7 * centre_odds(score.shape)
+        expected = odds.sigmoid()
         assert np.allclose(crop.in_box(crop.probability.astype(np.float32)), expected, atol=1e-3)
         assert np.array_equal(crop.image, image[y1 - 2:y2 + 2, x1 - 2:x2 + 2])
         outside = np.ones(crop.size, bool)
         outside[2:-2, 2:-2] = False
         assert not crop.probability[outside].any()
+
+
+def test_the_middle_of_a_box_is_more_likely():
+    odds = centre_odds((5, 9))
+    assert odds[2, 4] == 1 and odds[0, 0] == odds[4, 8] < 0
+    assert torch.allclose(odds[2], 1 - torch.tensor([8, 6, 4, 2, 0, 2, 4, 6, 8]) / 9)
+    assert torch.allclose(odds[0, 0], 1 - torch.tensor(((4 / 5)**2 + (8 / 9)**2)**.5))
 
 
 def test_retrieval_compares_with_the_background_of_all_masks(features, weight):
