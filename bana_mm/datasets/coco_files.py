@@ -20,7 +20,7 @@ def read_coco(path: str | Path, with_masks: bool = True) -> dict[str, Any]:
     Args:
         path (str | Path): The JSON file.
         with_masks (bool): Whether to keep the fields ``segmentation`` and ``unreliable``. Without them the memory for
-            COCO's training set is a fifth: polygons go as soon as they are read. Defaults to True.
+            COCO's training set is a third: polygons go as soon as they are read. Defaults to True.
 
     Returns:
         dict: What the file holds, with ``images``, ``annotations`` and ``categories``.
@@ -34,7 +34,8 @@ def read_coco(path: str | Path, with_masks: bool = True) -> dict[str, Any]:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: annotation file does not exist; it must be COCO's JSON of instances")
     try:
-        content = json.loads(path.read_bytes(), object_hook=None if with_masks else _without_masks)
+        with open(path, encoding='utf-8') as file:
+            content = json.load(file, object_hook=None if with_masks else _without_masks)
     except ValueError as error:
         raise ValueError(f'{path}: not valid JSON ({error})') from error
     for key, fields in REQUIRED.items():
