@@ -79,7 +79,7 @@ def test_crowds_and_ignored_boxes_are_neither_object_nor_background(write, build
     # stage 1: the definite background of the image
     boxes = np.concatenate([part.bboxes.tensor for part in (sample.gt_instances, sample.ignored_instances)])
     rois = sample.gt_instances.bboxes.tensor.new_tensor(np.insert(boxes, 0, 0, axis=1))
-    found = definite_background(rois, rois.new_tensor([[10, 20]]), (10, 20))
+    found = definite_background(rois, [(10, 20)], (10, 20))
     assert (found[0, 0].numpy() == np.isin(columns, (1, 3))).all()
 
 
