@@ -6,7 +6,8 @@ and those classes. Pixels that the masks mark 255 count nowhere. Several splits 
 --table1 puts the rows of the paper's Table 1 in its order: whole boxes, GrabCut and DenseCRF on boxes (box=, grabcut=,
 box_crf=, each made now where no folder is given), a classifier with plain pooling (gap=), without the attention (cam=),
 and Y_crf, Y_ret and what both agree on (bana=). The last three are folders of labels, or CONFIG:CHECKPOINT to make them
-now. Labels of many images are better stored first: tools/generate_labels.py goes on where it was stopped.
+now with the published recipe. Labels of many images are better stored first: tools/generate_labels.py goes on where it
+was stopped.
 
 --coco compares masks of instances instead: COCO's average precision, and the mean IoU of a mask with the true mask of
 the same annotation. Labels have no scores, so larger boxes come first, and of equal ones those with the lower

@@ -39,7 +39,8 @@ def parse_args() -> argparse.Namespace:
                         'bana_crf_cam (labels without the background attention) or gap (of a classifier with plain '
                         'pooling)')
     parser.add_argument('--source-options', nargs='+', action=DictAction, default={}, metavar='KEY=VALUE',
-                        help='parameters of a single --source, such as iterations=3')
+                        help='parameters of a single --source, such as iterations=3; with a CHECKPOINT changes of the '
+                        "config's label_recipe, such as recipe=paper")
     parser.add_argument('--voc-root', default=os.environ.get('VOC_ROOT', 'data/VOCdevkit/VOC2012'),
                         help='where --source without CONFIG finds images and boxes (default: %(default)s)')
     parser.add_argument('--split', help='list of images, ImageSets/Segmentation/SPLIT.txt (default: train_aug); with a '

@@ -9,11 +9,12 @@ from bana_mm.labels import LabelStore, build_label_source
 
 from .label_evaluation import AgreedMaps, LabelReader, SourceLabels, StoredMap
 
-# Rows of the paper's Table 1 from top to bottom: title; whose labels, as the user names them; which source makes them
-# (its stored map is that of the network, or the first of the store).
+# Rows of the paper's Table 1 from top to bottom: title; whose labels, as the user names them; which source makes them.
 TABLE_1 = (('whole box', 'box', 'box'), ('GrabCut', 'grabcut', 'grabcut'), ('box_crf', 'box_crf', 'box_crf'),
            ('GAP', 'gap', 'gap'), ('Y_crf without u_0', 'cam', 'bana_crf_cam'), ('Y_crf', 'bana', 'bana_crf'),
            ('Y_ret', 'bana', 'bana_ret'), ('Y_crf & Y_ret', 'bana', 'agree'))
+# Which of a store's maps a row takes; the first of them unless named here.
+_MAPS = dict(bana_ret='Y_ret', agree='agree')
 
 
 def store_rows(folders: Sequence[str], merge: str | None = None) -> dict[str, LabelReader]:
@@ -48,8 +49,8 @@ def table_1_rows(given: Sequence[str], items: Mapping[str, dict[str, Any]]) -> t
 
     Args:
         given (Sequence[str]): ``KEY=WHERE`` with a key of :data:`TABLE_1` and a label store, or for a network
-            ``CONFIG:CHECKPOINT``, whose labels are then made now. Whole boxes, GrabCut and DenseCRF on boxes are made
-            now where no store is given; ``cam`` falls back to the network of ``bana``.
+            ``CONFIG:CHECKPOINT``, whose labels are then made now with the published recipe. Whole boxes, GrabCut and
+            DenseCRF on boxes are made now where no store is given; ``cam`` falls back to the network of ``bana``.
         items (Mapping[str, dict]): Dataset items by image id, for what is made now.
 
     Returns:
@@ -84,12 +85,17 @@ def _given_row(where: str, source: str, items: Mapping[str, dict[str, Any]]) -> 
     """A row from a label store, or from a network given as ``CONFIG:CHECKPOINT``."""
     if Path(where).is_dir() or ':' not in where:
         rows = store_rows([where], merge='agree' if source == 'agree' else None)
-        names = dict(bana_ret='Y_ret', agree='agree')
-        if names.get(source, next(iter(rows))) not in rows:
-            raise FileNotFoundError(f'{where}: holds no {names[source]}; it is not the store of a classifier')
-        return rows[names.get(source, next(iter(rows)))]
-    names = [f'{name}:{where}' for name in (('bana_crf', 'bana_ret') if source == 'agree' else (source, ))]
-    return SourceLabels(build_label_source(names if len(names) > 1 else names[0]), items)
+        name = _MAPS.get(source, next(iter(rows)))
+        if name not in rows:
+            raise FileNotFoundError(f'{where}: holds no {name}; it is not the store of a classifier')
+        return rows[name]
+    recipe = dict(recipe='paper')
+    if source == 'gap':
+        recipe.update(background='cam')  # as in the paper: its attention is not trained
+    names = ('bana_crf', 'bana_ret') if source == 'agree' else (source, )
+    config, _, checkpoint = where.partition(':')
+    parts = [dict(type=name, config=config, checkpoint=checkpoint, recipe=recipe) for name in names]
+    return SourceLabels(build_label_source(parts if len(parts) > 1 else parts[0]), items)
 
 
 def distinct_parts(folders: Sequence[str]) -> list[str]:

@@ -103,8 +103,9 @@ def label_missing(store: LabelStore, img_ids: Sequence[str], meta: dict[str, Any
         return None
     missing = store.missing(img_ids)
     if missing:
-        raise RuntimeError(f'{store.root}: {len(missing)} of {len(img_ids)} images have no labels yet '
-                           f'({", ".join(map(str, missing[:3]))}{", ..." if len(missing) > 3 else ""}); start again to go on')
+        names = ', '.join(map(str, missing[:3])) + (', ...' if len(missing) > 3 else '')
+        raise RuntimeError(f'{store.root}: {len(missing)} of {len(img_ids)} images have no labels yet ({names}); start '
+                           'again to go on')
     return LabelRun.total(runs, len(img_ids) - len(todo))
 
 

@@ -190,6 +190,8 @@ def test_table_1_with_networks(tmp_path):
         'box', 'grabcut', 'box_crf', 'gap', 'bana_crf_cam', 'bana_crf', 'bana_ret', 'merged']
     assert rows['GAP'].source.checkpoint.endswith('gap.pth') and rows['Y_crf'].source.config.endswith('bap.py')
     assert [part.name for part in rows['Y_crf & Y_ret'].source.sources] == ['bana_crf', 'bana_ret']
+    assert rows['Y_ret'].source.recipe == dict(recipe='paper')
+    assert rows['GAP'].source.recipe == dict(recipe='paper', background='cam')
 
 
 def test_table_1_errors(voc):
