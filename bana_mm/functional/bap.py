@@ -2,7 +2,7 @@
 
 The same values as ``background_queries``, ``background_attention`` and ``background_aware_pool`` in a row. The feature
 map is by far the largest tensor here, and time goes by how often it is read: left to autograd each product writes a
-gradient of its size, and these are added up one by one. Here all of them are one matrix product.
+gradient of its size, and these are added up one by one. Here all of them go into one gradient in place.
 """
 
 from collections.abc import Sequence
@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from .background import query_weights
+from .banded import spread_, weighted_sums
 from .pooling import MIN_WEIGHT, roi_weights, stack_by_image
 
 # Lengths of features and queries are taken to be at least this.
@@ -59,40 +60,57 @@ class _BackgroundAwareFeatures(torch.autograd.Function):
     """f (N, D, P), query weights (N, J, P), shares (N, J) and RoI weights (N, R, P) -> q (N, J, D) and r (N, R, D)."""
 
     @staticmethod
-    def forward(ctx, feats: Tensor, query_weight: Tensor, share: Tensor, roi_weight: Tensor) -> tuple[Tensor, Tensor]:
-        transposed = feats.transpose(1, 2)
-        queries = query_weight @ transposed  # Eq. 1
-        length = torch.linalg.vector_norm(queries, dim=2, keepdim=True).clamp(min=MIN_NORM)
-        norm = torch.linalg.vector_norm(feats, dim=1, keepdim=True).clamp(min=MIN_NORM)  # (N, 1, P)
-        similarity = (((queries / length) @ feats) / norm).relu_()  # Eq. 3, (N, J, P)
-        attention = share[:, None] @ similarity  # Eq. 2, (N, 1, P)
-        weight = roi_weight * (1 - attention.clamp(max=1))
-        total = weight.sum(dim=2, keepdim=True).clamp(min=MIN_WEIGHT)
-        weight /= total
-        pooled = weight @ transposed  # Eq. 4
-        ctx.save_for_backward(feats, query_weight, share, roi_weight, queries, length, norm, similarity, attention,
-                              weight, total)
-        return queries, pooled
+    def forward(ctx, *inputs: Tensor) -> tuple[Tensor, Tensor]:
+        parts = [_forward(*part) for part in _parts(inputs)]
+        results = [torch.cat(part) for part in zip(*parts)] if len(parts) > 1 else parts[0]
+        ctx.save_for_backward(*inputs, *results)
+        return results[0], results[1]
 
     @staticmethod
     @once_differentiable
     def backward(ctx, grad_queries: Tensor, grad_pooled: Tensor) -> tuple[Tensor | None, ...]:
-        (feats, query_weight, share, roi_weight, queries, length, norm, similarity, attention, weight,
-         total) = ctx.saved_tensors
-        # Eq. 4: through the normalised weights to the attention
-        grad = grad_pooled @ feats  # (N, R, P)
-        inner = (grad * weight).sum(dim=2, keepdim=True) * (total > MIN_WEIGHT)
-        grad = (grad - inner) / total
-        grad_attention = -(grad * roi_weight).sum(dim=1, keepdim=True) * (attention <= 1)  # (N, 1, P)
-        # Eq. 3: through the cosines to queries and features
-        grad_cosine = share[:, :, None] * grad_attention * (similarity > 0)  # (N, J, P)
-        along = (grad_cosine * similarity).sum(dim=1, keepdim=True) / norm**2  # what the norm of f takes away
-        grad_dot = grad_cosine / norm
-        unit = queries / length
-        grad_unit = grad_dot @ feats.transpose(1, 2)  # (N, J, D)
-        grad_queries = grad_queries + (grad_unit - unit * (unit * grad_unit).sum(dim=2, keepdim=True)) / length
-        # every product with f at once
-        factors = torch.cat([grad_pooled, unit, grad_queries], dim=1)  # (N, R + 2 J, D)
-        weights = torch.cat([weight, grad_dot, query_weight], dim=1)  # (N, R + 2 J, P)
-        grad_feats = factors.transpose(1, 2) @ weights
-        return grad_feats.addcmul_(feats, along, value=-1), None, None, None
+        grad_feats = torch.empty_like(ctx.saved_tensors[0])
+        for part in _parts((grad_feats, grad_queries, grad_pooled, *ctx.saved_tensors)):
+            _backward(*part)
+        return grad_feats, None, None, None
+
+
+def _parts(tensors: Sequence[Tensor]) -> list[tuple[Tensor, ...]]:
+    """The whole batch on a GPU; one image after the other on a CPU, whose caches then hold its features throughout."""
+    size = 1 if tensors[0].device.type == 'cpu' else len(tensors[0])
+    return list(zip(*(tensor.split(size) for tensor in tensors)))
+
+
+def _forward(feats: Tensor, query_weight: Tensor, share: Tensor, roi_weight: Tensor) -> tuple[Tensor, ...]:
+    queries = query_weight @ feats.transpose(1, 2)  # Eq. 1
+    length = torch.linalg.vector_norm(queries, dim=2, keepdim=True).clamp(min=MIN_NORM)
+    norm = torch.linalg.vector_norm(feats, dim=1, keepdim=True).clamp(min=MIN_NORM)  # (N, 1, P)
+    similarity = (((queries / length) @ feats) / norm).relu_()  # Eq. 3, (N, J, P)
+    attention = share[:, None] @ similarity  # Eq. 2, (N, 1, P)
+    weight = roi_weight * (1 - attention.clamp(max=1))
+    total = weight.sum(dim=2, keepdim=True).clamp(min=MIN_WEIGHT)
+    pooled = weighted_sums(weight, feats) / total  # Eq. 4
+    return queries, pooled, length, norm, similarity, attention, total
+
+
+def _backward(grad_feats: Tensor, grad_queries: Tensor, grad_pooled: Tensor, feats: Tensor, query_weight: Tensor,
+              share: Tensor, roi_weight: Tensor, queries: Tensor, pooled: Tensor, length: Tensor, norm: Tensor,
+              similarity: Tensor, attention: Tensor, total: Tensor) -> None:
+    """Fill ``grad_feats`` from the gradients of queries and pooled features, and what :func:`_forward` was given."""
+    # Eq. 4: the gradient spread over the cells of each box is, times 1 - A, that of f; times f, that of 1 - A
+    grad_pooled = grad_pooled / total
+    spread_(grad_feats, grad_pooled, roi_weight)
+    inner = (grad_pooled * pooled).sum(dim=2).masked_fill_(total[..., 0] <= MIN_WEIGHT, 0)  # (N, R)
+    grad_attention = inner[:, None] @ roi_weight - (grad_feats * feats).sum(dim=1, keepdim=True)
+    grad_attention *= attention <= 1  # (N, 1, P)
+    # Eq. 3: through the cosines to queries and features
+    grad_cosine = share[:, :, None] * grad_attention * (similarity > 0)  # (N, J, P)
+    along = (grad_cosine * similarity).sum(dim=1, keepdim=True) / norm**2  # what the norm of f takes away
+    grad_dot = grad_cosine / norm
+    unit = queries / length
+    grad_unit = grad_dot @ feats.transpose(1, 2)  # (N, J, D)
+    grad_queries = grad_queries + (grad_unit - unit * (unit * grad_unit).sum(dim=2, keepdim=True)) / length
+    grad_feats *= 1 - attention.clamp(max=1)
+    factors = torch.cat([unit, grad_queries], dim=1)  # (N, 2 J, D)
+    grad_feats.baddbmm_(factors.transpose(1, 2), torch.cat([grad_dot, query_weight], dim=1))
+    grad_feats.addcmul_(feats, along, value=-1)

@@ -8,6 +8,8 @@ from bana_mm.functional import (
     background_aware_features,
     background_aware_pool,
     background_queries,
+    banded,
+    bap,
     definite_background,
 )
 from benchmarks.slow.bap import loop_features
@@ -67,12 +69,25 @@ def test_equals_loops():
     torch.testing.assert_close(results[1], results[0])
 
 
-def test_gradients(feats, background):
+@pytest.mark.parametrize('min_rows', [0, 64])
+def test_gradients(monkeypatch, feats, background, min_rows):
+    monkeypatch.setattr(banded, 'MIN_ROWS', min_rows)  # in bands, or dense
 
     def function(feats):
         return background_aware_features(feats, background, ROIS, 2, 1 / 8, counts=[2, 0, 2, 0])[:2]
 
     assert torch.autograd.gradcheck(function, feats.requires_grad_())
+
+
+def test_whole_batch_at_once_as_on_a_gpu(monkeypatch, feats, background):
+    results = []
+    for parts in (bap._parts, lambda tensors: [tensors]):
+        monkeypatch.setattr(bap, '_parts', parts)
+        leaf = feats.clone().requires_grad_()
+        pooled, queries, _ = background_aware_features(leaf, background, ROIS, 2, 1 / 8)
+        (pooled.pow(3).sum() + queries.pow(2).sum()).backward()
+        results.append((pooled.detach(), queries.detach(), leaf.grad))
+    torch.testing.assert_close(results[0], results[1])
 
 
 def test_channels_last_and_features_that_equal_their_query(background):
