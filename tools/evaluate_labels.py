@@ -144,7 +144,8 @@ def compare_maps(args: argparse.Namespace) -> None:
             items.update((item['img_id'], item) for item in dataset.data_list)
     rows, left_out = ({}, []) if args.table1 is None else table_1_rows(args.table1, items)
     rows.update((name, SourceLabels(build_label_source(name), items)) for name in args.sources)
-    rows.update(store_rows(args.dirs, args.merge))
+    stored = store_rows(args.dirs, args.merge)
+    rows.update((f'stored {name}' if name in rows else name, reader) for name, reader in stored.items())
 
     for img_ids in splits.values():
         check_files(rows, truth, img_ids)

@@ -168,11 +168,12 @@ def test_table_1(voc, monkeypatch, capsys):
     cut.begin(dict(classes=CLASSES))
     for img_id, truth in TRUTH.items():
         cut.write(img_id, grabcut=np.array(truth, np.uint8))
-    run_tool(monkeypatch, '--table1', f'bana={voc / "labels"}', f'grabcut={voc / "cut"}', '--split', voc / 'split.txt',
-             '--voc-root', voc, '--json', voc / 'out.json')
+    run_tool(monkeypatch, voc / 'labels', '--table1', f'bana={voc / "labels"}', f'grabcut={voc / "cut"}',
+             '--split', voc / 'split.txt', '--voc-root', voc, '--json', voc / 'out.json')
     output = capsys.readouterr().out.splitlines()
     rows = json.loads((voc / 'out.json').read_text())['rows']
-    assert list(rows) == ['whole box', 'GrabCut', 'box_crf', 'Y_crf', 'Y_ret', 'Y_crf & Y_ret']
+    assert list(rows) == ['whole box', 'GrabCut', 'box_crf', 'Y_crf', 'Y_ret', 'Y_crf & Y_ret', 'stored Y_crf',
+                          'stored Y_ret']
     expected = evaluate_labels(rows_of(voc), voc / 'SegmentationClassAug', ['a', 'b'], 2)
     for title, name in (('whole box', 'box'), ('Y_crf', 'Y_crf'), ('Y_ret', 'Y_ret'), ('Y_crf & Y_ret', 'agree')):
         assert rows[title]['mIoU'] == pytest.approx(100 * expected[name].mean_iou())
