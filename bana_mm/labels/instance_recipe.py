@@ -20,9 +20,9 @@ class InstanceRecipe:
         min_margin (int): The least margin, in pixels. Defaults to 8.
         side (int): For the CRF a box and its margin are scaled so that the longer side of the box has so many pixels;
             its standard deviations stay in pixels, so they grow with the object. Defaults to 128.
-        max_scale (float): Small boxes are enlarged by this factor at most. Defaults to 4.0.
+        max_scale (float): Small boxes are enlarged by this factor at most. Defaults to 8.0.
         centre (float): Log-odds added to the instance's unary in the middle of its box. They fall evenly towards the
-            edges, are zero on the ellipse inscribed in the box, and negative in its corners. Defaults to 0.5.
+            edges, are zero on the ellipse inscribed in the box, and negative in its corners. Defaults to 0.7.
         front (bool): Where masks overlap, whether the pixels belong to the instance with the smallest box alone,
             unless that leaves another one without any. Defaults to True.
 
@@ -34,8 +34,8 @@ class InstanceRecipe:
     margin: float = 0.2
     min_margin: int = 8
     side: int = 128
-    max_scale: float = 4.0
-    centre: float = 0.5
+    max_scale: float = 8.0
+    centre: float = 0.7
     front: bool = True
 
     def __post_init__(self) -> None:

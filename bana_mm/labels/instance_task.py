@@ -30,7 +30,7 @@ class InstanceCrop:
 
     @classmethod
     def cut(cls, image: np.ndarray, box: tuple[int, int, int, int], probability: np.ndarray, margin: float = 0.2,
-            min_margin: int = 8, side: int = 128, max_scale: float = 4.0) -> 'InstanceCrop':
+            min_margin: int = 8, side: int = 128, max_scale: float = 8.0) -> 'InstanceCrop':
         """Cut a box out of an image.
 
         Args:

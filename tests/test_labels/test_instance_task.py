@@ -31,7 +31,7 @@ def test_cut_keeps_box_and_margin():
 
 
 def test_small_boxes_are_enlarged():
-    crop = InstanceCrop.cut(np.zeros((60, 60, 3), np.uint8), (20, 20, 30, 28), even((20, 20, 30, 28), .75))
+    crop = InstanceCrop.cut(np.zeros((60, 60, 3), np.uint8), (20, 20, 30, 28), even((20, 20, 30, 28), .75), max_scale=4)
     assert crop.size == (24, 26) and crop.image.shape == (96, 104, 3)  # four times at most
     assert np.allclose(crop.in_box(crop.probability.astype(np.float32))[1:-1, 1:-1], .75)
     crop = InstanceCrop.cut(np.zeros((60, 60, 3), np.uint8), (10, 20, 50, 28), even((10, 20, 50, 28)), side=60)
@@ -93,8 +93,8 @@ def test_boxes_do_not_influence_each_other():
 def test_recipe_names_what_is_wrong():
     recipe = InstanceRecipe.from_cfg(dict(margin=.5, unary=dict(crf=dict(iterations=3))))
     assert recipe.unary.crf['iterations'] == 3 and recipe.unary.score == 'cam'
-    assert recipe.to_dict() == dict(unary=recipe.unary.to_dict(), margin=.5, min_margin=8, side=128, max_scale=4.,
-                                    centre=.5, front=True)
+    assert recipe.to_dict() == dict(unary=recipe.unary.to_dict(), margin=.5, min_margin=8, side=128, max_scale=8.,
+                                    centre=.7, front=True)
     for field, value in dict(margin=-1, centre=-1, min_margin=.5, side=0, max_scale=0).items():
         with pytest.raises(ValueError, match=f'instance_recipe.{field} must be'):
             InstanceRecipe(**{field: value})
