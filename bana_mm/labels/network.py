@@ -23,8 +23,8 @@ def extract_features(model: BaseModel, items: Sequence[dict[str, Any]],
     Args:
         model (BaseModel): A ``BoxClassifier`` in evaluation mode, on its device.
         items (Sequence[dict]): Dataset items with ``inputs`` (3, H, W) and ``data_samples``, all of one size.
-        recipe (LabelRecipe | None): Says which scales, and whether flipped too. Defaults to None: the image's own size
-            only.
+        recipe (LabelRecipe | None): Says which scales, whether flipped too, and in which precision. Defaults to None:
+            the image's own size only, in the model's precision.
 
     Returns:
         list[Features]: For each image its features, one (D, h, w) tensor a view.
@@ -56,14 +56,15 @@ def extract_views(extract_feat: Callable[[Tensor], Tensor], inputs: Tensor,
     Returns:
         list[Features]: For each image its features, one (D, h, w) tensor a view.
     """
-    scales, flip = ((1.0, ), False) if recipe is None else (recipe.scales, recipe.flip)
+    recipe = LabelRecipe() if recipe is None else recipe
     views = []
-    for scale in scales:
+    for scale in recipe.scales:
         scaled = inputs
         if scale != 1:
             size = [max(1, round(scale * length)) for length in inputs.shape[2:]]
             scaled = F.interpolate(inputs, size, mode='bilinear', align_corners=recipe.align_corners)
-        views.append(extract_feat(scaled))
-        if flip:
-            views.append(extract_feat(scaled.flip(-1)).flip(-1))
+        with torch.autocast(inputs.device.type, torch.bfloat16, enabled=recipe.amp):
+            views.append(extract_feat(scaled))
+            if recipe.flip:
+                views.append(extract_feat(scaled.flip(-1)).flip(-1))
     return [[view[n] for view in views] for n in range(len(inputs))]

@@ -49,6 +49,19 @@ def test_scales_and_flips_show_the_image_the_same_way_round():
     torch.testing.assert_close(views[2][0], torch.tensor([[50., 0.]]))
 
 
+def test_mixed_precision_is_the_networks_alone():
+    class Network(Model):
+        def extract_feat(self, inputs):
+            weight = torch.full((1, 3, 2, 2), 1 / 12)
+            return nn.functional.conv2d(inputs, weight, stride=2)
+
+    image = torch.randint(0, 255, (3, 4, 6), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    (half, ), (full, ) = (extract_features(Network(), items(image), LabelRecipe(amp=amp))[0] for amp in (True, False))
+    assert half.dtype == torch.bfloat16 and full.dtype == torch.float32
+    torch.testing.assert_close(half.float(), full, rtol=2**-6, atol=0)
+    assert not torch.is_autocast_enabled('cpu')
+
+
 def test_padding_is_an_error():
     with pytest.raises(ValueError, match='pad_size_divisor'):
         extract_features(Model(padding=2), items(torch.zeros(3, 4, 8)))

@@ -101,8 +101,7 @@ def store_maps(args: argparse.Namespace, cfg: Config, dataset: BaseDataset, imag
     generator = LabelGenerator.from_model(model, model.label_recipe)
     with Progress(len(images), len(images) - len(missing), 'maps') as progress:
         for index in missing:
-            with torch.autocast(args.device.split(':')[0], torch.bfloat16, enabled=args.amp):
-                features = extract_features(model, [dataset[index]], cache.recipe)[0]
+            features = extract_features(model, [dataset[index]], cache.recipe)[0]
             cache.write(images[index].img_id, features, images[index].layout, generator)
             progress.update()
 
@@ -120,8 +119,8 @@ def main() -> None:
     dataset = build_label_dataset(cfg, args.split)
     images = choose_images(dataset, args.split, args.images)
     run = describe_run(cfg, args.checkpoint, {}, dataset.metainfo['classes'])['checkpoint']['sha256']
-    folder = Path(args.work_dir) / run
-    cache = MapCache(folder / 'maps', LabelRecipe(**ALL_VIEWS))
+    folder = Path(args.work_dir) / (f'{run}_amp' if args.amp else run)
+    cache = MapCache(folder / 'maps', LabelRecipe(**ALL_VIEWS, amp=args.amp))
     store_maps(args, cfg, dataset, images, cache)
 
     classes = dataset.metainfo['classes']
