@@ -17,7 +17,7 @@ from .scores import (
     activation_scores,
     background_activation_score,
     background_score,
-    stretched_attention,
+    stretch_in_boxes,
     stretched_background_score,
 )
 from .unary import class_regions, class_scores, label_rows, unary_probability
@@ -29,5 +29,5 @@ __all__ = [
     'correlation_maps', 'definite_background', 'dense_crf', 'dense_crf_labels', 'entropy', 'image_attention',
     'inside_boxes', 'interpolation_matrix', 'label_rows', 'noise_aware_loss', 'noise_aware_loss_with_logits',
     'noise_aware_mask_loss', 'pixel_boxes', 'region_mean', 'region_prototypes', 'retrieval_scores', 'roi_weights',
-    'stretched_attention', 'stretched_background_score', 'unary_probability'
+    'stretch_in_boxes', 'stretched_background_score', 'unary_probability'
 ]

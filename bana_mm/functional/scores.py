@@ -45,21 +45,21 @@ def activation_scores(activation: Tensor, boxes: Tensor, rows: Sequence[int], un
     return scores, is_unseen
 
 
-def stretched_attention(attention: Tensor, boxes: Tensor) -> list[Tensor]:
-    """The attention inside each box, stretched to the range from 0 to 1 (ours).
+def stretch_in_boxes(values: Tensor, boxes: Tensor) -> list[Tensor]:
+    """A map inside each box, stretched to the range from 0 to 1 (ours).
 
-    Inside a box A varies little: a few hundredths above the values that it has outside. What counts for telling the
-    object from what surrounds it in the box is where A is high for this box.
+    Inside a box the attention varies little: a few hundredths above the values that it has outside. What counts for
+    telling the object from what surrounds it in the box is where it is high for this box.
 
     Args:
-        attention (Tensor): A, (H, W) in [0, 1].
+        values (Tensor): (H, W) float.
         boxes (Tensor): (K, 4) int64, xyxy in pixels.
 
     Returns:
-        list[Tensor]: For each box a map with minimum 0 and maximum 1, or all 0 where A is constant.
+        list[Tensor]: For each box a map with minimum 0 and maximum 1, or all 0 where the values are constant.
     """
-    inside = [attention[y1:y2, x1:x2] for x1, y1, x2, y2 in boxes.tolist()]
-    return [_divide_by_peak(values - values.min(), values.max() - values.min()) for values in inside]
+    inside = [values[y1:y2, x1:x2] for x1, y1, x2, y2 in boxes.tolist()]
+    return [_divide_by_peak(part - part.min(), part.max() - part.min()) for part in inside]
 
 
 def background_score(attention: Tensor, threshold: float | None = 0.99, relative: bool = True) -> Tensor:
@@ -80,20 +80,22 @@ def background_score(attention: Tensor, threshold: float | None = 0.99, relative
     return torch.where(attention < level, 0, attention)
 
 
-def stretched_background_score(attention: Tensor, boxes: Tensor, threshold: float) -> Tensor:
-    """Background unary u_0 from the attention stretched in each box (ours).
+def stretched_background_score(values: Tensor, boxes: Tensor, threshold: float | None = None) -> Tensor:
+    """Background unary u_0 from a map that is high on background, stretched in each box (ours).
 
     Args:
-        attention (Tensor): A, (H, W) in [0, 1].
+        values (Tensor): Attention or the background's CAM, (H, W) float.
         boxes (Tensor): (K, 4) int64, xyxy in pixels.
-        threshold (float): A pixel of a box is background where the stretched attention is at least this.
+        threshold (float | None): The score is 1 where the stretched map is at least this and 0 below; None keeps the
+            stretched map. Defaults to None.
 
     Returns:
-        Tensor: u_0, (H, W), 1 or 0; 0 in a pixel that any box over it takes for its object, 1 outside all boxes.
+        Tensor: u_0, (H, W) in [0, 1]; in a pixel of several boxes the smallest of theirs, 1 outside all boxes.
     """
-    score = torch.ones_like(attention)
-    for stretched, (x1, y1, x2, y2) in zip(stretched_attention(attention, boxes), boxes.tolist()):
-        score[y1:y2, x1:x2][stretched < threshold] = 0
+    score = torch.ones_like(values)
+    for stretched, (x1, y1, x2, y2) in zip(stretch_in_boxes(values, boxes), boxes.tolist()):
+        inside = score[y1:y2, x1:x2]
+        torch.minimum(inside, stretched if threshold is None else (stretched >= threshold).to(values), out=inside)
     return score
 
 

@@ -15,7 +15,7 @@ from bana_mm.functional import (
     class_scores,
     image_attention,
     retrieval_scores,
-    stretched_attention,
+    stretch_in_boxes,
     stretched_background_score,
     unary_probability,
 )
@@ -132,11 +132,15 @@ class LabelGenerator:
         recipe = self.recipe
         if recipe.background == 'none':
             return torch.zeros_like(maps.attention)
-        activation = background_activation_score(maps.activation[0])
+        boxes = torch.from_numpy(layout.boxes)
+        if recipe.background_range == 'box':
+            activation = stretched_background_score(maps.activation[0], boxes)
+        else:
+            activation = background_activation_score(maps.activation[0])
         if recipe.background == 'cam':
             return activation
         if recipe.threshold_mode == 'box':
-            attention = stretched_background_score(maps.attention, torch.from_numpy(layout.boxes), recipe.threshold)
+            attention = stretched_background_score(maps.attention, boxes, recipe.threshold)
         else:
             attention = background_score(maps.attention, recipe.threshold, recipe.threshold_mode == 'relative')
         return attention if recipe.background == 'attention' else torch.maximum(attention, activation)
@@ -158,7 +162,7 @@ class LabelGenerator:
                                                self.recipe.normalise)
         if self.recipe.score == 'cam':
             return activation, unseen
-        attention = [1 - stretched for stretched in stretched_attention(maps.attention, boxes)]
+        attention = [1 - stretched for stretched in stretch_in_boxes(maps.attention, boxes)]
         if self.recipe.score == 'attention':
             return attention, unseen
         # An empty CAM is no second opinion: its stand-in comes from the attention as well.

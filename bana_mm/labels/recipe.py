@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field, fields
 _CHOICES = dict(
     background=('attention', 'cam', 'maximum', 'none'),
     threshold_mode=('relative', 'absolute', 'box'),
+    background_range=('image', 'box'),
     score=('cam', 'attention', 'mean'),
     normalise=('box', 'image'),
     competition=('image', 'pixel'),
@@ -37,6 +38,8 @@ class LabelRecipe:
         threshold_mode (str): The threshold is 'relative' to the maximum of the image (reference code) or 'absolute'
             (paper); or A is first stretched to [0, 1] in each 'box', and u_0 is 1 from the threshold on and 0 below
             (ours). Defaults to 'relative'.
+        background_range (str): The background classifier's CAM is divided by its maximum in the 'image' (paper), or
+            stretched to [0, 1] in each 'box' (ours). Defaults to 'image'.
         score (str): u_c is the normalised 'cam' (paper Eq. 5), 1 - A stretched to [0, 1] in each box ('attention',
             ours), or the 'mean' of both (ours). Defaults to 'cam'.
         normalise (str): CAMs are divided by their maximum in each 'box' (reference code) or in the 'image' (paper).
@@ -69,6 +72,7 @@ class LabelRecipe:
     grid_size: int = 1
     threshold: float | None = 0.99
     threshold_mode: str = 'relative'
+    background_range: str = 'image'
     score: str = 'cam'
     normalise: str = 'box'
     temperature: float | None = 1.0

@@ -106,7 +106,8 @@ def test_cached_maps_are_the_generators(tmp_path, image):
     weight = torch.randn(3, 4, generator=torch.Generator().manual_seed(1))
     cache = MapCache(tmp_path / 'maps', RECIPE)
     cache.write('a', features, search_image.layout, LabelGenerator(weight))
-    for recipe, views in ((RECIPE, features), (LabelRecipe(), features[:1]), (LabelRecipe(scales=(0.5, )), features[2])):
+    views_of = ((RECIPE, features), (LabelRecipe(), features[:1]), (LabelRecipe(scales=(0.5, )), features[2]))
+    for recipe, views in views_of:
         generator = LabelGenerator(weight, recipe)
         expected, maps = generator.maps(views, search_image.layout), cache.read('a', search_image.layout, recipe)
         torch.testing.assert_close(maps.attention, expected.attention, atol=1e-3, rtol=0)

@@ -5,7 +5,7 @@ from bana_mm.functional import (
     activation_scores,
     background_activation_score,
     background_score,
-    stretched_attention,
+    stretch_in_boxes,
     stretched_background_score,
 )
 
@@ -50,20 +50,23 @@ def test_empty_cam_where_all_looks_like_background_takes_the_whole_box(noise):
     torch.testing.assert_close(scores[0], torch.tensor([[1., 1.]]), atol=0.01, rtol=0)
 
 
-def test_attention_is_stretched_in_each_box():
+def test_maps_are_stretched_in_each_box():
     attention = torch.tensor([[.2, .6, .4, .5], [.9, .3, .3, .3]])
-    first, second, flat = stretched_attention(attention, boxes([0, 0, 3, 1], [1, 0, 4, 2], [2, 1, 4, 2]))
+    first, second, flat = stretch_in_boxes(attention, boxes([0, 0, 3, 1], [1, 0, 4, 2], [2, 1, 4, 2]))
     close(first, [[0, 1, .5]])
     close(second, [[1, 1 / 3, 2 / 3], [0, 0, 0]])
     close(flat, [[0, 0]])  # nothing in this box looks more like background than the rest
 
 
-def test_background_from_the_stretched_attention():
+def test_background_from_the_stretch_in_boxes():
     attention = torch.tensor([[.2, .6, .4, .6, .9]])
     # stretched: 0, 1, .5 in the first box; 1, 0, 1 in the second
     score = stretched_background_score(attention, boxes([0, 0, 3, 1], [1, 0, 4, 1]), 0.5)
     assert score.tolist() == [[0, 1, 0, 1, 1]]  # the third pixel is background for the first box only
     assert stretched_background_score(attention, boxes(), 0.5).tolist() == [[1] * 5]
+    soft = stretched_background_score(attention, boxes([0, 0, 3, 1], [1, 0, 4, 1]))
+    close(soft, [[0, 1, 0, 1, 1]])
+    close(stretched_background_score(attention, boxes([0, 0, 4, 1], [2, 0, 5, 1])), [[0, 1, 0, .4, 1]])
 
 
 def test_background_score_thresholds():

@@ -206,6 +206,9 @@ def test_scores_and_background_of_the_stretched_attention(feats, weight):
     cam = maps.activation[0] / maps.activation[0].max()
     both = LabelGenerator(weight, dict(recipe, background='maximum')).background(maps, layout)[y1:y2, x1:x2]
     torch.testing.assert_close(both, torch.maximum(hard, cam[y1:y2, x1:x2]))
+    cam = maps.activation[0, y1:y2, x1:x2]
+    soft = LabelGenerator(weight, dict(background='cam', background_range='box')).background(maps, layout)
+    torch.testing.assert_close(soft[y1:y2, x1:x2], (cam - cam.min()) / (cam.max() - cam.min()))
 
 
 def test_a_crf_label_for_each_instance(feats, weight):
