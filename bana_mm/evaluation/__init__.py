@@ -3,6 +3,7 @@
 from importlib.util import find_spec
 
 from .confusion import ConfusionMatrix
+from .filling_rates import FillingRates
 from .label_evaluation import (
     AgreedMaps,
     SourceLabels,
@@ -15,11 +16,13 @@ from .label_evaluation import (
     summarise,
 )
 from .label_rows import store_rows, table_1_rows
+from .precision_recall import PrecisionRecall
 from .pseudo_label_metric import PseudoLabelMetric
 
 __all__ = [
-    'AgreedMaps', 'ConfusionMatrix', 'PseudoLabelMetric', 'SourceLabels', 'StoredMap', 'check_files', 'class_indices',
-    'evaluate_labels', 'label_table', 'splits_table', 'store_rows', 'summarise', 'table_1_rows'
+    'AgreedMaps', 'ConfusionMatrix', 'FillingRates', 'PrecisionRecall', 'PseudoLabelMetric', 'SourceLabels',
+    'StoredMap', 'check_files', 'class_indices', 'evaluate_labels', 'label_table', 'splits_table', 'store_rows',
+    'summarise', 'table_1_rows'
 ]
 
 if find_spec('mmseg'):

@@ -1,6 +1,7 @@
 """How precisely class activation maps and attention mark objects inside their boxes (paper Fig. 4a)."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -8,7 +9,6 @@ from mmdet.structures.bbox import get_box_tensor
 from mmengine.dataset import BaseDataset
 from mmengine.model import BaseModel
 
-from bana_mm.functional import activation_scores, stretched_attention
 from bana_mm.labels.generator import ImageMaps, LabelGenerator
 from bana_mm.labels.network import extract_features
 from bana_mm.labels.png import IGNORE, read_label_png
@@ -21,24 +21,28 @@ from .precision_recall import PrecisionRecall
 SCORES = ('CAM', '1 - A', '1 - A, stretched')
 
 
-def box_foreground_scores(maps: ImageMaps, layout: BoxLayout) -> dict[str, list[np.ndarray]]:
+def box_foreground_scores(generator: LabelGenerator, maps: ImageMaps, layout: BoxLayout) -> dict[str, list[np.ndarray]]:
     """How much each pixel of a box looks like its object, by three measures.
 
     Args:
-        maps (ImageMaps): Attention and activation of the image.
+        generator (LabelGenerator): Whatever its recipe says of ``score`` and ``normalise``, see :data:`SCORES`.
+        maps (ImageMaps): From :meth:`LabelGenerator.maps`.
         layout (BoxLayout): Its boxes.
 
     Returns:
         dict[str, list[np.ndarray]]: For each of :data:`SCORES` a map (y2 - y1, x2 - x1) in [0, 1] a box. A box in which
         the CAM of its class is zero everywhere has the CAM's score 0 everywhere: nothing stands in for it here.
     """
-    boxes = torch.from_numpy(layout.boxes)
+    def box_scores(score: str) -> tuple[list[torch.Tensor], torch.Tensor]:
+        recipe = replace(generator.recipe, score=score, normalise='box')
+        return LabelGenerator(generator.weight, recipe).box_scores(maps, layout)
+
+    cams, unseen = box_scores('cam')
     likelihood = 1 - maps.attention
-    cams, unseen = activation_scores(maps.activation[1:], boxes, layout.rows, likelihood)
     scores = {
         'CAM': [torch.where(no_cam, 0, cam) for cam, no_cam in zip(cams, unseen)],
         '1 - A': [likelihood[y1:y2, x1:x2] for x1, y1, x2, y2 in layout.boxes],
-        '1 - A, stretched': [1 - stretched for stretched in stretched_attention(maps.attention, boxes)],
+        '1 - A, stretched': box_scores('attention')[0],
     }
     return {name: [score.clamp(0, 1).cpu().numpy() for score in values] for name, values in scores.items()}
 
@@ -120,7 +124,7 @@ def measure_cams(model: BaseModel, dataset: BaseDataset, bins: int = 100, title:
                                           sample.gt_instances.labels, get_box_tensor(sample.ignored_instances.bboxes))
             if len(layout.boxes):
                 features = extract_features(model, [item], generator.recipe)[0]
-                scores = box_foreground_scores(generator.maps(features, layout), layout)
+                scores = box_foreground_scores(generator, generator.maps(features, layout), layout)
                 precision.update(scores, layout, read_label_png(info['seg_map_path'], layout.size, num_classes))
             progress.update()
     return precision

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import mmcv
 import numpy as np
 import torch
 from mmengine.dataset import BaseDataset
@@ -15,6 +14,7 @@ from mmengine.model import BaseModel
 from bana_mm.labels.crf_inputs import write_crf_input
 from bana_mm.labels.generator import LabelGenerator
 from bana_mm.labels.network import extract_features
+from bana_mm.labels.sources import read_rgb
 from bana_mm.labels.task import LabelTask
 from bana_mm.utils.progress import Progress
 
@@ -60,17 +60,18 @@ def describe_images(dataset: BaseDataset, indices: Sequence[int]) -> dict[str, A
     Raises:
         FileNotFoundError: If an image has no mask.
     """
-    digests = dict(images=[], boxes=[], masks=[])
+    digests = {name: hashlib.sha256() for name in ('images', 'boxes', 'masks')}
     infos = sorted((dataset.get_data_info(index) for index in indices), key=_name)
     for info in infos:
         if 'seg_map_path' not in info:
             raise FileNotFoundError(f'{info["img_path"]}: the search needs a mask of every image, but this one has '
                                     'none in the data set')
         boxes = [[*box['bbox'], box['bbox_label'], box['ignore_flag']] for box in info.get('instances', [])]
-        digests['images'].append(Path(info['img_path']).read_bytes())
-        digests['boxes'].append(json.dumps(boxes).encode())
-        digests['masks'].append(Path(info['seg_map_path']).read_bytes())
-    return dict(ids=[_name(info) for info in infos], **{name: _digest(parts) for name, parts in digests.items()})
+        for name, content in (('images', Path(info['img_path']).read_bytes()), ('boxes', json.dumps(boxes).encode()),
+                              ('masks', Path(info['seg_map_path']).read_bytes())):
+            digests[name].update(hashlib.sha256(content).digest())
+    return dict(ids=[_name(info) for info in infos],
+                **{name: digest.hexdigest()[:16] for name, digest in digests.items()})
 
 
 def store_inputs(dataset: BaseDataset, indices: Sequence[int], folder: str | Path,
@@ -102,17 +103,10 @@ def store_inputs(dataset: BaseDataset, indices: Sequence[int], folder: str | Pat
             except Exception as error:
                 raise RuntimeError(f'{img_path}: {error}') from error
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_crf_input(path, mmcv.imread(img_path, channel_order='rgb'), task)
+            write_crf_input(path, read_rgb(img_path), task)
             progress.update()
     return images
 
 
 def _name(info: dict[str, Any]) -> str:
     return str(info.get('img_id', Path(info['img_path']).stem))
-
-
-def _digest(parts: Sequence[bytes]) -> str:
-    digest = hashlib.sha256()
-    for part in parts:
-        digest.update(hashlib.sha256(part).digest())
-    return digest.hexdigest()[:16]

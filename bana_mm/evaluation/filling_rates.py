@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
-import mmcv
 import numpy as np
 import torch
 from mmengine.dataset import BaseDataset
 
 from bana_mm.functional import pixel_boxes
 from bana_mm.labels import IGNORE, CRFPool, LabelSource, check_classes, label_from_instances, read_label_png
+from bana_mm.labels.sources import read_rgb, split_instances
 from bana_mm.utils.progress import Progress
 
 TRUTH = 'truth'
@@ -143,7 +143,8 @@ def measure_filling_rates(sources: Mapping[str, LabelSource], dataset: BaseDatas
         workers (int): Processes; they pay where labels are made, not just read. Defaults to 0.
 
     Returns:
-        dict[str, FillingRates]: By name, the truth first; boxes in the order of :func:`kept_instances` of each item.
+        dict[str, FillingRates]: By name, the truth first; boxes in the order of the items and of
+        :func:`bana_mm.labels.sources.split_instances`.
 
     Raises:
         FileNotFoundError: If masks or stored labels are missing: how many, and the first of them.
@@ -163,9 +164,9 @@ def measure_filling_rates(sources: Mapping[str, LabelSource], dataset: BaseDatas
     jobs = ((item['img_path'], (item, sources, num_classes, with_truth), item) for item in items)
     with CRFPool(image_filling_rates, workers) as pool, Progress(len(items), title='filling rates') as progress:
         for _, item, rates in pool.map(jobs):
-            classes = [instance['bbox_label'] + 1 for instance in kept_instances(item)]
+            _, labels, _ = split_instances(item['instances'])
             for name, total in totals.items():
-                total.extend(rates[name], classes)
+                total.extend(rates[name], labels + 1)
             progress.update()
     return totals
 
@@ -173,24 +174,15 @@ def measure_filling_rates(sources: Mapping[str, LabelSource], dataset: BaseDatas
 def image_filling_rates(item: Mapping[str, Any], sources: Mapping[str, LabelSource], num_classes: int,
                         with_truth: bool) -> dict[str, np.ndarray]:
     """Rates of the boxes of an item by name, (K,) each, see :func:`measure_filling_rates`. Runs in any process."""
-    image = mmcv.imread(item['img_path'])
-    if image is None:
-        raise ValueError('image cannot be read')
-    image = mmcv.bgr2rgb(image)
-    boxes = np.array([instance['bbox'] for instance in kept_instances(item)]).reshape(-1, 4)
-    classes = np.array([instance['bbox_label'] + 1 for instance in kept_instances(item)], dtype=np.int64)
+    image = read_rgb(item['img_path'])
+    boxes, labels, _ = split_instances(item['instances'])
     rates, valid = {}, None
     if with_truth:
         truth = read_label_png(item['seg_map_path'], image.shape[:2], num_classes)
         valid = truth != IGNORE
-        rates[TRUTH] = box_filling_rates(truth, boxes, classes)
+        rates[TRUTH] = box_filling_rates(truth, boxes, labels + 1)
     for name, source in sources.items():
         label = label_from_instances(source, image, item['instances'], item['img_id'])
         check_classes(label, num_classes, name)
-        rates[name] = box_filling_rates(label, boxes, classes, valid)
+        rates[name] = box_filling_rates(label, boxes, labels + 1, valid)
     return rates
-
-
-def kept_instances(item: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The objects of a dataset item that are not to be ignored."""
-    return [instance for instance in item['instances'] if not instance['ignore_flag']]

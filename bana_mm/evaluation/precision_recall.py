@@ -1,5 +1,7 @@
 """Precision and recall of scores over all thresholds, from counts of bounded size."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 
@@ -104,26 +106,30 @@ class PrecisionRecall:
             raise ValueError(f'threshold must be a multiple of 1/{self.bins} in [0, 1], got {threshold}')
         return position
 
-    def mean_curve(self) -> tuple[np.ndarray, np.ndarray]:
-        """Precision and recall by threshold, each the mean over the classes that have positive pixels.
+    def mean_curve(self, classes: Sequence[int] | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Precision and recall by threshold, each the mean over classes.
+
+        Args:
+            classes (Sequence[int] | None): Class indices; those without a positive pixel are left out. Defaults to
+                None, all.
 
         Returns:
-            tuple[np.ndarray, np.ndarray]: (bins + 1,) float64 each. A class in which nothing is predicted is left out
-            of the precision, which is NaN where that holds for all.
+            tuple[np.ndarray, np.ndarray]: (bins + 1,) float64 each. The precision is NaN where nothing is predicted in
+            some class: a mean over fewer and fewer classes would jump.
         """
-        if not len(self.present):
+        chosen = self._present_among(classes)
+        if not chosen:
             return np.full_like(self.thresholds, np.nan), np.full_like(self.thresholds, np.nan)
-        precision = np.stack([self.precision(index) for index in self.present])
-        recall = np.stack([self.recall(index) for index in self.present])
-        predicted = ~np.isnan(precision)
-        with np.errstate(invalid='ignore'):
-            precision = np.where(predicted, precision, 0).sum(axis=0) / predicted.sum(axis=0)
-        return precision, recall.mean(axis=0)
+        return (np.mean([self.precision(index) for index in chosen], axis=0),
+                np.mean([self.recall(index) for index in chosen], axis=0))
 
-    def mean_average_precision(self) -> float:
-        """Mean of the average precision over the classes that have positive pixels; NaN without any."""
-        values = [self.average_precision(index) for index in self.present]
+    def mean_average_precision(self, classes: Sequence[int] | None = None) -> float:
+        """Mean of the average precision over classes, see :meth:`mean_curve`; NaN without any."""
+        values = [self.average_precision(index) for index in self._present_among(classes)]
         return float(np.mean(values)) if values else float('nan')
+
+    def _present_among(self, classes: Sequence[int] | None) -> list[int]:
+        return [index for index in self.present.tolist() if classes is None or index in classes]
 
     def _at_least(self, class_index: int | None) -> np.ndarray:
         """Negative and positive pixels with at least each threshold: (2, bins + 1) int64."""

@@ -63,5 +63,6 @@ def draw_precision_recall(curves: Mapping[str, Curve], title: str = '') -> Figur
     right.set_ylim(0, 1.01)
     middle.set_ylim(left.get_ylim())
     figure.suptitle(title)
-    figure.legend(loc='outside lower center', ncols=3, frameon=False)
+    colours = {curve.colour for curve in curves.values()}  # a column of the legend for each
+    figure.legend(loc='outside lower center', ncols=len(colours), frameon=False)
     return figure

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 # Okabe and Ito's colours, which the colour-blind can tell apart; the first series stands out in grey.
-SERIES_COLOURS = ('#555555', '#E69F00', '#56B4E9', '#009E73', '#D55E00', '#CC79A7', '#0072B2', '#F0E442')
+SERIES_COLOURS = ('#555555', '#E69F00', '#0072B2', '#009E73', '#D55E00', '#CC79A7', '#56B4E9', '#F0E442')
 
 
 def draw_violins(groups: Mapping[str, Mapping[str, np.ndarray]], ylabel: str, title: str = '',

@@ -21,9 +21,12 @@ def test_means_over_classes_and_all_pixels():
     curve.update(np.array([0., 0., 0., 0.]), np.array([True, False, False, False]), 2)
     curve.update(np.array([1.]), np.array([False]), 3)  # no positive pixel: left out
     precision, recall = curve.mean_curve()
-    assert precision.tolist() == [(1 / 2 + 1 / 4) / 2, 1., 1.]  # nothing of class 2 is predicted above 0
+    assert precision[0] == (1 / 2 + 1 / 4) / 2 and np.isnan(precision[1:]).all()  # nothing of class 2 above 0
     assert recall.tolist() == [1., .5, .5]
     assert curve.mean_average_precision() == pytest.approx((1 + 1 / 4) / 2)
+    precision, recall = curve.mean_curve([1, 3])
+    assert precision.tolist() == [1 / 2, 1., 1.] and recall.tolist() == [1., 1., 1.]
+    assert curve.mean_average_precision([1, 3]) == 1 and np.isnan(curve.mean_average_precision([3]))
     assert curve.precision().tolist() == [2 / 7, 1 / 2, 1 / 2]
     assert curve.recall().tolist() == [1., .5, .5]
 

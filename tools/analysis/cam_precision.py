@@ -1,7 +1,8 @@
 """Precision and recall of CAM and background attention inside boxes against masks, for one or more classifiers.
 
 Three scores are measured over all thresholds: the CAM of the box's class divided by its maximum in the box; 1 - A; and
-1 - A stretched to [0, 1] in each box. Writes OUT_DIR/cam_precision.json and .png. Figures are means over classes.
+1 - A stretched to [0, 1] in each box. Writes OUT_DIR/cam_precision.json and .png. Figures are means over the classes
+that occur, or over those of --classes; precision has none where nothing of some class passes the threshold.
 """
 
 import argparse
@@ -11,6 +12,7 @@ from pathlib import Path
 from mmengine.config import Config, DictAction
 
 from bana_mm.evaluation.cam_precision import SCORES, measure_cams
+from bana_mm.evaluation.label_evaluation import class_indices
 from bana_mm.labels.building import build_classifier, build_label_dataset
 from bana_mm.utils.table import figure_cell, format_table, percent
 from bana_mm.visualization.curves import Curve, draw_precision_recall
@@ -26,6 +28,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--split', default='val', help='list of images with masks, ImageSets/Segmentation/SPLIT.txt')
     parser.add_argument('--threshold', type=float, default=0.5,
                         help='where precision and recall are printed, in steps of 0.01 (default: %(default)s)')
+    parser.add_argument('--classes', default='', help='comma-separated classes of the means (default: all that occur)')
     parser.add_argument('--device', help="defaults to 'cuda' where there is one, else 'cpu'")
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='override settings of every config')
     args = parser.parse_args()
@@ -57,14 +60,15 @@ def main() -> None:
     curves, results, rows = {}, {}, []
     for colour, (name, (dataset, model)) in enumerate(models.items(), start=1):
         class_names = dataset.metainfo['classes']
+        chosen = class_indices(args.classes.split(','), class_names) if args.classes else None
         measured = measure_cams(model, dataset, title=name)
         results[name] = dict(boxes=measured.boxes, boxes_without_cam=measured.without_cam, scores={})
         for score, counts in measured.curves.items():
-            precision, recall = counts.mean_curve()
+            precision, recall = counts.mean_curve(chosen)
             mark = counts.index(args.threshold)
             curves[f'{name}: {score}'] = Curve(counts.thresholds, precision, recall, mark, colour, STYLES[score])
             figures = dict(precision=precision[mark], recall=recall[mark],
-                           average_precision=counts.mean_average_precision(), object_share=precision[0])
+                           average_precision=counts.mean_average_precision(chosen), object_share=precision[0])
             figures = {key: percent(value) for key, value in figures.items()}
             rows.append([f'{name}: {score}', *map(figure_cell, figures.values())])
             by_class = {
@@ -76,12 +80,13 @@ def main() -> None:
 
     out_dir = Path(args.out_dir)
     out_dir.mkdir(parents=True, exist_ok=True)
-    content = dict(split=args.split, threshold=args.threshold, models=results)
+    content = dict(split=args.split, threshold=args.threshold, classes=args.classes or None, models=results)
     (out_dir / 'cam_precision.json').write_text(json.dumps(content, indent=2) + '\n')
     draw_precision_recall(
         curves, f'Inside the boxes of {args.split}; points: threshold {args.threshold:g}').savefig(
             out_dir / 'cam_precision.png', dpi=150)
-    print(f'inside the boxes of {args.split}, in percent, means over classes; at threshold {args.threshold:g}')
+    print(f'inside the boxes of {args.split}, in percent, at threshold {args.threshold:g}; means over '
+          f'{args.classes or "all classes that occur"}')
     print(format_table(['', 'precision', 'recall', 'average precision', 'object share'], rows))
     for name, result in results.items():
         print(f'{name}: {result["boxes"]} boxes, the CAM is zero everywhere in {result["boxes_without_cam"]}')

@@ -47,15 +47,15 @@ def named(sources: list[str]) -> dict[str, str]:
     return dict(parts)
 
 
-def write_boxes(path: Path, boxes: list[tuple[str, dict]], class_names: list[str], rates: dict) -> None:
+def write_boxes(path: Path, boxes: list[tuple[str, str, list[float]]], rates: dict) -> None:
     """A line a box: image, class, corners, and its rate by each kind of labels."""
     from bana_mm.utils.table import percent
 
     with open(path, 'w', newline='') as file:
         writer = csv.writer(file)
         writer.writerow(['image', 'class', 'x1', 'y1', 'x2', 'y2', *(f'{name}, %' for name in rates)])
-        for (img_id, box), *values in zip(boxes, *(total.rates for total in rates.values())):
-            writer.writerow([img_id, class_names[box['bbox_label']], *box['bbox'], *map(percent, values)])
+        for (img_id, name, box), *values in zip(boxes, *(total.rates for total in rates.values())):
+            writer.writerow([img_id, name, *box, *map(percent, values)])
 
 
 def summarise(rates: dict, class_names: list[str]) -> dict[str, dict]:
@@ -88,7 +88,8 @@ def rate_table(summary: dict[str, dict], counts: dict[str, int]) -> str:
     from bana_mm.utils.table import figure_cell, format_table
 
     parts = summary.values()
-    lines = [['mean of classes', *(figure_cell(part['mean_of_classes']) for part in parts)]]
+    lines = [['mean of classes', *(figure_cell(part['mean_of_classes']) for part in parts)],
+             ['mean of all boxes', *(figure_cell(part['all']['mean']) for part in parts)]]
     if any('difference' in part for part in parts):
         for title, key in (('difference to truth, box by box', 'difference'),
                            ('distance of distributions', 'distance')):
@@ -114,9 +115,10 @@ def main() -> None:
 
     from mmengine.config import Config
 
-    from bana_mm.evaluation.filling_rates import kept_instances, measure_filling_rates
+    from bana_mm.evaluation.filling_rates import measure_filling_rates
     from bana_mm.labels import build_label_source
     from bana_mm.labels.building import build_label_dataset
+    from bana_mm.labels.sources import split_instances
     from bana_mm.visualization.violins import draw_violins
 
     cfg = Config.fromfile(args.config)
@@ -126,13 +128,15 @@ def main() -> None:
     dataset = build_label_dataset(cfg, args.split)
     class_names = list(dataset.metainfo['classes'])
     rates = measure_filling_rates(sources, dataset, not args.no_truth, args.workers)
-    boxes = [(item['img_id'], box) for item in map(dataset.get_data_info, range(len(dataset)))
-             for box in kept_instances(item)]
-    counts = dict(Counter(class_names[box['bbox_label']] for _, box in boxes).most_common())
+    boxes = []
+    for item in map(dataset.get_data_info, range(len(dataset))):
+        corners, labels, _ = split_instances(item['instances'])
+        boxes += [(item['img_id'], class_names[label], box) for label, box in zip(labels, corners.tolist())]
+    counts = dict(Counter(name for _, name, _ in boxes).most_common())
 
     out_dir = Path(args.out_dir)
     out_dir.mkdir(parents=True, exist_ok=True)
-    write_boxes(out_dir / 'filling_rates.csv', boxes, class_names, rates)
+    write_boxes(out_dir / 'filling_rates.csv', boxes, rates)
     summary = summarise(rates, class_names)
     content = dict(split=args.split, images=len(dataset), labels=summary)
     (out_dir / 'filling_rates.json').write_text(json.dumps(content, indent=2) + '\n')
