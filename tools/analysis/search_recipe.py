@@ -38,7 +38,8 @@ PARTS = dict(
     background=[
         dict(background='none'),
         dict(background='attention', threshold=0.99, threshold_mode='relative'),
-        dict(background='cam'),
+        dict(background='cam', background_range='image'),
+        dict(background='cam', background_range='box'),
         *(dict(background=background, threshold=threshold, threshold_mode='box')
           for background in ('attention', 'maximum') for threshold in (0.7, 0.8, 0.9))
     ],
