@@ -17,6 +17,7 @@ from .scores import (
     activation_scores,
     background_activation_score,
     background_score,
+    recognised_boxes,
     stretch_in_boxes,
     stretched_background_score,
 )
@@ -28,6 +29,6 @@ __all__ = [
     'bootstrapped_cross_entropy', 'box_masks', 'class_activation', 'class_regions', 'class_scores', 'confidence_map',
     'correlation_maps', 'definite_background', 'dense_crf', 'dense_crf_labels', 'entropy', 'image_attention',
     'inside_boxes', 'interpolation_matrix', 'label_rows', 'noise_aware_loss', 'noise_aware_loss_with_logits',
-    'noise_aware_mask_loss', 'pixel_boxes', 'region_mean', 'region_prototypes', 'retrieval_scores', 'roi_weights',
-    'stretch_in_boxes', 'stretched_background_score', 'unary_probability'
+    'noise_aware_mask_loss', 'pixel_boxes', 'recognised_boxes', 'region_mean', 'region_prototypes', 'retrieval_scores',
+    'roi_weights', 'stretch_in_boxes', 'stretched_background_score', 'unary_probability'
 ]

@@ -111,6 +111,27 @@ def background_activation_score(activation: Tensor) -> Tensor:
     return _divide_by_peak(activation, activation.max())
 
 
+def recognised_boxes(activation: Tensor, boxes: Tensor, rows: Sequence[int], min_share: float) -> Tensor:
+    """Boxes in which the classifier sees more of their class than of the background (ours).
+
+    A class that training has hardly shown looks like background to the classifier. In its boxes the background's CAM is
+    high on the object, too, so that it tells nothing about where the object ends.
+
+    Args:
+        activation (Tensor): CAM of the background and of each class, (C + 1, H, W), >= 0.
+        boxes (Tensor): (K, 4) int64, xyxy in pixels.
+        rows (Sequence[int]): Class map of each box, 0..C-1.
+        min_share (float): Least share of the pixels of a box in which its class must exceed the background.
+
+    Returns:
+        Tensor: (K,) bool.
+    """
+    background, classes = activation[0], activation[1:]
+    shares = [(classes[row, y1:y2, x1:x2] > background[y1:y2, x1:x2]).float().mean()
+              for row, (x1, y1, x2, y2) in zip(rows, boxes.tolist())]
+    return torch.stack(shares) >= min_share if shares else torch.ones(0, dtype=torch.bool, device=activation.device)
+
+
 def _divide_by_peak(values: Tensor, peak: Tensor) -> Tensor:
     """Divide by a maximum, which may be zero only where all values are."""
     return values / torch.where(peak > 0, peak, torch.ones_like(peak))

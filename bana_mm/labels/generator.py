@@ -14,6 +14,8 @@ from bana_mm.functional import (
     background_score,
     class_scores,
     image_attention,
+    inside_boxes,
+    recognised_boxes,
     retrieval_scores,
     stretch_in_boxes,
     stretched_background_score,
@@ -137,6 +139,10 @@ class LabelGenerator:
             activation = stretched_background_score(maps.activation[0], boxes)
         else:
             activation = background_activation_score(maps.activation[0])
+        if recipe.min_recognised > 0:
+            known = recognised_boxes(maps.activation, boxes, layout.rows, recipe.min_recognised).cpu()
+            trusted = inside_boxes(boxes[known], layout.size) | ~inside_boxes(boxes, layout.size)
+            activation = torch.where(trusted.to(activation.device), activation, 0)
         if recipe.background == 'cam':
             return activation
         if recipe.threshold_mode == 'box':

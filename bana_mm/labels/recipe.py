@@ -17,7 +17,7 @@ _CHOICES = dict(
 # are several points better.
 RECIPES = dict(
     paper=dict(),
-    bana_mm=dict(background='cam', score='mean', flip=True))
+    bana_mm=dict(background='cam', min_recognised=0.35, score='mean', flip=True))
 _CRF_DEFAULTS = dict(bilateral=(4, 55, 3), gaussian=(3, 3), iterations=10, backend='auto')
 
 
@@ -40,6 +40,9 @@ class LabelRecipe:
             (ours). Defaults to 'relative'.
         background_range (str): The background classifier's CAM is divided by its maximum in the 'image' (paper), or
             stretched to [0, 1] in each 'box' (ours). Defaults to 'image'.
+        min_recognised (float): In boxes with a smaller share of pixels in which the CAM of the class exceeds the
+            background's, the latter counts as zero: to the classifier such an object looks like background (ours).
+            Defaults to 0.
         score (str): u_c is the normalised 'cam' (paper Eq. 5), 1 - A stretched to [0, 1] in each box ('attention',
             ours), or the 'mean' of both (ours). Defaults to 'cam'.
         normalise (str): CAMs are divided by their maximum in each 'box' (reference code) or in the 'image' (paper).
@@ -73,6 +76,7 @@ class LabelRecipe:
     threshold: float | None = 0.99
     threshold_mode: str = 'relative'
     background_range: str = 'image'
+    min_recognised: float = 0.
     score: str = 'cam'
     normalise: str = 'box'
     temperature: float | None = 1.0
@@ -95,6 +99,8 @@ class LabelRecipe:
             raise ValueError(f'label_recipe.threshold must be None or lie in [0, 1], got {self.threshold!r}')
         if self.temperature is not None and not self.temperature > 0:
             raise ValueError(f'label_recipe.temperature must be None or above 0, got {self.temperature!r}')
+        if not 0 <= self.min_recognised <= 1:
+            raise ValueError(f'label_recipe.min_recognised must lie in [0, 1], got {self.min_recognised!r}')
         if self.threshold is None and self.threshold_mode == 'box':
             raise ValueError("label_recipe.threshold must be a number where threshold_mode is 'box'")
         self.scales = tuple(self.scales)

@@ -5,6 +5,7 @@ from bana_mm.functional import (
     activation_scores,
     background_activation_score,
     background_score,
+    recognised_boxes,
     stretch_in_boxes,
     stretched_background_score,
 )
@@ -81,3 +82,11 @@ def test_background_score_thresholds():
 def test_background_activation_score():
     close(background_activation_score(torch.tensor([[0., 1., 4.]])), [[0, .25, 1]])
     close(background_activation_score(torch.zeros(1, 3)), torch.zeros(1, 3))
+
+
+def test_boxes_are_recognised_by_the_share_in_which_their_class_exceeds_the_background():
+    activation = torch.tensor([[[1., 1., 1., 3.]], [[2., 1., 2., 0.]], [[0., 0., 0., 9.]]])
+    corners, rows = boxes([0, 0, 4, 1], [0, 0, 3, 1], [0, 0, 4, 1]), [0, 0, 1]  # shares 1/2, 2/3, 1/4
+    assert recognised_boxes(activation, corners, rows, 0.5).tolist() == [True, True, False]
+    assert recognised_boxes(activation, corners, rows, 0.6).tolist() == [False, True, False]
+    assert recognised_boxes(activation, boxes(), [], 0.5).shape == (0, )

@@ -211,6 +211,23 @@ def test_scores_and_background_of_the_stretched_attention(feats, weight):
     torch.testing.assert_close(soft[y1:y2, x1:x2], (cam - cam.min()) / (cam.max() - cam.min()))
 
 
+def test_background_of_boxes_whose_class_is_not_recognised(feats, weight):
+    """The first box's class exceeds the background nowhere; that of the second, which overlaps it, does everywhere."""
+    generator = LabelGenerator(weight, dict(background='cam', min_recognised=0.5))
+    layout = prepare(generator, feats, BOXES[:2], [1, 0]).layout
+    maps = generator.maps(feats, layout)
+    maps.activation[0], maps.activation[1], maps.activation[2] = 2., 3., 1.
+    maps.activation[0, 0, 0] = 4.
+    score = generator.background(maps, layout)
+    expected = torch.full(SIZE, 0.5)
+    expected[0, 0] = 1
+    (x1, y1, x2, y2), (u1, v1, u2, v2) = BOXES[:2]
+    expected[y1:y2, x1:x2] = 0
+    expected[v1:v2, u1:u2] = 0.5
+    torch.testing.assert_close(score, expected)
+    assert (LabelGenerator(weight, dict(background='cam')).background(maps, layout) >= 0.5).all()
+
+
 def test_a_crf_label_for_each_instance(feats, weight):
     """Two boxes of one class and one of another: three rows, each with its own box's score."""
     generator = LabelGenerator(weight.abs(), dict(crf_labels='instance', background='none'))

@@ -48,6 +48,7 @@ def test_survives_json():
     (dict(recipe='ours'), "label_recipe.recipe must be one of .*'bana_mm'.*'ours'"),
     (dict(score='max'), 'label_recipe.score'),
     (dict(background_range='class'), 'label_recipe.background_range'),
+    (dict(min_recognised=1.5), 'label_recipe.min_recognised .*1.5'),
     (dict(competition='box'), 'label_recipe.competition'),
     (dict(crf_labels='box'), 'label_recipe.crf_labels'),
     (dict(scales=()), 'label_recipe.scales'),

@@ -43,6 +43,7 @@ PARTS = dict(
         *(dict(background=background, threshold=threshold, threshold_mode='box')
           for background in ('attention', 'maximum') for threshold in (0.7, 0.8, 0.9))
     ],
+    recognised=[dict(min_recognised=share) for share in (0., 0.2, 0.35, 0.5)],
     score=[dict(score=score) for score in ('cam', 'attention', 'mean')],
     views=[dict(scales=(1.0, ), flip=False), dict(scales=(1.0, ), flip=True), ALL_VIEWS],
     softmax=[dict(temperature=temperature) for temperature in (None, 0.5, 0.7, 1.0, 1.5)],
