@@ -82,11 +82,10 @@ def main() -> None:
     out_dir.mkdir(parents=True, exist_ok=True)
     content = dict(split=args.split, threshold=args.threshold, classes=args.classes or None, models=results)
     (out_dir / 'cam_precision.json').write_text(json.dumps(content, indent=2) + '\n')
-    draw_precision_recall(
-        curves, f'Inside the boxes of {args.split}; points: threshold {args.threshold:g}').savefig(
-            out_dir / 'cam_precision.png', dpi=150)
-    print(f'inside the boxes of {args.split}, in percent, at threshold {args.threshold:g}; means over '
-          f'{args.classes or "all classes that occur"}')
+    means = f'means over {args.classes or "all classes that occur"}'
+    title = f'Inside the boxes of {args.split}, {means}; points: threshold {args.threshold:g}'
+    draw_precision_recall(curves, title).savefig(out_dir / 'cam_precision.png', dpi=150)
+    print(f'inside the boxes of {args.split}, in percent, at threshold {args.threshold:g}; {means}')
     print(format_table(['', 'precision', 'recall', 'average precision', 'object share'], rows))
     for name, result in results.items():
         print(f'{name}: {result["boxes"]} boxes, the CAM is zero everywhere in {result["boxes_without_cam"]}')
