@@ -14,6 +14,7 @@ import numpy as np
 
 from bana_mm.labels.png import read_label_png, write_label_png
 from bana_mm.utils.atomic import whole_file
+from bana_mm.utils.record import differences
 
 NETWORK_MAPS = ('Y_crf', 'Y_ret')
 
@@ -118,7 +119,7 @@ class LabelStore:
             raise ValueError(f'{self.root}: holds {len(labels)} label maps but no meta.json that says how they were '
                              f'made; {way_out}')
         elif stored:
-            for field, old, new in _differences(stored, meta):
+            for field, old, new in differences(stored, meta):
                 raise ValueError(f'{self.root}: its labels were made with {field} = {old!r}, this run has {new!r}; '
                                  f'{way_out}')
         for name in self.maps:
@@ -130,13 +131,3 @@ class LabelStore:
 
     def _stored_maps(self) -> tuple[str, ...]:
         return tuple(self.meta.get('maps', NETWORK_MAPS))
-
-
-def _differences(old: dict, new: dict, prefix: str = '') -> Iterable[tuple[str, Any, Any]]:
-    """Fields, dotted, in which two nested dicts differ; 'nothing' stands for a field that one of them lacks."""
-    for key in dict.fromkeys([*old, *new]):
-        before, now = old.get(key, 'nothing'), new.get(key, 'nothing')
-        if isinstance(before, dict) and isinstance(now, dict):
-            yield from _differences(before, now, f'{prefix}{key}.')
-        elif before != now:
-            yield f'{prefix}{key}', before, now

@@ -19,10 +19,10 @@ def read_rgb(path: str) -> np.ndarray:
         ValueError: If it can't be read.
     """
     import mmcv  # slow to import, and only who reads images needs it
-    image = mmcv.imread(path, channel_order='rgb')
+    image = mmcv.imread(path)  # None for what is no image; asked for RGB it would fail on that None
     if image is None:
         raise ValueError(f'{path}: image cannot be read')
-    return image
+    return mmcv.bgr2rgb(image)
 
 
 def split_instances(instances: Sequence[dict[str, Any]]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
