@@ -22,6 +22,7 @@ from bana_mm.evaluation.voc_server import (
 )
 from bana_mm.utils.checkpoint import weight_problems
 from bana_mm.utils.cli import add_common_arguments, add_launcher_arguments, build_runner, load_config
+from bana_mm.utils.distributed import leave_together
 
 
 def parse_args() -> argparse.Namespace:
@@ -205,6 +206,7 @@ def main() -> None:
     runner.test()
     if args.server_archive and is_main_process():
         pack_for_server(runner, args)
+    leave_together()
 
 
 if __name__ == '__main__':

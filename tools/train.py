@@ -5,6 +5,7 @@ import argparse
 from mmengine.runner import find_latest_checkpoint
 
 from bana_mm.utils.cli import add_common_arguments, add_launcher_arguments, build_runner, enable_amp, load_config
+from bana_mm.utils.distributed import leave_together
 
 
 def parse_args() -> argparse.Namespace:
@@ -38,6 +39,7 @@ def main() -> None:
         cfg.resume = True
         cfg.load_from = found
     build_runner(cfg).train()
+    leave_together()
 
 
 if __name__ == '__main__':

@@ -73,6 +73,13 @@ def launched(launcher: str = 'none') -> Iterator[None]:
         torch.distributed.destroy_process_group()
 
 
+def leave_together() -> None:
+    """At the end of a run wait for the other processes of the launcher: gloo aborts those that are left behind."""
+    if torch.distributed.is_initialized():
+        torch.distributed.barrier()
+        torch.distributed.destroy_process_group()
+
+
 def share(items: Sequence[T]) -> Sequence[T]:
     """This rank's part of a list that is the same on all ranks: every world-size-th item, from its rank on."""
     return items[get_rank()::get_world_size()]

@@ -18,7 +18,7 @@ model = dict(
     backbone=dict(type='bana_mm.VGG16LargeFOV', width_mult=0.0625, out_channels=8),
     bap_head=dict(type='bana_mm.BAPHead', num_classes=2, in_channels=8, stride=8))
 test_dataloader = dict(dataset=dict(
-    type='bana_mm.VOCBoxDataset', data_root={root!r}, metainfo=dict(classes=('ring', 'triangle')),
+    type='bana_mm.VOCBoxDataset', data_root={root!r}, ann_file='', metainfo=dict(classes=('ring', 'triangle')),
     pipeline=[dict(type='LoadImageFromFile'), dict(type='LoadAnnotations', with_bbox=True),
               dict(type='PackDetInputs', meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape'))]))
 """
