@@ -2,12 +2,40 @@
 
 import importlib.util
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import torch
+from mmengine.config import Config
 from mmengine.logging import MessageHub, MMLogger
+from mmengine.registry import MODELS, DefaultScope
 from mmengine.visualization import Visualizer
+
+from bana_mm.datasets.synthetic import make_tiny_voc
+
+CLASSIFIER = """
+default_scope = 'mmdet'
+custom_imports = dict(imports=['bana_mm.registry'], allow_failed_imports=False)
+model = dict(
+    type='bana_mm.BoxClassifier',
+    data_preprocessor=dict(type='DetDataPreprocessor', mean=[100.] * 3, std=[50.] * 3),
+    backbone=dict(type='bana_mm.VGG16LargeFOV', width_mult=0.0625, out_channels=8),
+    bap_head=dict(type='bana_mm.BAPHead', num_classes=2, in_channels=8, stride=8),
+    label_recipe=dict(crf=dict(iterations=2)))
+test_dataloader = dict(
+    num_workers=0,
+    dataset=dict(
+        type='bana_mm.VOCBoxDataset',
+        data_root={root!r},
+        ann_file='ImageSets/Segmentation/val.txt',
+        metainfo=dict(classes=('ring', 'triangle')),
+        pipeline=[
+            dict(type='LoadImageFromFile'),
+            dict(type='LoadAnnotations', with_bbox=True),
+            dict(type='PackDetInputs', meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape')),
+        ]))
+"""
 
 
 @pytest.fixture
@@ -26,3 +54,15 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
         module.main()
 
     return call
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Iterator[Path]:
+    """A folder with a data set, ``voc``, and a classifier's config and checkpoint, ``bap.py`` and ``bap.pth``."""
+    make_tiny_voc(tmp_path / 'voc')
+    (tmp_path / 'bap.py').write_text(CLASSIFIER.format(root=str(tmp_path / 'voc')))
+    with DefaultScope.overwrite_default_scope('mmdet'):
+        model = MODELS.build(Config.fromfile(tmp_path / 'bap.py').model)
+        model.init_weights()
+        torch.save(dict(state_dict=model.state_dict()), tmp_path / 'bap.pth')
+        yield tmp_path

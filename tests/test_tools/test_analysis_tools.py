@@ -10,33 +10,10 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
 
-from bana_mm.datasets.synthetic import make_tiny_voc
 from bana_mm.evaluation import ConfusionMatrix
 from bana_mm.labels import read_label_png
 
 TOOLS = Path(__file__).parents[2] / 'tools/analysis'
-CLASSIFIER = """
-default_scope = 'mmdet'
-custom_imports = dict(imports=['bana_mm.registry'], allow_failed_imports=False)
-model = dict(
-    type='bana_mm.BoxClassifier',
-    data_preprocessor=dict(type='DetDataPreprocessor', mean=[100.] * 3, std=[50.] * 3),
-    backbone=dict(type='bana_mm.VGG16LargeFOV', width_mult=0.0625, out_channels=8),
-    bap_head=dict(type='bana_mm.BAPHead', num_classes=2, in_channels=8, stride=8),
-    label_recipe=dict(crf=dict(iterations=2)))
-test_dataloader = dict(
-    num_workers=0,
-    dataset=dict(
-        type='bana_mm.VOCBoxDataset',
-        data_root={root!r},
-        ann_file='ImageSets/Segmentation/val.txt',
-        metainfo=dict(classes=('ring', 'triangle')),
-        pipeline=[
-            dict(type='LoadImageFromFile'),
-            dict(type='LoadAnnotations', with_bbox=True),
-            dict(type='PackDetInputs', meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape')),
-        ]))
-"""
 SEGMENTOR = """
 default_scope = 'mmseg'
 custom_imports = dict(imports=['bana_mm.registry'], allow_failed_imports=False)
@@ -60,17 +37,15 @@ test_dataloader = dict(
 
 
 @pytest.fixture
-def work(tmp_path, monkeypatch):
-    """A data set, a classifier and a segmentation model, both with a checkpoint."""
-    make_tiny_voc(tmp_path / 'voc')
-    monkeypatch.chdir(tmp_path)
-    for name, text, scope in (('bap', CLASSIFIER, 'mmdet'), ('seg', SEGMENTOR, 'mmseg')):
-        Path(f'{name}.py').write_text(text.format(root=str(tmp_path / 'voc')))
-        with DefaultScope.overwrite_default_scope(scope):
-            model = MODELS.build(Config.fromfile(f'{name}.py').model)
-            model.init_weights()
-            torch.save(dict(state_dict=model.state_dict()), f'{name}.pth')
-    return tmp_path
+def both(work, monkeypatch):
+    """The folder with a segmentation model, too; the tools run in it."""
+    monkeypatch.chdir(work)
+    Path('seg.py').write_text(SEGMENTOR.format(root=str(work / 'voc')))
+    with DefaultScope.overwrite_default_scope('mmseg'):
+        model = MODELS.build(Config.fromfile('seg.py').model)
+        model.init_weights()
+        torch.save(dict(state_dict=model.state_dict()), 'seg.pth')
+    return work
 
 
 def run_tool(monkeypatch, name, *arguments):
@@ -89,7 +64,7 @@ def read_points():
         return list(csv.DictReader(file))
 
 
-def test_search_for_labels(work, monkeypatch, capsys):
+def test_search_for_labels(both, monkeypatch, capsys):
     search(monkeypatch, '--bilateral-weight', 2, 4, '--iterations', 0, 2)
     output = capsys.readouterr().out
     assert '4 points, 3 images of train_aug' in output and 'best: model.label_recipe.crf = dict(bilateral=(' in output
@@ -108,7 +83,7 @@ def test_search_for_labels(work, monkeypatch, capsys):
     assert float(points[3]['mIoU']) == pytest.approx(100 * confusion.mean_iou(), abs=.5)  # stored as float16
 
 
-def test_search_goes_on_and_refuses_other_inputs(work, monkeypatch, capsys):
+def test_search_goes_on_and_refuses_other_inputs(both, monkeypatch, capsys):
     search(monkeypatch, '--iterations', 1)
     before = Path('search/search.csv').read_text()
     inputs = {path: path.stat().st_mtime_ns for path in Path('search/inputs').iterdir()}
@@ -126,13 +101,13 @@ def test_search_goes_on_and_refuses_other_inputs(work, monkeypatch, capsys):
         search(monkeypatch, '--temperature', 0)
 
 
-def test_search_for_predictions(work, monkeypatch, capsys):
+def test_search_for_predictions(both, monkeypatch, capsys):
     search(monkeypatch, '--bilateral-rgb', 5, 40, model='seg')
     assert 'best: test_evaluator.crf = dict(bilateral=(4, 20, ' in capsys.readouterr().out
     assert [row['bilateral_rgb'] for row in read_points()] == ['5.0', '40.0']
 
 
-def test_filling_rates(work, monkeypatch, capsys):
+def test_filling_rates(both, monkeypatch, capsys):
     run_tool(monkeypatch, 'filling_rates.py', 'bap.py', '--labels', 'box', 'masks=files:voc/SegmentationClassAug',
              '--out-dir', 'rates', '--split', 'train_aug', '--min-boxes', 1)
     content = json.loads(Path('rates/filling_rates.json').read_text())
@@ -152,7 +127,7 @@ def test_filling_rates(work, monkeypatch, capsys):
         run_tool(monkeypatch, 'filling_rates.py', 'bap.py', '--labels', 'box', 'box', '--out-dir', 'rates')
 
 
-def test_cam_precision(work, monkeypatch, capsys):
+def test_cam_precision(both, monkeypatch, capsys):
     run_tool(monkeypatch, 'cam_precision.py', 'one=bap.py,bap.pth', 'two=bap.py,bap.pth', '--out-dir', 'cams',
              '--threshold', '.3', '--device', 'cpu')
     models = json.loads(Path('cams/cam_precision.json').read_text())['models']
