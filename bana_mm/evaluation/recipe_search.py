@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 
@@ -16,6 +15,7 @@ from bana_mm.labels.generator import LabelGenerator
 from bana_mm.labels.map_cache import MapCache
 from bana_mm.labels.png import read_label_png
 from bana_mm.labels.recipe import LabelRecipe
+from bana_mm.labels.sources import read_rgb
 from bana_mm.labels.task import BoxLayout, crf_label
 
 from .confusion import ConfusionMatrix
@@ -44,8 +44,7 @@ def recipe_counts(image: SearchImage, cache: MapCache, recipe: LabelRecipe, num_
     generator = LabelGenerator(torch.zeros(num_classes + 1, 1), recipe)  # the maps are made: no weight is asked for
     if len(image.layout.classes) > 1:
         task = generator.unaries(cache.read(image.img_id, image.layout, recipe), image.layout)
-        pixels = cv2.cvtColor(cv2.imread(image.img_path), cv2.COLOR_BGR2RGB)
-        label = crf_label(pixels, task)
+        label = crf_label(read_rgb(image.img_path), task)
     else:
         label = image.layout.label_map(torch.ones(1, *image.layout.size))
     confusion = ConfusionMatrix(num_classes)

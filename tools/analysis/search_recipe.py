@@ -29,6 +29,7 @@ from bana_mm.labels.generator import LabelGenerator
 from bana_mm.labels.map_cache import MapCache
 from bana_mm.labels.network import extract_features
 from bana_mm.labels.recipe import LabelRecipe
+from bana_mm.labels.sources import split_instances
 from bana_mm.labels.task import BoxLayout
 from bana_mm.utils.cli import add_common_arguments, load_config
 from bana_mm.utils.progress import Progress
@@ -85,9 +86,7 @@ def choose_images(dataset: BaseDataset, split: str, wanted: int | None) -> dict[
         info = dataset.get_data_info(index)
         if 'seg_map_path' not in info:
             raise FileNotFoundError(f'{info["img_path"]} has no mask; the search needs one for each image of {split}')
-        groups = [[i for i in info['instances'] if bool(i['ignore_flag']) == flag] for flag in (False, True)]
-        boxes, ignored = (torch.tensor([i['bbox'] for i in group], dtype=torch.float) for group in groups)
-        labels = torch.tensor([i['bbox_label'] for i in groups[0]], dtype=torch.long)
+        boxes, labels, ignored = map(torch.from_numpy, split_instances(info['instances']))
         layout = BoxLayout.from_boxes((info['height'], info['width']), boxes, labels, ignored)
         images[index] = SearchImage(info['img_id'], info['img_path'], info['seg_map_path'], layout)
     return images
