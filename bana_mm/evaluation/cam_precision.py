@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from mmdet.structures.bbox import get_box_tensor
 from mmengine.dataset import BaseDataset
 from mmengine.model import BaseModel
 
@@ -119,9 +118,7 @@ def measure_cams(model: BaseModel, dataset: BaseDataset, bins: int = 100, title:
                 raise FileNotFoundError(f'{info["img_path"]}: precision needs a mask of every image, but this one has '
                                         'none in the data set')
             item = dataset[position]
-            sample = item['data_samples']
-            layout = BoxLayout.from_boxes(sample.ori_shape[:2], get_box_tensor(sample.gt_instances.bboxes),
-                                          sample.gt_instances.labels, get_box_tensor(sample.ignored_instances.bboxes))
+            layout = BoxLayout.from_sample(item['data_samples'])
             if len(layout.boxes):
                 features = extract_features(model, [item], generator.recipe)[0]
                 scores = box_foreground_scores(generator, generator.maps(features, layout), layout)

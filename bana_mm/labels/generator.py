@@ -84,19 +84,20 @@ class LabelGenerator:
         Raises:
             ValueError: If features, boxes and labels don't fit each other or the classifier, or are not finite.
         """
-        for view in _views(feats):
-            self._check(view, labels)
-        layout = BoxLayout.from_boxes(size, boxes, labels, ignored)
+        self._check(feats, labels)
+        return self._task(feats, BoxLayout.from_boxes(size, boxes, labels, ignored))
+
+    @torch.no_grad()
+    def prepare_sample(self, feats: Tensor | Features, sample: Any) -> LabelTask:
+        """:meth:`prepare` with the boxes of an mmdet ``DetDataSample`` whose image has its own size."""
+        self._check(feats, sample.gt_instances.labels)
+        return self._task(feats, BoxLayout.from_sample(sample))
+
+    def _task(self, feats: Tensor | Features, layout: BoxLayout) -> LabelTask:
         if len(layout.classes) == 1:
             probability = np.ones((1, *layout.size), dtype=np.float32)
             return LabelTask(layout, probability, restore=(), crf=self.recipe.crf)
         return self.unaries(self.maps(feats, layout), layout)
-
-    def prepare_sample(self, feats: Tensor | Features, sample: Any) -> LabelTask:
-        """:meth:`prepare` with the boxes of an mmdet ``DetDataSample`` whose image has its own size."""
-        boxes, ignored = (getattr(part.bboxes, 'tensor', part.bboxes)
-                          for part in (sample.gt_instances, sample.ignored_instances))
-        return self.prepare(feats, sample.ori_shape[:2], boxes, sample.gt_instances.labels, ignored)
 
     @torch.no_grad()
     def maps(self, feats: Tensor | Features, layout: BoxLayout) -> ImageMaps:
@@ -220,15 +221,16 @@ class LabelGenerator:
         """Classifier weights of the background and of the image's classes: (C + 1, D)."""
         return self.weight[list(layout.classes)].to(feats)
 
-    def _check(self, feats: Tensor, labels: Tensor) -> None:
-        if feats.dim() != 3 or feats.size(0) != self.weight.size(1):
-            raise ValueError(f'feats must have shape ({self.weight.size(1)}, h, w) to fit the classifier, got '
-                             f'{tuple(feats.shape)}')
+    def _check(self, feats: Tensor | Features, labels: Tensor) -> None:
+        for view in _views(feats):
+            if view.dim() != 3 or view.size(0) != self.weight.size(1):
+                raise ValueError(f'feats must have shape ({self.weight.size(1)}, h, w) to fit the classifier, got '
+                                 f'{tuple(view.shape)}')
+            if not view.sum(dtype=torch.float32).isfinite():
+                raise ValueError('feats hold NaN or infinity; the checkpoint or the image is broken')
         num_classes = len(self.weight) - 1
         if labels.numel() and not 0 <= int(labels.min()) <= int(labels.max()) < num_classes:
             raise ValueError(f'box labels must lie in 0..{num_classes - 1}, got {labels.tolist()}')
-        if not feats.sum(dtype=torch.float32).isfinite():
-            raise ValueError('feats hold NaN or infinity; the checkpoint or the image is broken')
 
 
 def _views(feats: Tensor | Features) -> Features:

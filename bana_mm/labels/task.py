@@ -6,6 +6,7 @@ The CRF runs in worker processes on :class:`LabelTask`; this module needs no net
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -59,6 +60,13 @@ class BoxLayout:
             boxes=pixel_boxes(boxes, size).cpu().numpy(),
             rows=tuple(range(len(boxes))),
             ignored=pixel_boxes(ignored, size).cpu().numpy()).by_class()
+
+    @classmethod
+    def from_sample(cls, sample: Any) -> 'BoxLayout':
+        """From an mmdet ``DetDataSample`` whose image has its own size."""
+        boxes, ignored = (getattr(part.bboxes, 'tensor', part.bboxes)
+                          for part in (sample.gt_instances, sample.ignored_instances))
+        return cls.from_boxes(sample.ori_shape[:2], boxes, sample.gt_instances.labels, ignored)
 
     def by_instance(self) -> 'BoxLayout':
         """The same boxes with a row of scores for each."""

@@ -7,7 +7,6 @@ from pathlib import Path
 import mmcv
 import numpy as np
 import torch
-from mmdet.structures.bbox import get_box_tensor
 from mmengine.dataset import BaseDataset
 from mmengine.model import BaseModel
 from PIL import Image
@@ -33,10 +32,8 @@ def classifier_maps(model: BaseModel, item: dict) -> tuple[np.ndarray, np.ndarra
         tuple[np.ndarray, np.ndarray | None]: A, (H, W) in [0, 1]; and the CAM of the image's classes, each divided by
         its maximum, the largest at each pixel, (H, W) in [0, 1], or None for an image without boxes.
     """
-    sample = item['data_samples']
     features = extract_features(model, [item], model.label_recipe)[0]
-    layout = BoxLayout.from_boxes(sample.ori_shape[:2], get_box_tensor(sample.gt_instances.bboxes),
-                                  sample.gt_instances.labels, get_box_tensor(sample.ignored_instances.bboxes))
+    layout = BoxLayout.from_sample(item['data_samples'])
     maps = LabelGenerator.from_model(model, model.label_recipe).maps(features, layout)
     activation = maps.activation[1:]
     cam = None
