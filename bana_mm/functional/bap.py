@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from .background import query_weights
-from .banded import spread_, weighted_sums
-from .pooling import MIN_WEIGHT, roi_weights, stack_by_image
+from .banded import BoxBins
+from .pooling import MIN_WEIGHT, roi_axis_weights, stack_by_image
 
 # Lengths of features and queries are taken to be at least this.
 MIN_NORM = 1e-12
@@ -45,23 +45,30 @@ def background_aware_features(feats: Tensor, background: Tensor, rois: Tensor, g
     share = valid.to(feats.dtype) / valid.sum(dim=1, keepdim=True).clamp(min=1)  # (N, J)
     if use_attention is not None:
         share = share * use_attention[:, None]
-    weight = roi_weights(rois.to(feats.dtype), (height, width), spatial_scale, output_size, align_corners).flatten(2)
+    weights = roi_axis_weights(rois.to(feats.dtype), (height, width), spatial_scale, output_size, align_corners)
     if len(rois):
-        stacked, index = stack_by_image(rois, weight, num_images, counts)
+        (rows, index), (cols, _) = (stack_by_image(rois, weight, num_images, counts) for weight in weights)
     else:
-        stacked, index = weight.new_zeros(num_images, 0, *weight.shape[1:]), (rois[:, 0].long(), ) * 2
-    queries, pooled = _BackgroundAwareFeatures.apply(
-        feats.flatten(2), query_weight, share, stacked.flatten(1, 2))
-    pooled = pooled.view(*stacked.shape[:3], channels)[index]  # (K, s*s, D)
-    return pooled.transpose(1, 2).reshape(-1, channels, output_size, output_size), queries, valid
+        rows, cols = (weight.new_zeros(num_images, *weight.shape) for weight in weights)
+        index = (rois[:, 0].long(), ) * 2
+    queries, pooled = _BackgroundAwareFeatures.apply(feats.flatten(2), query_weight, share, rows, cols)
+    pooled = pooled.view(-1, output_size**2, channels).index_select(0, index[0] * rows.size(1) + index[1])
+    return pooled.transpose(1, 2).unflatten(2, (output_size, output_size)), queries, valid
 
 
 class _BackgroundAwareFeatures(torch.autograd.Function):
-    """f (N, D, P), query weights (N, J, P), shares (N, J) and RoI weights (N, R, P) -> q (N, J, D) and r (N, R, D)."""
+    """Queries q (N, J, D) and pooled features r (N, R*s*s, D).
+
+    From f (N, D, P), query weights (N, J, P), shares (N, J) and the weights of bins over the rows of the feature grid,
+    (N, R, s, h), and over its columns, (N, R, s, w).
+    """
 
     @staticmethod
-    def forward(ctx, *inputs: Tensor) -> tuple[Tensor, Tensor]:
-        parts = [_forward(*part) for part in _parts(inputs)]
+    def forward(ctx, feats: Tensor, query_weight: Tensor, share: Tensor, rows: Tensor,
+                cols: Tensor) -> tuple[Tensor, Tensor]:
+        ctx.bins = [BoxBins(*part) for part in _parts((rows, cols))]
+        inputs = (feats, query_weight, share)
+        parts = [_forward(bins, *part) for bins, part in zip(ctx.bins, _parts(inputs))]
         results = [torch.cat(part) for part in zip(*parts)] if len(parts) > 1 else parts[0]
         ctx.save_for_backward(*inputs, *results)
         return results[0], results[1]
@@ -70,9 +77,9 @@ class _BackgroundAwareFeatures(torch.autograd.Function):
     @once_differentiable
     def backward(ctx, grad_queries: Tensor, grad_pooled: Tensor) -> tuple[Tensor | None, ...]:
         grad_feats = torch.empty_like(ctx.saved_tensors[0])
-        for part in _parts((grad_feats, grad_queries, grad_pooled, *ctx.saved_tensors)):
-            _backward(*part)
-        return grad_feats, None, None, None
+        for bins, part in zip(ctx.bins, _parts((grad_feats, grad_queries, grad_pooled, *ctx.saved_tensors))):
+            _backward(bins, *part)
+        return grad_feats, None, None, None, None
 
 
 def _parts(tensors: Sequence[Tensor]) -> list[tuple[Tensor, ...]]:
@@ -81,27 +88,26 @@ def _parts(tensors: Sequence[Tensor]) -> list[tuple[Tensor, ...]]:
     return list(zip(*(tensor.split(size) for tensor in tensors)))
 
 
-def _forward(feats: Tensor, query_weight: Tensor, share: Tensor, roi_weight: Tensor) -> tuple[Tensor, ...]:
+def _forward(bins: BoxBins, feats: Tensor, query_weight: Tensor, share: Tensor) -> tuple[Tensor, ...]:
     queries = query_weight @ feats.transpose(1, 2)  # Eq. 1
     length = torch.linalg.vector_norm(queries, dim=2, keepdim=True).clamp(min=MIN_NORM)
     norm = torch.linalg.vector_norm(feats, dim=1, keepdim=True).clamp(min=MIN_NORM)  # (N, 1, P)
     similarity = (((queries / length) @ feats) / norm).relu_()  # Eq. 3, (N, J, P)
     attention = share[:, None] @ similarity  # Eq. 2, (N, 1, P)
-    weight = roi_weight * (1 - attention.clamp(max=1))
-    total = weight.sum(dim=2, keepdim=True).clamp(min=MIN_WEIGHT)
-    pooled = weighted_sums(weight, feats) / total  # Eq. 4
-    return queries, pooled, length, norm, similarity, attention, total
+    sums, total = bins.sums(1 - attention[:, 0].clamp(max=1), feats)
+    total = total.clamp(min=MIN_WEIGHT)
+    return queries, sums.div_(total), length, norm, similarity, attention, total  # Eq. 4
 
 
-def _backward(grad_feats: Tensor, grad_queries: Tensor, grad_pooled: Tensor, feats: Tensor, query_weight: Tensor,
-              share: Tensor, roi_weight: Tensor, queries: Tensor, pooled: Tensor, length: Tensor, norm: Tensor,
+def _backward(bins: BoxBins, grad_feats: Tensor, grad_queries: Tensor, grad_pooled: Tensor, feats: Tensor,
+              query_weight: Tensor, share: Tensor, queries: Tensor, pooled: Tensor, length: Tensor, norm: Tensor,
               similarity: Tensor, attention: Tensor, total: Tensor) -> None:
     """Fill ``grad_feats`` from the gradients of queries and pooled features, and what :func:`_forward` was given."""
     # Eq. 4: the gradient spread over the cells of each box is, times 1 - A, that of f; times f, that of 1 - A
     grad_pooled = grad_pooled / total
-    spread_(grad_feats, grad_pooled, roi_weight)
-    inner = (grad_pooled * pooled).sum(dim=2).masked_fill_(total[..., 0] <= MIN_WEIGHT, 0)  # (N, R)
-    grad_attention = inner[:, None] @ roi_weight - (grad_feats * feats).sum(dim=1, keepdim=True)
+    bins.spread_(grad_feats, grad_pooled)
+    inner = (grad_pooled * pooled).sum(dim=2).masked_fill_(total[..., 0] <= MIN_WEIGHT, 0)  # (N, R*s*s)
+    grad_attention = bins.map(inner)[:, None] - (grad_feats * feats).sum(dim=1, keepdim=True)
     grad_attention *= attention <= 1  # (N, 1, P)
     # Eq. 3: through the cosines to queries and features
     grad_cosine = share[:, :, None] * grad_attention * (similarity > 0)  # (N, J, P)

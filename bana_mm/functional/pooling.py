@@ -44,6 +44,20 @@ def _bin_weights(low: Tensor, high: Tensor, length: int, bins: int) -> Tensor:
     return (hat * used[..., None]).sum(dim=2) / count[:, None, None]
 
 
+def roi_axis_weights(rois: Tensor, size: tuple[int, int], spatial_scale: float, output_size: int = 2,
+                     align_corners: bool = True) -> tuple[Tensor, Tensor]:
+    """The two factors of :func:`roi_weights`, with its arguments.
+
+    Returns:
+        tuple[Tensor, Tensor]: Weights over the rows of the grid, (K, s, h), and over its columns, (K, s, w). Bin (i, j)
+        weighs cell (y, x) with ``rows[:, i, y] * cols[:, j, x]``.
+    """
+    # pixel edge x -> pixel centre coordinate x - 0.5 -> cell coordinate
+    shift = 0.5 * spatial_scale if align_corners else 0.5
+    x1, y1, x2, y2 = (rois[:, 1:] * spatial_scale - shift).unbind(1)
+    return _bin_weights(y1, y2, size[0], output_size), _bin_weights(x1, x2, size[1], output_size)
+
+
 def roi_weights(rois: Tensor, size: tuple[int, int], spatial_scale: float, output_size: int = 2,
                 align_corners: bool = True) -> Tensor:
     """RoIAlign as weights over the feature grid.
@@ -60,11 +74,7 @@ def roi_weights(rois: Tensor, size: tuple[int, int], spatial_scale: float, outpu
     Returns:
         Tensor: (K, s*s, h, w), bins in row-major order, each summing to 1.
     """
-    # pixel edge x -> pixel centre coordinate x - 0.5 -> cell coordinate
-    shift = 0.5 * spatial_scale if align_corners else 0.5
-    x1, y1, x2, y2 = (rois[:, 1:] * spatial_scale - shift).unbind(1)
-    rows = _bin_weights(y1, y2, size[0], output_size)  # (K, s, h)
-    cols = _bin_weights(x1, x2, size[1], output_size)  # (K, s, w)
+    rows, cols = roi_axis_weights(rois, size, spatial_scale, output_size, align_corners)
     return torch.einsum('kih,kjw->kijhw', rows, cols).flatten(1, 2)
 
 
@@ -74,12 +84,12 @@ def stack_by_image(rois: Tensor, weight: Tensor, num_images: int,
 
     Args:
         rois (Tensor): (K, 5) float, image index first.
-        weight (Tensor): (K, bins, h*w).
+        weight (Tensor): (K, ...).
         num_images (int): N.
         counts (Sequence[int] | None): Number of RoIs of each image. None reads the largest back from the device.
 
     Returns:
-        tuple[Tensor, tuple[Tensor, Tensor]]: (N, R, bins, h*w) with R the largest number of RoIs in an image, and the
+        tuple[Tensor, tuple[Tensor, Tensor]]: (N, R, ...) with R the largest number of RoIs in an image, and the
         index of the K RoIs in it.
     """
     image = rois[:, 0].long()

@@ -8,46 +8,64 @@ from bana_mm.functional import banded
 
 @pytest.fixture
 def case():
-    """60 rows of weights over a few cells each; one has none."""
-    feats = torch.randn(2, 5, 50, dtype=torch.float64)
-    weight = torch.zeros(2, 60, 50, dtype=torch.float64)
-    for image in range(2):
-        for row in range(1, 60):
-            start = int(torch.randint(0, 45, ()))
-            weight[image, row, start:start + 5] = torch.rand(5, dtype=torch.float64)
-    return weight, feats
+    """Two images of 30 boxes with 2 x 2 bins over a 5 x 10 grid; one box has no weight at all."""
+    generator = torch.Generator().manual_seed(0)
+    rows, cols = torch.zeros(2, 30, 2, 5).double(), torch.zeros(2, 30, 2, 10).double()
+    for axis in (rows, cols):
+        for weight in axis[:, 1:].flatten(0, 2):
+            start = int(torch.randint(0, len(weight) - 1, (), generator=generator))
+            weight[start:start + 2] = torch.rand(2, generator=generator).double()
+    return rows, cols, torch.randn(2, 5, 50, generator=generator).double()
 
 
-@pytest.mark.parametrize('cells', [1, 7, 50, 256])
-@pytest.mark.parametrize('min_rows', [0, 64])
-def test_same_as_dense(monkeypatch, case, cells, min_rows):
+def dense(rows, cols):
+    return torch.einsum('nrih,nrjw->nrijhw', rows, cols).flatten(4).flatten(1, 3)
+
+
+@pytest.mark.parametrize('cells', [1, 20, 32, 256])
+@pytest.mark.parametrize('min_bins', [0, 1000])
+def test_same_as_dense(monkeypatch, case, cells, min_bins):
     monkeypatch.setattr(banded, 'CELLS', cells)
-    monkeypatch.setattr(banded, 'MIN_ROWS', min_rows)
-    weight, feats = case
-    expected = torch.einsum('nrp,ndp->nrd', weight, feats)
-    torch.testing.assert_close(banded.weighted_sums(weight, feats), expected)
-    grad = torch.randn_like(expected)
-    out = torch.full_like(feats, float('nan'))
-    assert banded.spread_(out, grad, weight) is out
-    torch.testing.assert_close(out, torch.einsum('nrd,nrp->ndp', grad, weight))
+    monkeypatch.setattr(banded, 'MIN_BINS', min_bins)
+    rows, cols, feats = case
+    keep = torch.rand(2, 50).double()
+    sums, total = banded.BoxBins(rows, cols).sums(keep, feats)
+    weight = dense(rows, cols) * keep[:, None]
+    torch.testing.assert_close(sums, torch.einsum('nrp,ndp->nrd', weight, feats))
+    torch.testing.assert_close(total[..., 0], weight.sum(dim=2))
+    grad, out = torch.randn_like(sums), torch.full_like(feats, float('nan'))
+    assert banded.BoxBins(rows, cols).spread_(out, grad) is out
+    torch.testing.assert_close(out, torch.einsum('nrd,nrp->ndp', grad, dense(rows, cols)))
+
+
+def test_map_of_bins(case):
+    rows, cols, _ = case
+    values = torch.randn(2, 120).double()
+    expected = torch.einsum('nr,nrp->np', values, dense(rows, cols))
+    torch.testing.assert_close(banded.BoxBins(rows, cols).map(values), expected)
 
 
 def test_channels_last_features(monkeypatch, case):
-    monkeypatch.setattr(banded, 'MIN_ROWS', 0)
-    weight, feats = case
+    monkeypatch.setattr(banded, 'MIN_BINS', 0)
+    rows, cols, feats = case
     last = feats.transpose(1, 2).contiguous().transpose(1, 2)
-    torch.testing.assert_close(banded.weighted_sums(weight, last), banded.weighted_sums(weight, feats))
-    grad, out = torch.randn(2, 60, 5, dtype=torch.float64), torch.empty_like(last)
-    banded.spread_(out, grad, weight)
-    torch.testing.assert_close(out, torch.einsum('nrd,nrp->ndp', grad, weight))
+    keep = torch.ones(2, 50).double()
+    bins = banded.BoxBins(rows, cols)
+    torch.testing.assert_close(bins.sums(keep, last), bins.sums(keep, feats))
+    grad, out = torch.randn(2, 120, 5).double(), torch.empty_like(last)
+    banded.BoxBins(rows, cols).spread_(out, grad)
+    torch.testing.assert_close(out, torch.einsum('nrd,nrp->ndp', grad, dense(rows, cols)))
 
 
-def test_bands_without_any_weight(monkeypatch):
-    monkeypatch.setattr(banded, 'MIN_ROWS', 0)
+@pytest.mark.parametrize('boxes', [0, 1])
+@pytest.mark.parametrize('min_bins', [0, 64])
+def test_bands_without_any_weight(monkeypatch, boxes, min_bins):
+    monkeypatch.setattr(banded, 'MIN_BINS', min_bins)
     monkeypatch.setattr(banded, 'CELLS', 4)
-    weight, feats = torch.zeros(1, 3, 10), torch.randn(1, 2, 10)
-    weight[0, 0, 0] = 1
-    assert banded.weighted_sums(weight, feats)[0, 1:].eq(0).all()
-    out = torch.full((1, 2, 10), 7.)
-    banded.spread_(out, torch.ones(1, 3, 2), weight)
-    assert out.sum() == 2
+    rows, cols, feats = torch.zeros(1, boxes, 1, 3), torch.zeros(1, boxes, 1, 4), torch.randn(1, 2, 12)
+    rows[:, :, 0, 0], cols[:, :, 0, 0] = 1, 1
+    sums, _ = banded.BoxBins(rows, cols).sums(torch.ones(1, 12), feats)
+    torch.testing.assert_close(sums, feats[None, 0, :, 0].expand(1, boxes, 2))
+    out = torch.full((1, 2, 12), 7.)
+    banded.BoxBins(rows, cols).spread_(out, torch.ones(1, boxes, 2))
+    assert out.sum() == 2 * boxes and banded.BoxBins(rows, cols).map(torch.ones(1, boxes)).sum() == boxes

@@ -69,9 +69,9 @@ def test_equals_loops():
     torch.testing.assert_close(results[1], results[0])
 
 
-@pytest.mark.parametrize('min_rows', [0, 64])
-def test_gradients(monkeypatch, feats, background, min_rows):
-    monkeypatch.setattr(banded, 'MIN_ROWS', min_rows)  # in bands, or dense
+@pytest.mark.parametrize('min_bins', [0, 64])
+def test_gradients(monkeypatch, feats, background, min_bins):
+    monkeypatch.setattr(banded, 'MIN_BINS', min_bins)  # in bands, or dense
 
     def function(feats):
         return background_aware_features(feats, background, ROIS, 2, 1 / 8, counts=[2, 0, 2, 0])[:2]
