@@ -33,8 +33,15 @@ class MapCache:
         """File of an image."""
         return self.root / f'{img_id}.npz'
 
+    def is_complete(self, img_id: str) -> bool:
+        """Whether every view of the cache's recipe is stored for an image."""
+        if not self.path(img_id).exists():
+            return False
+        with np.load(self.path(img_id)) as file:
+            return {f'attention {name}' for name in view_names(self.recipe)} <= set(file.files)
+
     def write(self, img_id: str, features: Features, layout: BoxLayout, generator: LabelGenerator) -> None:
-        """Store the maps of an image.
+        """Store the maps of an image, beside those of other views that are there.
 
         Args:
             img_id (str): Image.
@@ -43,6 +50,9 @@ class MapCache:
             generator (LabelGenerator): With the classifier's weights.
         """
         background, arrays = layout.background(), {}
+        if self.path(img_id).exists():
+            with np.load(self.path(img_id)) as file:
+                arrays.update(file)
         for name, feats in zip(view_names(self.recipe), features, strict=True):
             upsampling = self._upsampling(feats, layout)
             attention = image_attention(feats.float(), background, upsampling, self.recipe.grid_size)

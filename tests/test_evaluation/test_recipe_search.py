@@ -116,6 +116,19 @@ def test_cached_maps_are_the_generators(tmp_path, image):
         cache.read('a', search_image.layout, LabelRecipe(scales=(0.75, )))
 
 
+def test_views_are_added_to_those_stored(tmp_path, image):
+    search_image, features, *_ = image
+    generator = LabelGenerator(torch.randn(3, 4))
+    small, whole = (MapCache(tmp_path / 'maps', recipe) for recipe in (LabelRecipe(), RECIPE))
+    assert not small.is_complete('a')
+    small.write('a', features[:1], search_image.layout, generator)
+    assert small.is_complete('a') and not whole.is_complete('a')
+    whole.write('a', features, search_image.layout, generator)
+    assert small.is_complete('a') and whole.is_complete('a')
+    MapCache(tmp_path / 'maps', LabelRecipe(scales=(0.75, ))).write('a', features[:1], search_image.layout, generator)
+    assert whole.is_complete('a')
+
+
 @pytest.mark.parametrize('workers', [0, 1])
 def test_counts_are_those_of_the_labels(tmp_path, image, workers):
     search_image, features, pixels, truth = image

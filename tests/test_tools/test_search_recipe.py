@@ -1,6 +1,7 @@
 import csv
 import json
 
+import numpy as np
 import pytest
 
 from bana_mm.labels.recipe import LabelRecipe
@@ -12,10 +13,12 @@ def test_recipes_are_evaluated_once_on_maps_made_once(run, work, capsys):
                  '--classes', 'ring', '--workers', 0, '--only')
     run('analysis/search_recipe', *arguments, json.dumps(recipes[:1]))
     maps = sorted(work.glob('search/*/maps/*.npz'))
-    assert len(maps) == 3
-    made = [path.stat().st_mtime_ns for path in maps]
+    assert len(maps) == 3 and all(set(np.load(path).files) == {'attention 1', 'responses 1'} for path in maps)
     capsys.readouterr()
     run('analysis/search_recipe', *arguments, json.dumps(recipes))
+    assert all('attention 1 flipped' in np.load(path).files for path in maps)
+    made = [path.stat().st_mtime_ns for path in maps]
+    run('analysis/search_recipe', *arguments, json.dumps(recipes[::-1]))
     assert [path.stat().st_mtime_ns for path in maps] == made
 
     (table, ) = work.glob('search/*/train_aug_3_0_1.csv')

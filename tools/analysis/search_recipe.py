@@ -1,13 +1,14 @@
 """Search for the label recipe that fits masks best, with one classifier.
 
-The network sees every image once a view; its maps stay in WORK_DIR/HASH_OF_CHECKPOINT/maps. Then one part of the recipe
+The network sees every image once a view; its maps stay in WORK_DIR/HASH_OF_CHECKPOINT/maps. With --only these are the
+views that the recipes ask for, otherwise three scales and their mirror images. Then one part of the recipe
 after the other is varied, starting from --start, and the best choice kept until no change helps. Every recipe that was
 tried is a line of a CSV file there, and the same command goes on where it stopped.
 """
 
 import argparse
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +96,7 @@ def choose_images(dataset: BaseDataset, split: str, wanted: int | None) -> dict[
 def store_maps(args: argparse.Namespace, cfg: Config, dataset: BaseDataset, images: Mapping[int, SearchImage],
                cache: MapCache) -> None:
     """Make the maps that are missing."""
-    missing = [index for index, image in images.items() if not cache.path(image.img_id).exists()]
+    missing = [index for index, image in images.items() if not cache.is_complete(image.img_id)]
     if not missing:
         return
     model = build_classifier(cfg, args.checkpoint, args.device)
@@ -105,6 +106,15 @@ def store_maps(args: argparse.Namespace, cfg: Config, dataset: BaseDataset, imag
             features = extract_features(model, [dataset[index]], cache.recipe)[0]
             cache.write(images[index].img_id, features, images[index].layout, generator)
             progress.update()
+
+
+def wanted_views(recipes: Sequence[Mapping[str, Any]] | None) -> dict[str, Any]:
+    """The views that the recipes of --only need, or those of a search."""
+    if not recipes:
+        return ALL_VIEWS
+    recipes = [LabelRecipe.from_cfg(fields) for fields in recipes]
+    scales = dict.fromkeys(scale for recipe in recipes for scale in recipe.scales)
+    return dict(scales=tuple(scales), flip=any(recipe.flip for recipe in recipes))
 
 
 def describe(fields: Mapping[str, Any], figures: Mapping[str, float]) -> str:
@@ -121,7 +131,7 @@ def main() -> None:
     images = choose_images(dataset, args.split, args.images)
     run = describe_run(cfg, args.checkpoint, {}, dataset.metainfo['classes'])['checkpoint']['sha256']
     folder = Path(args.work_dir) / (f'{run}_amp' if args.amp else run)
-    cache = MapCache(folder / 'maps', LabelRecipe(**ALL_VIEWS, amp=args.amp))
+    cache = MapCache(folder / 'maps', LabelRecipe(**wanted_views(args.only), amp=args.amp))
     store_maps(args, cfg, dataset, images, cache)
 
     classes = dataset.metainfo['classes']
