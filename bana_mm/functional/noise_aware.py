@@ -110,31 +110,31 @@ class _NoiseAwareLoss(torch.autograd.Function):
         own = logits.gather(1, target)
         loss = peak - own + total.log()  # -log H
         own, peak = _correlation(own / temperature), _correlation(peak / temperature)
-        confidence = (own / peak)**gamma * doubted
+        # sigma / sum(sigma), by way of logarithms: there may be pixels without one whose sigma is above zero in floats
+        log_confidence = (own.log() - peak.log()).mul_(gamma).masked_fill_(~doubted, -torch.inf)
+        log_sum = log_confidence.flatten().logsumexp(dim=0).clamp(min=torch.finfo(logits.dtype).min)
+        share = (log_confidence - log_sum).exp_()
 
         num_trusted = trusted.sum().clamp(min=1)
-        total_confidence = confidence.sum().clamp(min=torch.finfo(logits.dtype).tiny)
         loss_ce = (loss * trusted).sum() / num_trusted
-        loss_wce = (loss * confidence).sum() / total_confidence
-        ctx.save_for_backward(exponential, total, target, best, own, peak, loss, loss_wce, confidence, total_confidence,
-                              trusted, num_trusted)
+        loss_wce = (loss * share).sum()
+        ctx.save_for_backward(exponential, total, target, best, own, peak, loss, loss_wce, share, trusted, num_trusted)
         ctx.settings = temperature, gamma, balance, detach_confidence
         return loss_ce, loss_wce * balance
 
     @staticmethod
     @once_differentiable
     def backward(ctx, grad_ce: Tensor, grad_wce: Tensor) -> tuple[Tensor | None, ...]:
-        (exponential, total, target, best, own, peak, loss, loss_wce, confidence, total_confidence, trusted,
-         num_trusted) = ctx.saved_tensors
+        exponential, total, target, best, own, peak, loss, loss_wce, share, trusted, num_trusted = ctx.saved_tensors
         temperature, gamma, balance, detach_confidence = ctx.settings
-        grad_wce = grad_wce * balance / total_confidence
+        share = share * (grad_wce * balance)
         # Cross entropy weighted by `weight`: weight * (H - onehot).
-        weight = trusted * (grad_ce / num_trusted) + confidence * grad_wce
+        weight = trusted * (grad_ce / num_trusted) + share
         grad = exponential * (weight / total)
         grad_own = -weight
         if not detach_confidence:
             # dL/dsigma = (loss - loss_wce) / sum(sigma); dsigma/dD = +-gamma sigma / D at the label and at the maximum.
-            slope = grad_wce * (loss - loss_wce) * confidence * (gamma / temperature)
+            slope = share * (loss - loss_wce) * (gamma / temperature)
             grad_own = grad_own + slope / own * (own > MIN_CORRELATION)
             grad.scatter_add_(1, best, -slope / peak * (peak > MIN_CORRELATION))
         grad.scatter_add_(1, target, grad_own)

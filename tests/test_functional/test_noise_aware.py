@@ -159,3 +159,24 @@ class TestNoiseAwareLoss:
         cosine, label, reliable = random_input()
         with pytest.raises(ValueError, match='reliable must be bool'):
             noise_aware_loss(cosine, label, reliable.float())
+
+    def test_every_confidence_below_the_smallest_float(self):
+        """Two pixels that the network is sure are of another class; in float64 both sigmas are above zero."""
+        cosine = torch.tensor([[-0.999999, 1.0], [-0.99999, 1.0]]).T.reshape(1, 2, 1, 2)
+        label, reliable = torch.zeros(1, 1, 2, dtype=torch.long), torch.zeros(1, 1, 2, dtype=torch.bool)
+        results = []
+        for dtype in (torch.float32, torch.float64):
+            leaf = cosine.to(dtype, copy=True).requires_grad_()
+            loss_ce, loss_wce = noise_aware_loss(leaf, label, reliable, gamma=12.0)
+            (loss_ce + loss_wce).backward()
+            results.append((loss_wce.detach().double(), leaf.grad.double()))
+        assert confidence_map(cosine, label, gamma=12.0).max() == 0
+        assert results[0][0] > 1 and results[0][1].isfinite().all()
+        torch.testing.assert_close(results[0], results[1], rtol=0.05, atol=1e-6)
+
+    def test_no_image(self):
+        cosine = torch.zeros(0, 3, 2, 2, requires_grad=True)
+        label = torch.zeros(0, 2, 2, dtype=torch.long)
+        loss_ce, loss_wce = noise_aware_loss(cosine, label, label.bool())
+        (loss_ce + loss_wce).backward()
+        assert loss_ce.item() == loss_wce.item() == 0
