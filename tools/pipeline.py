@@ -2,6 +2,8 @@
 
 The config names the classifier in `pseudo_labels`: `config`, `dir` (of the labels), `split`, and optionally
 `checkpoint` (an existing one replaces the classifier's training) and `val_split` (labels that are only evaluated).
+For instances `json` (the masks, COCO's format), `boxes` (COCO's JSON of the boxes) and optionally `img_dir` take the
+place of `dir` and the splits; these labels are not evaluated, tools/evaluate_labels.py --coco does that.
 What is done already is skipped; killed and started again, it goes on where it stopped.
 """
 
@@ -19,6 +21,7 @@ from bana_mm.utils.stages import (
     StepError,
     evaluate_step,
     final_checkpoint,
+    instance_step,
     label_step,
     read_scores,
     test_step,
@@ -66,23 +69,30 @@ def find_classifier(cfg: Config, classifier: Config) -> tuple[Path, bool]:
 
 def plan(args: argparse.Namespace, cfg: Config) -> tuple[list[Step], dict[str, Path]]:
     """All steps in order, and where the figures of each split's labels will be."""
-    labels = cfg.get('pseudo_labels')
-    description = Path(labels.dir) / 'meta.json' if labels and labels.get('dir') else None
-    segmentation = [train_step('segmentation', cfg, cfg.work_dir, args.cfg_options, args.amp, description),
+    labels = cfg.get('pseudo_labels') or {}
+    instances = 'json' in labels
+    described_by = labels.get('json') if instances else labels.get('dir') and Path(labels.dir, 'meta.json')
+    segmentation = [train_step('segmentation', cfg, cfg.work_dir, args.cfg_options, args.amp, described_by),
                     test_step('test', cfg, cfg.work_dir, args.cfg_options)]
-    if 'pseudo_labels' in cfg and labels is None:
+    if 'pseudo_labels' in cfg and cfg.pseudo_labels is None:
         return segmentation, {}  # trained on masks
-    missing = [key for key in ('config', 'dir', 'split') if not (labels or {}).get(key)]
+    fields = ('config', 'boxes', 'json') if instances else ('config', 'dir', 'split')
+    missing = [field for field in fields if not labels.get(field)]
     if missing:
         raise ValueError(f'{args.config}: pseudo_labels lacks {", ".join(missing)}; it must say where labels come '
                          "from, as in dict(config='configs/bana/bap_vgg16_voc.py', split='train_aug', val_split='val', "
-                         "dir='work_dirs/bap_vgg16_voc/labels')")
+                         "dir='work_dirs/bap_vgg16_voc/labels'), or for instances dict(config=..., "
+                         "boxes='data/coco/annotations/instances_train2017.json', json='labels_train2017.json')")
     classifier = read_config(labels.config, args.classifier_options)
     checkpoint, trains = find_classifier(cfg, classifier)
 
     steps, results = [], {}
     if trains:
         steps.append(train_step('classifier', classifier, classifier.work_dir, args.classifier_options, args.amp))
+    if instances:
+        steps.append(instance_step('labels of instances', labels.config, checkpoint, labels.boxes, labels.json,
+                                   labels.get('img_dir'), args.workers, args.classifier_options))
+        return steps + segmentation, {}
     evaluations = []
     for split in filter(None, dict.fromkeys((labels.split, labels.get('val_split')))):
         dataset = build_label_dataset(classifier, split)
@@ -110,7 +120,9 @@ def summary(work_dir: str, results: dict[str, Path]) -> str:
     for name, score in read_scores(work_dir).items():
         if name.startswith('mIoU'):
             rows.append([f'segmentation: {name}', f'{score:.1f}', ''])
-    return format_table(['', 'mIoU', 'ignored %'], rows)
+        elif name.endswith('_mAP'):  # COCO's, a share
+            rows.append([f'segmentation: {name}', f'{100 * score:.1f}', ''])
+    return format_table(['', 'mIoU or AP', 'ignored %'], rows)
 
 
 def main() -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from mmengine.config import Config
 
+from bana_mm.labels.coco_json import read_record
 from bana_mm.labels.store import LabelStore
 
 TOOLS = Path(__file__).resolve().parents[2] / 'tools'
@@ -101,7 +102,7 @@ def final_checkpoint(cfg: Config, work_dir: str | os.PathLike) -> Path:
 
 
 def train_step(title: str, cfg: Config, work_dir: str | os.PathLike, options: Sequence[str] = (),
-               amp: bool = False, labels: Path | None = None) -> Step:
+               amp: bool = False, labels: str | os.PathLike | None = None) -> Step:
     """Train until the final checkpoint is there, from the last checkpoint if there is one.
 
     A copy of the labels' description stays in the work directory, so that a checkpoint is neither taken as a result nor
@@ -113,7 +114,8 @@ def train_step(title: str, cfg: Config, work_dir: str | os.PathLike, options: Se
         work_dir (str | os.PathLike): Work directory.
         options (Sequence[str]): ``key=value`` overrides for the tool. Defaults to none.
         amp (bool): Train in mixed precision. Defaults to False.
-        labels (Path | None): ``meta.json`` of the labels that it is trained on. Defaults to None.
+        labels (str | os.PathLike | None): ``meta.json`` of the labels that it is trained on, or the JSON of pseudo
+            masks. Defaults to None.
     """
     command = ['train.py', cfg.filename, '--work-dir', work_dir, '--resume', *(['--amp'] if amp else []),
                *_overrides(options)]
@@ -122,13 +124,13 @@ def train_step(title: str, cfg: Config, work_dir: str | os.PathLike, options: Se
     record = final.with_name('last_checkpoint')
 
     def prepare() -> None:
-        if labels is None or not labels.is_file():
+        if labels is None or not Path(labels).is_file():
             return
-        trained_on = Path(work_dir) / 'labels.json'
+        trained_on, description = Path(work_dir) / 'labels.json', _description(Path(labels))
         if not record.is_file():
             trained_on.parent.mkdir(parents=True, exist_ok=True)
-            trained_on.write_text(labels.read_text())
-        elif trained_on.is_file() and trained_on.read_text() != labels.read_text():
+            trained_on.write_text(description)
+        elif trained_on.is_file() and trained_on.read_text() != description:
             raise StepError(f'{title}: {work_dir} was trained on labels made in another way than those described by '
                             f'{labels}; move it away to train anew (its own description is {trained_on})')
 
@@ -158,6 +160,27 @@ def label_step(title: str, config: str, checkpoint: Path, label_dir: str | os.Pa
     command += ([] if workers is None else ['--workers', workers]) + _overrides(options)
     return Step(title, _strings(command),
                 lambda: not store.missing(img_ids) and is_newer(store.root / 'meta.json', [checkpoint]))
+
+
+def instance_step(title: str, config: str, checkpoint: Path, boxes: str | os.PathLike, out: str | os.PathLike,
+                  img_dir: str | os.PathLike | None = None, workers: int | None = None,
+                  options: Sequence[str] = ()) -> Step:
+    """Make masks of the instances of a COCO file. They are done when their file was written after the checkpoint.
+
+    Args:
+        title (str): Title of the step.
+        config (str): Config of the classifier.
+        checkpoint (Path): Its checkpoint.
+        boxes (str | os.PathLike): COCO's JSON of the boxes.
+        out (str | os.PathLike): JSON of the masks.
+        img_dir (str | os.PathLike | None): Folder of the images. Defaults to None, the tool's default.
+        workers (int | None): Processes for the CRF. Defaults to None, the tool's default.
+        options (Sequence[str]): ``key=value`` overrides for the tool. Defaults to none.
+    """
+    command = ['generate_labels.py', config, checkpoint, '--coco', boxes, '--out', out]
+    command += [] if img_dir is None else ['--img-dir', img_dir]
+    command += ([] if workers is None else ['--workers', workers]) + _overrides(options)
+    return Step(title, _strings(command), lambda: is_newer(Path(out), [checkpoint]))
 
 
 def evaluate_step(title: str, label_dir: str | os.PathLike, mask_dir: str | os.PathLike, data_root: str | os.PathLike,
@@ -207,6 +230,11 @@ def read_scores(work_dir: str | os.PathLike) -> dict[str, float]:
 def is_newer(path: Path, sources: Iterable[Path]) -> bool:
     """Whether a file is there and was written after all of its sources, as make asks."""
     return path.is_file() and all(not one.exists() or path.stat().st_mtime >= one.stat().st_mtime for one in sources)
+
+
+def _description(labels: Path) -> str:
+    """What labels say about how they were made."""
+    return labels.read_text() if labels.name == 'meta.json' else json.dumps(read_record(labels), indent=2)
 
 
 def _score_files(work_dir: str | os.PathLike) -> list[Path]:

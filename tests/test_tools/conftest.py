@@ -11,6 +11,7 @@ from mmengine.config import Config
 from mmengine.logging import MessageHub, MMLogger
 from mmengine.registry import MODELS, DefaultScope
 from mmengine.visualization import Visualizer
+from tiny_detector import CONFIG, write_coco
 
 from bana_mm.datasets.synthetic import make_tiny_voc
 
@@ -66,3 +67,11 @@ def work(tmp_path: Path) -> Iterator[Path]:
         model.init_weights()
         torch.save(dict(state_dict=model.state_dict()), tmp_path / 'bap.pth')
         yield tmp_path
+
+
+@pytest.fixture
+def tiny_detector(tmp_path: Path) -> Path:
+    """A folder with three images in COCO's format, ``coco/boxes.json``, and a detector's config, ``tiny.py``."""
+    write_coco(tmp_path / 'coco')
+    (tmp_path / 'tiny.py').write_text(CONFIG.replace("'coco", f"'{tmp_path}/coco"))
+    return tmp_path

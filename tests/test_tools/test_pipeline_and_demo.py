@@ -1,6 +1,7 @@
 """All stages in a row on a handful of images, with the tools called in this process to spare their start-up."""
 
 import importlib.util
+import json
 import os
 import sys
 from pathlib import Path
@@ -86,6 +87,35 @@ def test_pipeline_says_what_is_missing(calls, pipeline, tmp_path):
     with pytest.raises(FileNotFoundError, match='nowhere.txt'):
         pipeline('configs/demo/demo_nal.py', '--cfg-options', 'pseudo_labels.split=nowhere')
     assert not calls
+
+
+def test_pipeline_of_instances(calls, pipeline, tiny_detector, capsys):
+    make_synthetic_voc(tiny_detector / 'data', 3, 1, image_size=(48, 56))
+    boxes, masks = tiny_detector / 'coco/boxes.json', tiny_detector / 'masks.json'
+    labels = dict(config='configs/demo/demo_bap.py', boxes=str(boxes), json=str(masks), img_dir=str(boxes.parent))
+    dataset = dict(type='bana_mm.CocoPseudoMaskDataset', data_root='', ann_file=str(masks),
+                   data_prefix=dict(img=f'{boxes.parent}/'))
+    config = tiny_detector / 'pseudo.py'
+    config.write_text(f"_base_ = 'tiny.py'\nwork_dir = {str(tiny_detector / 'work')!r}\npseudo_labels = {labels!r}\n"
+                      f'train_dataloader = dict(dataset={dataset!r})\n')
+    command = [config, '--workers', 0, '--classifier-options', *SHORT]
+    pipeline(*command)
+    assert calls == ['train', 'generate_labels', 'train', 'test']
+    table = [line.split() for line in capsys.readouterr().out.splitlines()[-2:]]
+    assert [line[1] for line in table] == ['coco/bbox_mAP', 'coco/segm_mAP']
+    assert 'unreliable' in json.loads(masks.read_text())['annotations'][0]
+
+    calls.clear()
+    pipeline(*command)
+    assert not calls
+    # masks made in another way are not taken for those of the training
+    made = json.loads(masks.read_text())
+    made['pseudo_masks']['recipe']['centre'] = 1
+    masks.write_text(json.dumps(made))
+    with pytest.raises(SystemExit, match='(?s)trained on labels made in another way.*masks.json'):
+        pipeline(*command)
+    with pytest.raises(ValueError, match='pseudo_labels lacks boxes'):
+        pipeline(*command, '--cfg-options', 'pseudo_labels.boxes=')
 
 
 @pytest.fixture
