@@ -27,6 +27,7 @@ EXTRAS = {
         'onedl-mmsegmentation>=1.4,<2',
     ],
     'crf': ['pydensecrf2>=1.1'],  # pydensecrf itself no longer compiles
+    'boxinst': ['scikit-image'],  # mmdet's BoxInst compares colours with it
     'tests': ['pytest>=8'],
 }
 MIM_FILES = ('configs', 'tools', 'model-index.yml')

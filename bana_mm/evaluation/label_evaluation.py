@@ -11,7 +11,7 @@ import numpy as np
 from bana_mm.labels import CRFPool, LabelSource, LabelStore, agree, label_from_instances, read_label_png
 from bana_mm.labels.sources import read_rgb
 from bana_mm.utils.progress import Progress
-from bana_mm.utils.table import figure_cell, format_table
+from bana_mm.utils.table import figure_cell, format_table, percent
 
 from .confusion import ConfusionMatrix
 
@@ -164,13 +164,13 @@ def summarise(confusion: ConfusionMatrix, class_names: Sequence[str], chosen: Se
         ``ignored``, the share of pixels; ``IoU`` by class that the truth holds. NaN becomes None, as JSON wants it.
     """
     names = ['background', *class_names]
-    result = dict(mIoU=_percent(confusion.mean_iou()))
+    result = dict(mIoU=percent(confusion.mean_iou()))
     if chosen:
-        result.update(mIoU_chosen=_percent(confusion.mean_iou(chosen)))
+        result.update(mIoU_chosen=percent(confusion.mean_iou(chosen)))
     iou, present = confusion.iou(), confusion.present()
     result.update(
-        ignored=_percent(confusion.ignored_share()),
-        IoU={name: _percent(iou[c]) for c, name in enumerate(names) if present[c]})
+        ignored=percent(confusion.ignored_share()),
+        IoU={name: percent(iou[c]) for c, name in enumerate(names) if present[c]})
     return result
 
 
@@ -225,7 +225,3 @@ def _refuse(folder: str | Path, missing: Sequence[str], total: int, what: str) -
     if missing:
         names = ', '.join(f'{img_id}.png' for img_id in missing[:3]) + (', ...' if len(missing) > 3 else '')
         raise FileNotFoundError(f'{folder}: {len(missing)} of {total} {what} are missing: {names}')
-
-
-def _percent(share: float) -> float | None:
-    return None if np.isnan(share) else 100 * float(share)
