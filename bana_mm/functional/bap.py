@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from .background import query_weights
-from .banded import BoxBins
+from .box_bins import BoxBins
 from .pooling import MIN_WEIGHT, roi_axis_weights, stack_by_image
 
 # Lengths of features and queries are taken to be at least this.

@@ -8,8 +8,8 @@ from bana_mm.functional import (
     background_aware_features,
     background_aware_pool,
     background_queries,
-    banded,
     bap,
+    box_bins,
     definite_background,
 )
 from benchmarks.slow.bap import loop_features
@@ -71,7 +71,7 @@ def test_equals_loops():
 
 @pytest.mark.parametrize('min_bins', [0, 64])
 def test_gradients(monkeypatch, feats, background, min_bins):
-    monkeypatch.setattr(banded, 'MIN_BINS', min_bins)  # in bands, or dense
+    monkeypatch.setattr(box_bins, 'MIN_BINS', min_bins)  # in bands, or dense
 
     def function(feats):
         return background_aware_features(feats, background, ROIS, 2, 1 / 8, counts=[2, 0, 2, 0])[:2]
