@@ -13,18 +13,14 @@ from mmengine.dist import get_world_size, is_main_process
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
-from mmseg.structures import SegDataSample
 from PIL import Image
-from torch import Tensor, nn
+from torch import nn
 
-from bana_mm.functional import confidence_map
+from bana_mm.datasets.training_example import find_example
+from bana_mm.evaluation.confidence import cosine_head, image_confidence
 from bana_mm.registry import HOOKS
 from bana_mm.utils.atomic import whole_file
 from bana_mm.visualization.confidence_strip import confidence_strip
-
-from .training_example import find_example
-
-DEFAULT_GAMMA = 7.0  # paper
 
 
 @HOOKS.register_module()
@@ -73,7 +69,7 @@ class ConfidenceMapHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Find the images and their labels, take over what an interrupted training has saved, and save time 0."""
-        _cosine_head(runner.model)
+        cosine_head(runner.model)
         self._times = self._schedule(runner)
         self._folder = Path(runner.log_dir) / 'vis_data' / 'confidence_maps'
         with _same_random_numbers():
@@ -122,13 +118,10 @@ class ConfidenceMapHook(Hook):
     def _save(self, runner: Runner, iteration: int) -> None:
         """Save the maps after an iteration, and each image's row of all times until then."""
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        gamma = _loss_gamma(_cosine_head(model)) if self.gamma is None else self.gamma
         classes = [name for name in runner.train_dataloader.dataset.metainfo['classes'] if name != 'background']
         for example in self._examples:
             with _undisturbed(model):
-                cosine = _cosines(model, example.image)
-                label = torch.from_numpy(example.label.astype(np.int64))[None].to(cosine.device)
-                sigma = confidence_map(cosine, label, gamma)[0].cpu().numpy()
+                sigma = image_confidence(model, example.image, example.label, self.gamma)
             folder = self._folder / example.name
             folder.mkdir(parents=True, exist_ok=True)
             _write(folder / f'iter_{iteration}.png', np.rint(255 * sigma).astype(np.uint8))
@@ -138,29 +131,6 @@ class ConfidenceMapHook(Hook):
             rgb = np.ascontiguousarray(example.image[..., ::-1])
             _write(self._folder / f'{example.name}.png',
                    confidence_strip(rgb, classes, example.labels, example.reliable, sigmas, example.truth, self.height))
-
-
-def _cosine_head(model: nn.Module) -> nn.Module:
-    model = model.module if is_model_wrapper(model) else model
-    head = getattr(model, 'decode_head', None)
-    head = head[-1] if isinstance(head, nn.ModuleList) else head
-    if not hasattr(head, 'temperature'):
-        raise TypeError("ConfidenceMapHook: confidence is made of cosines, so the model's decode_head must be a "
-                        f'bana_mm.CosineDecodeHead, not {type(head).__name__}')
-    return head
-
-
-def _loss_gamma(head: nn.Module) -> float:
-    losses = head.loss_decode if isinstance(head.loss_decode, nn.ModuleList) else [head.loss_decode]
-    return next((loss.gamma for loss in losses if hasattr(loss, 'gamma')), DEFAULT_GAMMA)
-
-
-def _cosines(model: nn.Module, image: np.ndarray) -> Tensor:
-    """Cosines of every pixel of an image (H, W, 3) with every class, (1, C, H, W), from the model's own prediction."""
-    size = image.shape[:2]
-    data = dict(inputs=[torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))],
-                data_samples=[SegDataSample(metainfo=dict(ori_shape=size, img_shape=size))])
-    return model.test_step(data)[0].seg_logits.data[None] / _cosine_head(model).temperature
 
 
 @contextmanager

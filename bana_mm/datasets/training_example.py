@@ -1,5 +1,6 @@
 """A training image with its labels, at the size at which it is loaded."""
 
+import copy
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,7 +54,7 @@ def find_example(name: str, dataset: Dataset) -> TrainingExample:
         for index in range(len(inner)):
             item = inner.get_data_info(index)
             if name in _names(item):
-                return _load(name, item, inner)
+                return load_example(item, inner)
     searched = ', '.join(f'{len(inner)} images of {inner.ann_file or inner.data_root}' for inner in datasets)
     raise ValueError(f'image {name!r} is not in the training set ({searched})')
 
@@ -67,18 +68,28 @@ def _image_id(item: dict) -> str:
     return str(item.get('img_id', Path(item['img_path']).stem))
 
 
-def _load(name: str, item: dict, dataset: BaseDataset) -> TrainingExample:
+def load_example(item: dict, dataset: BaseDataset) -> TrainingExample:
+    """Load an image by the training's own transforms, up to the one that adds ``gt_seg_map``.
+
+    Args:
+        item (dict): As ``dataset.get_data_info`` gives it.
+        dataset (BaseDataset): The training set.
+
+    Raises:
+        ValueError: If no transform gives it a label.
+        FileNotFoundError: If its labels are missing.
+    """
     img_id, mask = _image_id(item), item.get('seg_map_path')
-    results = item
+    results = copy.deepcopy(item)  # transforms change it in place
     for transform in dataset.pipeline.transforms:
         try:
             results = transform(results)
         except FileNotFoundError as error:
-            raise FileNotFoundError(f'image {name!r} can not be loaded with its labels: {error}') from error
+            raise FileNotFoundError(f'image {img_id!r} can not be loaded with its labels: {error}') from error
         if 'gt_seg_map' in results:
             break
     else:
-        raise ValueError(f'image {name!r} has no labels: no transform of its pipeline adds gt_seg_map')
+        raise ValueError(f'image {img_id!r} has no labels: no transform of its pipeline adds gt_seg_map')
 
     label, reliable = results['gt_seg_map'], results.get('gt_reliable_map')
     labels, truth = {'label': label}, None

@@ -1,0 +1,146 @@
+"""How well the confidence sigma tells right labels from wrong ones (paper Eq. 11 and 12)."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from mmengine.model import is_model_wrapper
+from mmseg.structures import SegDataSample
+from torch import Tensor, nn
+
+from bana_mm.functional import confidence_map
+from bana_mm.labels import IGNORE
+
+from .precision_recall import PrecisionRecall
+
+DEFAULT_GAMMA = 7.0  # paper
+
+
+def cosine_head(model: nn.Module) -> nn.Module:
+    """The decode head of a segmentation model, which must be a cosine classifier.
+
+    Args:
+        model (nn.Module): The model, or a wrapper of it.
+
+    Raises:
+        TypeError: If it is none.
+    """
+    model = model.module if is_model_wrapper(model) else model
+    head = getattr(model, 'decode_head', None)
+    head = head[-1] if isinstance(head, nn.ModuleList) else head
+    if not hasattr(head, 'temperature'):
+        raise TypeError("confidence is made of cosines, so the model's decode_head must be a "
+                        f'bana_mm.CosineDecodeHead, not {type(head).__name__}')
+    return head
+
+
+@torch.no_grad()
+def image_confidence(model: nn.Module, image: np.ndarray, label: np.ndarray, gamma: float | None = None) -> np.ndarray:
+    """Confidence of a model in the labels of a whole image.
+
+    Args:
+        model (nn.Module): Segmentation model with a cosine classifier, in evaluation mode.
+        image (np.ndarray): (H, W, 3) uint8 BGR.
+        label (np.ndarray): (H, W), 0 background, 1..L, 255 ignored.
+        gamma (float | None): Damping of Eq. 12. Defaults to None, the loss's, or else 7.0 (paper).
+
+    Returns:
+        np.ndarray: sigma, (H, W) float32 in [0, 1], 0 where the label is 255.
+    """
+    cosine = _cosines(model, image)
+    label = torch.from_numpy(label.astype(np.int64))[None].to(cosine.device)
+    return confidence_map(cosine, label, _loss_gamma(model) if gamma is None else gamma)[0].cpu().numpy()
+
+
+@dataclass
+class ConfidenceQuality:
+    """Sums over the doubted pixels of some images, that is those with a label that is not reliable and with a truth.
+
+    Attributes:
+        pixels (int): Pixels with a label and a truth, doubted or not.
+        right, wrong (int): Doubted pixels whose label is the truth, and the others.
+        right_sum, wrong_sum (float): Their sums of sigma.
+        curve (PrecisionRecall): Of sigma as a score for being right, class 1.
+    """
+
+    pixels: int = 0
+    right: int = 0
+    wrong: int = 0
+    right_sum: float = 0.
+    wrong_sum: float = 0.
+
+    def __post_init__(self) -> None:
+        self.curve = PrecisionRecall(1)
+
+    def update(self, sigma: np.ndarray, label: np.ndarray, reliable: np.ndarray, truth: np.ndarray) -> None:
+        """Add an image.
+
+        Args:
+            sigma (np.ndarray): (H, W) float in [0, 1].
+            label (np.ndarray): (H, W) uint8, 255 where there is none.
+            reliable (np.ndarray): S, (H, W) bool.
+            truth (np.ndarray): (H, W) uint8, 255 where nobody knows.
+        """
+        known = (label != IGNORE) & (truth != IGNORE)
+        doubted, right = known & ~reliable, label == truth
+        self.pixels += int(known.sum())
+        self.right += int((doubted & right).sum())
+        self.wrong += int((doubted & ~right).sum())
+        self.right_sum += float(sigma[doubted & right].sum(dtype=np.float64))
+        self.wrong_sum += float(sigma[doubted & ~right].sum(dtype=np.float64))
+        self.curve.update(sigma, right, 1, doubted)
+
+    def figures(self) -> dict[str, float]:
+        """Shares and means in [0, 1], NaN where there is no such pixel.
+
+        ``doubted`` of the pixels are; ``right`` of these have a right label, and ``right_by_weight`` counts each with
+        its sigma, as the loss does; ``sigma_right`` and ``sigma_wrong`` are means; ``average_precision`` is that of
+        finding right labels by sigma, which is ``right`` for a sigma that says nothing.
+        """
+        return dict(
+            doubted=_ratio(self.right + self.wrong, self.pixels),
+            right=_ratio(self.right, self.right + self.wrong),
+            right_by_weight=_ratio(self.right_sum, self.right_sum + self.wrong_sum),
+            sigma_right=_ratio(self.right_sum, self.right),
+            sigma_wrong=_ratio(self.wrong_sum, self.wrong),
+            average_precision=self.curve.average_precision(1))
+
+
+def measure_confidence(model: nn.Module, examples: Iterable, gamma: float | None = None) -> ConfidenceQuality:
+    """Sigma of a model against the truth of training images.
+
+    Args:
+        model (nn.Module): See :func:`image_confidence`.
+        examples (Iterable[TrainingExample]): Images with their labels.
+        gamma (float | None): See :func:`image_confidence`. Defaults to None.
+
+    Raises:
+        ValueError: If an image has no mask, or its pipeline does not say which pixels are reliable.
+    """
+    quality = ConfidenceQuality()
+    for example in examples:
+        for what, value in (('mask beside its labels', example.truth), ('reliable map', example.reliable)):
+            if value is None:
+                raise ValueError(f'image {example.name!r} has no {what}; both are needed to judge its confidence')
+        sigma = image_confidence(model, example.image, example.label, gamma)
+        quality.update(sigma, example.label, example.reliable, example.truth)
+    return quality
+
+
+def _ratio(part: float, total: float) -> float:
+    return part / total if total else float('nan')
+
+
+def _loss_gamma(model: nn.Module) -> float:
+    head = cosine_head(model)
+    losses = head.loss_decode if isinstance(head.loss_decode, nn.ModuleList) else [head.loss_decode]
+    return next((loss.gamma for loss in losses if hasattr(loss, 'gamma')), DEFAULT_GAMMA)
+
+
+def _cosines(model: nn.Module, image: np.ndarray) -> Tensor:
+    """Cosines of every pixel of an image with every class, (1, C, H, W), from the model's own prediction."""
+    size = image.shape[:2]
+    data = dict(inputs=[torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))],
+                data_samples=[SegDataSample(metainfo=dict(ori_shape=size, img_shape=size))])
+    return model.test_step(data)[0].seg_logits.data[None] / cosine_head(model).temperature

@@ -1,0 +1,59 @@
+"""tools/analysis/confidence.py on a tiny DeepLab-V1 with labels that are partly wrong."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import MODELS, DefaultScope
+
+from bana_mm.datasets.synthetic import make_tiny_voc
+from bana_mm.labels import LabelStore, read_label_png
+
+CONFIG = Path(__file__).parents[2] / 'configs' / 'bana' / 'deeplabv1_vgg16_voc.py'
+
+
+def test_figures(run, tmp_path, monkeypatch, capsys):
+    root = make_tiny_voc(tmp_path / 'voc')
+    store, doubted, right = LabelStore(root / 'labels'), 0, 0
+    store.begin({})
+    for path in sorted((root / 'SegmentationClassAug').glob('train*.png')):
+        truth = read_label_png(path)
+        y_crf, y_ret = truth.copy(), truth.copy()
+        y_crf[4:8] = (truth[4:8] + 1) % 3  # wrong
+        y_ret[:12] = (y_crf[:12] + 1) % 3
+        store.write(path.stem, Y_crf=y_crf, Y_ret=y_ret)
+        known = truth[:12] != 255
+        doubted += int(known.sum())
+        right += int((known & (y_crf == truth)[:12]).sum())
+    monkeypatch.setenv('VOC_ROOT', str(root))
+    monkeypatch.setenv('LABEL_DIR', str(root / 'labels'))
+    cfg = Config.fromfile(CONFIG)
+    cfg.merge_from_dict({
+        'model.backbone': dict(width_mult=0.0625, out_channels=8, pretrained=None),
+        'model.decode_head.head': dict(in_channels=8, channels=8, num_classes=3),
+        'train_dataloader.dataset.metainfo': dict(classes=('ring', 'triangle')),
+        'train_dataloader.dataset.pipeline.1.num_classes': 2})
+    cfg.dump(tmp_path / 'tiny.py')
+    with DefaultScope.overwrite_default_scope('mmseg'):
+        model = MODELS.build(cfg.model)
+    model.init_weights()
+    for name in ('tiny.pth', 'same.pth'):
+        torch.save(dict(state_dict=model.state_dict()), tmp_path / name)
+
+    arguments = ('analysis/confidence', tmp_path / 'tiny.py', tmp_path / 'tiny.pth', tmp_path / 'same.pth', '--json',
+                 tmp_path / 'out.json')
+    run(*arguments)
+    figures, same = json.loads((tmp_path / 'out.json').read_text())['checkpoints'].values()
+    assert figures == same
+    assert figures['right'] == pytest.approx(100 * right / doubted, abs=1e-3)
+    assert 0 < figures['doubted'] < 50 and 0 < figures['sigma_wrong'] <= 100
+    assert f"{figures['right_by_weight']:.1f}" in capsys.readouterr().out
+    # with gamma 0 every sigma is 1
+    run(*arguments, '--gamma', 0, '--images', 2)
+    content = json.loads((tmp_path / 'out.json').read_text())
+    figures = content['checkpoints'][str(tmp_path / 'tiny.pth')]
+    assert content['images'] == 2 and figures['sigma_right'] == figures['sigma_wrong'] == 100
+    assert figures['right_by_weight'] == figures['right'] and np.isfinite(figures['average_precision'])

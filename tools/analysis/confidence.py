@@ -1,0 +1,76 @@
+"""How well the confidence sigma (paper Eq. 11 and 12) tells right labels from wrong ones, for one or more checkpoints.
+
+Sigma weighs the labels of pixels that are doubted, that is not reliable. Here it is compared with the masks of training
+images: `right` is the share of the doubted labels that are right, `by weight` the same with each pixel counted by its
+sigma, as the noise-aware loss counts it. The nearer the two, the less the loss gains.
+"""
+
+import argparse
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import torch
+from mmengine.config import Config, DictAction
+from mmengine.dataset import BaseDataset
+from mmengine.registry import DATASETS, MODELS, init_default_scope
+
+from bana_mm.datasets.training_example import TrainingExample, load_example
+from bana_mm.datasets.wrappers import base_datasets
+from bana_mm.evaluation.confidence import measure_confidence
+from bana_mm.labels.building import load_strictly
+from bana_mm.utils.progress import Progress
+from bana_mm.utils.table import figure_cell, format_table, percent
+
+COLUMNS = dict(doubted='doubted %', right='right %', right_by_weight='by weight %', sigma_right='sigma, right %',
+               sigma_wrong='sigma, wrong %', average_precision='AP %')
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('config', help='config of a segmentation model with a cosine classifier; its training images '
+                        'are measured with their labels')
+    parser.add_argument('checkpoints', nargs='+', help='checkpoints of the model')
+    parser.add_argument('--images', type=int, help='take that many, evenly spread over the data set (default: all)')
+    parser.add_argument('--gamma', type=float, help="damping of Eq. 12 (default: the loss's, or else 7)")
+    parser.add_argument('--json', type=Path, metavar='FILE', help='write the figures there too')
+    parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='override settings of the config')
+    return parser.parse_args()
+
+
+def counted(items: Iterable[tuple[dict, BaseDataset]], progress: Progress) -> Iterator[TrainingExample]:
+    """Load the images one by one."""
+    for item, dataset in items:
+        yield load_example(item, dataset)
+        progress.update()
+
+
+def main() -> None:
+    args = parse_args()
+    cfg = Config.fromfile(args.config)
+    cfg.merge_from_dict(args.cfg_options or {})
+    init_default_scope(cfg.get('default_scope', 'mmseg'))
+    model = MODELS.build(cfg.model)
+    dataset = DATASETS.build(cfg.train_dataloader.dataset)
+    items = [(inner.get_data_info(index), inner) for inner in base_datasets(dataset) for index in range(len(inner))]
+    count = min(args.images or len(items), len(items))
+    items = [items[len(items) * number // count] for number in range(count)]
+
+    results = {}
+    for checkpoint in args.checkpoints:
+        load_strictly(model, checkpoint, args.config)
+        model.to(args.device).eval()
+        with Progress(count, title=checkpoint) as progress:
+            figures = measure_confidence(model, counted(items, progress), args.gamma).figures()
+        results[checkpoint] = {name: percent(value) for name, value in figures.items()}
+    print(f'{count} training images')
+    print(format_table(['', *COLUMNS.values()], [[name, *(figure_cell(figures[key]) for key in COLUMNS)]
+                                                 for name, figures in results.items()]))
+    if args.json is not None:
+        args.json.parent.mkdir(parents=True, exist_ok=True)
+        args.json.write_text(json.dumps(dict(config=args.config, images=count, checkpoints=results), indent=2) + '\n')
+
+
+if __name__ == '__main__':
+    main()
