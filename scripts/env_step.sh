@@ -197,7 +197,7 @@ step_crf() {
   ! is_at_least "$VENV/bin/python" 3 13 || pip_install -q 'cython>=3'
   mkdir -p "$LOGS"
   pip_install --no-build-isolation pydensecrf2 >"$LOGS/pydensecrf2.log" 2>&1 \
-    || say "pydensecrf2 did not build (see $LOGS/pydensecrf2.log): DenseCRF falls back to the slower torch backend"
+    || say "pydensecrf2 did not build (see $LOGS/pydensecrf2.log): DenseCRF uses torch, which takes longer on small images"
 }
 
 step_tests() { pip_install -q pytest; }

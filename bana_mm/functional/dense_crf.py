@@ -14,6 +14,7 @@ from torch import Tensor
 from .mean_field import bilateral_features, gaussian_kernel, mean_field, spatial_features
 
 BACKENDS = ('auto', 'pydensecrf', 'torch')
+FEW_PIXELS = 300 * 300  # fewer take pydensecrf less time than torch on one thread of a CPU
 MIN_PROBABILITY = 1e-5  # so that the energy stays finite; value of pydensecrf and thereby of the reference code
 
 
@@ -47,8 +48,8 @@ def dense_crf(image: np.ndarray | Tensor,
             kernel out. Defaults to (3, 3), the reference code's for labels.
         iterations (int): Mean-field steps. Defaults to 10.
         backend (str): 'pydensecrf', the authors' C++ code, one thread of the CPU; 'torch', plain PyTorch on the device
-            of ``probability``, deterministic on a device; 'auto', pydensecrf where ``probability`` is on the CPU and
-            pydensecrf is installed, else torch. Defaults to 'auto'.
+            of ``probability``, deterministic on a device; 'auto', what is faster: pydensecrf for images of less than
+            :data:`FEW_PIXELS` on the CPU where it is installed, else torch. Defaults to 'auto'.
 
     Returns:
         np.ndarray | Tensor: Shaped like ``probability``, float32, sums to 1 over the classes. An array where
@@ -64,7 +65,7 @@ def dense_crf(image: np.ndarray | Tensor,
     gaussian = _check_kernel('gaussian', gaussian, ('weight', 'xy_std'))
     if isinstance(iterations, bool) or not isinstance(iterations, (int, np.integer)) or iterations < 0:
         raise ValueError(f'iterations must be an integer of at least 0, got {iterations!r}')
-    run = _run_torch if _choose_backend(backend, prob.device) == 'torch' else _run_pydensecrf
+    run = _run_torch if _choose_backend(backend, prob) == 'torch' else _run_pydensecrf
 
     if prob.size(-3) == 1:
         posterior = torch.ones_like(prob, dtype=torch.float32)
@@ -128,7 +129,7 @@ def _run_pydensecrf(images: Tensor, unary: Tensor, bilateral: tuple | None, gaus
     return torch.stack(marginals).view(unary.shape).to(unary.device)
 
 
-def _choose_backend(backend: str, device: torch.device) -> str:
+def _choose_backend(backend: str, probability: Tensor) -> str:
     if backend not in BACKENDS:
         raise ValueError(f'backend must be one of {", ".join(BACKENDS)}, got {backend!r}')
     installed = find_spec('pydensecrf') is not None
@@ -136,7 +137,8 @@ def _choose_backend(backend: str, device: torch.device) -> str:
         raise ImportError("backend='pydensecrf' needs the package pydensecrf2: pip install pydensecrf2, "
                           "or take backend='torch'")
     if backend == 'auto':
-        return 'pydensecrf' if installed and device.type == 'cpu' else 'torch'
+        is_small = probability.size(-2) * probability.size(-1) < FEW_PIXELS
+        return 'pydensecrf' if installed and is_small and probability.device.type == 'cpu' else 'torch'
     return backend
 
 

@@ -121,7 +121,7 @@ def find_problems() -> list[Problem]:
         problems.append(Problem(f'{name} was installed without its compiled ops (mmcv._ext): {remedy}', True))
     if any(installed.values()) and not _has_module('pydensecrf'):
         problems.append(Problem(
-            f'pydensecrf is not installed, so DenseCRF uses the slower torch backend: {CRF_HINT}', False))
+            f'pydensecrf is not installed, so DenseCRF takes longer on small images: {CRF_HINT}', False))
     return problems
 
 

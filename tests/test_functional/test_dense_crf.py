@@ -178,15 +178,16 @@ def test_torch_backend_gives_same_bits_every_time():
 
 
 def test_auto_backend(monkeypatch):
-    cpu, cuda = torch.device('cpu'), torch.device('cuda')
+    small, large = torch.empty(2, 128, 128), torch.empty(2, 375, 500)
     monkeypatch.setattr(module, 'find_spec', lambda name: object())
-    assert module._choose_backend('auto', cpu) == 'pydensecrf'
-    assert module._choose_backend('auto', cuda) == 'torch'
-    assert module._choose_backend('pydensecrf', cuda) == 'pydensecrf'
+    assert module._choose_backend('auto', small) == 'pydensecrf'
+    assert module._choose_backend('auto', large) == 'torch'
+    assert module._choose_backend('auto', small.to('meta')) == 'torch'
+    assert module._choose_backend('pydensecrf', large) == 'pydensecrf'
     monkeypatch.setattr(module, 'find_spec', lambda name: None)
-    assert module._choose_backend('auto', cpu) == 'torch'
+    assert module._choose_backend('auto', small) == 'torch'
     with pytest.raises(ImportError, match='pip install pydensecrf2'):
-        module._choose_backend('pydensecrf', cpu)
+        module._choose_backend('pydensecrf', small)
 
 
 def test_torch_backend_does_not_need_pydensecrf(monkeypatch):

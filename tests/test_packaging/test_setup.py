@@ -32,7 +32,7 @@ def pins():
 
 def test_extras_parse_and_keep_the_families_apart(setup_module):
     extras = {name: [requirements.Requirement(text) for text in texts] for name, texts in setup_module.EXTRAS.items()}
-    assert set(extras) == {'mim', 'onedl', 'crf', 'tests'}
+    assert set(extras) == {'mim', 'onedl', 'crf', 'boxinst', 'tests'}
     names = {extra: {requirement.name for requirement in found} for extra, found in extras.items()}
     assert {'mmengine', 'mmcv', 'mmdet', 'mmsegmentation', 'setuptools'} <= names['mim']
     assert not any(name.startswith('onedl') for name in names['mim'])
