@@ -48,8 +48,8 @@ class BoxBins:
         total = (across[:, :, :, None] * self.cols[:, :, None]).sum(dim=4).flatten(1)[..., None]
         if self.bands is None:
             return (self._dense() * keep[:, None]) @ feats.transpose(1, 2), total
-        size = self.rows.size(2)
-        sums = feats.new_zeros(len(feats), self.rows[0].numel() // self.rows.size(3), size, feats.size(1))
+        boxes, size = self.rows.shape[1:3]
+        sums = feats.new_zeros(len(feats), boxes * size, size, feats.size(1))
         for image, bands in enumerate(self.bands):
             for cells, index, weight in bands:
                 product = (weight * keep[image, cells]) @ feats[image, :, cells].T
