@@ -59,14 +59,11 @@ class ConfidenceQuality:
 
     Attributes:
         pixels (int): Pixels with a label and a truth, doubted or not.
-        right, wrong (int): Doubted pixels whose label is the truth, and the others.
-        right_sum, wrong_sum (float): Their sums of sigma.
-        curve (PrecisionRecall): Of sigma as a score for being right, class 1.
+        right_sum, wrong_sum (float): Sums of sigma over the doubted pixels whose label is the truth, and the others.
+        curve (PrecisionRecall): Of sigma as a score for being right, class 1; it counts these pixels.
     """
 
     pixels: int = 0
-    right: int = 0
-    wrong: int = 0
     right_sum: float = 0.
     wrong_sum: float = 0.
 
@@ -85,8 +82,6 @@ class ConfidenceQuality:
         known = (label != IGNORE) & (truth != IGNORE)
         doubted, right = known & ~reliable, label == truth
         self.pixels += int(known.sum())
-        self.right += int((doubted & right).sum())
-        self.wrong += int((doubted & ~right).sum())
         self.right_sum += float(sigma[doubted & right].sum(dtype=np.float64))
         self.wrong_sum += float(sigma[doubted & ~right].sum(dtype=np.float64))
         self.curve.update(sigma, right, 1, doubted)
@@ -98,12 +93,13 @@ class ConfidenceQuality:
         its sigma, as the loss does; ``sigma_right`` and ``sigma_wrong`` are means; ``average_precision`` is that of
         finding right labels by sigma, which is ``right`` for a sigma that says nothing.
         """
+        wrong, right = self.curve.counts[1].sum(axis=1).tolist()
         return dict(
-            doubted=_ratio(self.right + self.wrong, self.pixels),
-            right=_ratio(self.right, self.right + self.wrong),
+            doubted=_ratio(right + wrong, self.pixels),
+            right=_ratio(right, right + wrong),
             right_by_weight=_ratio(self.right_sum, self.right_sum + self.wrong_sum),
-            sigma_right=_ratio(self.right_sum, self.right),
-            sigma_wrong=_ratio(self.wrong_sum, self.wrong),
+            sigma_right=_ratio(self.right_sum, right),
+            sigma_wrong=_ratio(self.wrong_sum, wrong),
             average_precision=self.curve.average_precision(1))
 
 

@@ -46,11 +46,8 @@ def background_aware_features(feats: Tensor, background: Tensor, rois: Tensor, g
     if use_attention is not None:
         share = share * use_attention[:, None]
     weights = roi_axis_weights(rois.to(feats.dtype), (height, width), spatial_scale, output_size, align_corners)
-    if len(rois):
-        (rows, index), (cols, _) = (stack_by_image(rois, weight, num_images, counts) for weight in weights)
-    else:
-        rows, cols = (weight.new_zeros(num_images, *weight.shape) for weight in weights)
-        index = (rois[:, 0].long(), ) * 2
+    stacked, index = stack_by_image(rois, torch.cat(weights, dim=2), num_images, counts)
+    rows, cols = stacked.split([height, width], dim=3)
     queries, pooled = _BackgroundAwareFeatures.apply(feats.flatten(2), query_weight, share, rows, cols)
     pooled = pooled.view(-1, output_size**2, channels).index_select(0, index[0] * rows.size(1) + index[1])
     return pooled.transpose(1, 2).unflatten(2, (output_size, output_size)), queries, valid

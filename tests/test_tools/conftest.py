@@ -58,14 +58,28 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
 
 @pytest.fixture
-def work(tmp_path: Path) -> Iterator[Path]:
+def save_untrained() -> Callable[[Path], Path]:
+    """Write the checkpoint of a config's model as it is before training, ``NAME.pth`` beside ``NAME.py``."""
+
+    def save(config: Path) -> Path:
+        cfg = Config.fromfile(config)
+        with DefaultScope.overwrite_default_scope(cfg.default_scope):
+            model = MODELS.build(cfg.model)
+            model.init_weights()
+        checkpoint = config.with_suffix('.pth')
+        torch.save(dict(state_dict=model.state_dict()), checkpoint)
+        return checkpoint
+
+    return save
+
+
+@pytest.fixture
+def work(tmp_path: Path, save_untrained: Callable[[Path], Path]) -> Iterator[Path]:
     """A folder with a data set, ``voc``, and a classifier's config and checkpoint, ``bap.py`` and ``bap.pth``."""
     make_tiny_voc(tmp_path / 'voc')
     (tmp_path / 'bap.py').write_text(CLASSIFIER.format(root=str(tmp_path / 'voc')))
+    save_untrained(tmp_path / 'bap.py')
     with DefaultScope.overwrite_default_scope('mmdet'):
-        model = MODELS.build(Config.fromfile(tmp_path / 'bap.py').model)
-        model.init_weights()
-        torch.save(dict(state_dict=model.state_dict()), tmp_path / 'bap.pth')
         yield tmp_path
 
 

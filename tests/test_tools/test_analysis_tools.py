@@ -6,9 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from mmengine.config import Config
-from mmengine.registry import MODELS, DefaultScope
+from mmengine.registry import DefaultScope
 
 from bana_mm.evaluation import ConfusionMatrix
 from bana_mm.labels import read_label_png
@@ -37,14 +35,11 @@ test_dataloader = dict(
 
 
 @pytest.fixture
-def both(work, monkeypatch):
+def both(work, save_untrained, monkeypatch):
     """The folder with a segmentation model, too; the tools run in it."""
     monkeypatch.chdir(work)
     Path('seg.py').write_text(SEGMENTOR.format(root=str(work / 'voc')))
-    with DefaultScope.overwrite_default_scope('mmseg'):
-        model = MODELS.build(Config.fromfile('seg.py').model)
-        model.init_weights()
-        torch.save(dict(state_dict=model.state_dict()), 'seg.pth')
+    save_untrained(Path('seg.py'))
     return work
 
 

@@ -1,13 +1,12 @@
 """tools/analysis/confidence.py on a tiny DeepLab-V1 with labels that are partly wrong."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from mmengine.config import Config
-from mmengine.registry import MODELS, DefaultScope
 
 from bana_mm.datasets.synthetic import make_tiny_voc
 from bana_mm.labels import LabelStore, read_label_png
@@ -15,7 +14,7 @@ from bana_mm.labels import LabelStore, read_label_png
 CONFIG = Path(__file__).parents[2] / 'configs' / 'bana' / 'deeplabv1_vgg16_voc.py'
 
 
-def test_figures(run, tmp_path, monkeypatch, capsys):
+def test_figures(run, save_untrained, tmp_path, monkeypatch, capsys):
     root = make_tiny_voc(tmp_path / 'voc')
     store, doubted, right = LabelStore(root / 'labels'), 0, 0
     store.begin({})
@@ -37,11 +36,7 @@ def test_figures(run, tmp_path, monkeypatch, capsys):
         'train_dataloader.dataset.metainfo': dict(classes=('ring', 'triangle')),
         'train_dataloader.dataset.pipeline.1.num_classes': 2})
     cfg.dump(tmp_path / 'tiny.py')
-    with DefaultScope.overwrite_default_scope('mmseg'):
-        model = MODELS.build(cfg.model)
-    model.init_weights()
-    for name in ('tiny.pth', 'same.pth'):
-        torch.save(dict(state_dict=model.state_dict()), tmp_path / name)
+    shutil.copyfile(save_untrained(tmp_path / 'tiny.py'), tmp_path / 'same.pth')
 
     arguments = ('analysis/confidence', tmp_path / 'tiny.py', tmp_path / 'tiny.pth', tmp_path / 'same.pth', '--json',
                  tmp_path / 'out.json')
