@@ -77,4 +77,5 @@ if __name__ == '__main__':
             'Intended Audience :: Science/Research',
             'Programming Language :: Python :: 3',
             'Topic :: Scientific/Engineering :: Artificial Intelligence',
-        ])
+        ],
+    )

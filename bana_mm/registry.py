@@ -28,11 +28,13 @@ TRANSFORMS = Registry('transform', parent=MMENGINE_TRANSFORMS, scope='bana_mm', 
 METRICS = Registry('metric', parent=MMENGINE_METRICS, scope='bana_mm', locations=['bana_mm.evaluation'])
 HOOKS = Registry('hook', parent=MMENGINE_HOOKS, scope='bana_mm', locations=['bana_mm.hooks'])
 OPTIM_WRAPPERS = Registry(
-    'optimizer wrapper', parent=MMENGINE_OPTIM_WRAPPERS, scope='bana_mm', locations=['bana_mm.optim'])
+    'optimizer wrapper', parent=MMENGINE_OPTIM_WRAPPERS, scope='bana_mm', locations=['bana_mm.optim']
+)
 OPTIM_WRAPPER_CONSTRUCTORS = Registry(
     'optimizer wrapper constructor',
     parent=MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS,
     scope='bana_mm',
-    locations=['bana_mm.optim'])
+    locations=['bana_mm.optim'],
+)
 # Ways to turn an image and its boxes into a label map; no counterpart in mmengine.
 LABEL_SOURCES = Registry('label source', scope='bana_mm', locations=['bana_mm.labels'])

@@ -68,8 +68,16 @@ class Row:
     def cells(self) -> list[str]:
         """As shown in the table, in the order of ``HEADER``."""
         memory = ' / '.join(f'{bytes_ / 1e6:.0f}' for bytes_ in self.memory if bytes_ is not None)
-        return [self.item, _seconds(self.ours), self.against, _seconds(self.theirs), f'{self.ratio:.3g} x', self.target,
-                f'{memory} MB' if memory else '', self.note]
+        return [
+            self.item,
+            _seconds(self.ours),
+            self.against,
+            _seconds(self.theirs),
+            f'{self.ratio:.3g} x',
+            self.target,
+            f'{memory} MB' if memory else '',
+            self.note,
+        ]
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -80,8 +88,9 @@ def _seconds(value: float) -> str:
     return f'{value:.3g} s' if value >= 0.1 else f'{value * 1e3:.3g} ms'
 
 
-def compare(options: Options, item: str, ours: Candidate, against: str, theirs: Candidate, target: str = '',
-            note: str = '') -> Row:
+def compare(
+    options: Options, item: str, ours: Candidate, against: str, theirs: Candidate, target: str = '', note: str = ''
+) -> Row:
     """Time both in turns and measure the memory that each takes beyond its inputs."""
     times = take_turns([ours.make(*ours.args), theirs.make(*theirs.args)], options)
     memory = [None, None] if options.quick else [extra_memory(each, options.device) for each in (ours, theirs)]

@@ -41,6 +41,7 @@ def photographs(options: Options) -> dict[str, Tensor]:
         size = (30, 40) if options.quick else (375, 500)
         return {f'{size[1]} x {size[0]}': photograph(*size)}
     import cv2
+
     images = {}
     for path in options.images:
         image = cv2.imread(path)
@@ -61,6 +62,7 @@ def voc_folder(root: Path, num_images: int, height: int = 375, width: int = 500)
     import cv2
 
     from bana_mm.datasets.voc_files import write_voc_xml
+
     rng = np.random.default_rng(0)
     for folder in ('JPEGImages', 'Annotations', 'ImageSets/Segmentation'):
         (root / folder).mkdir(parents=True)

@@ -30,8 +30,12 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument('--device', default='cpu', help='cpu or cuda')
     parser.add_argument('--threads', type=int, default=2, help='of torch on the CPU (default: %(default)s)')
     parser.add_argument('--repeats', type=int, default=3, help='times that each candidate runs after the first')
-    parser.add_argument('--clock', choices=['wall', 'cpu'], default='wall',
-                        help='cpu: seconds of all threads together, for machines with other load')
+    parser.add_argument(
+        '--clock',
+        choices=['wall', 'cpu'],
+        default='wall',
+        help='cpu: seconds of all threads together, for machines with other load',
+    )
     parser.add_argument('--step-batch', type=int, help='images in a step of stage 1 (default: 20 on cuda, 4 on cpu)')
     parser.add_argument('--images', nargs='+', default=(), help='photographs for the CRF (default: one is made up)')
     parser.add_argument('--voc-root', help='data set for the data pipeline (default: made-up images of 500 x 375)')
@@ -47,6 +51,7 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
 def describe_machine(device: str, threads: int) -> dict[str, str | int]:
     """What the figures depend on."""
     import torch
+
     cpu = platform.processor() or platform.machine()
     try:
         lines = Path('/proc/cpuinfo').read_text().splitlines()
@@ -54,8 +59,13 @@ def describe_machine(device: str, threads: int) -> dict[str, str | int]:
     except (OSError, StopIteration):
         pass
     return dict(
-        device=torch.cuda.get_device_name(device) if device.startswith('cuda') else 'cpu', cpu=cpu, threads=threads,
-        torch=torch.__version__, cuda=torch.version.cuda or 'none', python=platform.python_version())
+        device=torch.cuda.get_device_name(device) if device.startswith('cuda') else 'cpu',
+        cpu=cpu,
+        threads=threads,
+        torch=torch.__version__,
+        cuda=torch.version.cuda or 'none',
+        python=platform.python_version(),
+    )
 
 
 def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -69,6 +79,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     from bana_mm.utils.table import format_table
     from benchmarks.harness import HEADER, Options, SkipItem
+
     torch.set_num_threads(args.threads)
     options = Options(args.device, args.repeats, args.quick, args.clock, args.images, args.step_batch, args.voc_root)
     machine = describe_machine(args.device, args.threads)

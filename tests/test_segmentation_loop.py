@@ -36,20 +36,32 @@ def config(root, tmp_path, monkeypatch):
     monkeypatch.setenv('LABEL_DIR', str(root / 'labels'))
     cfg = Config.fromfile(CONFIG)
     options = {
-        'work_dir': str(tmp_path / 'work'), 'train_cfg.max_iters': 4, 'train_cfg.val_interval': 4,
-        'param_scheduler.0.end': 4, 'train_dataloader.batch_size': 2, 'default_hooks.checkpoint.interval': 2,
-        'default_hooks.checkpoint.max_keep_ckpts': -1, 'default_hooks.logger.interval': 1,
+        'work_dir': str(tmp_path / 'work'),
+        'train_cfg.max_iters': 4,
+        'train_cfg.val_interval': 4,
+        'param_scheduler.0.end': 4,
+        'train_dataloader.batch_size': 2,
+        'default_hooks.checkpoint.interval': 2,
+        'default_hooks.checkpoint.max_keep_ckpts': -1,
+        'default_hooks.logger.interval': 1,
         'model.backbone': dict(width_mult=0.0625, out_channels=8, pretrained=None),
-        'model.decode_head.head.in_channels': 8, 'model.decode_head.head.channels': 8,
-        'model.decode_head.head.num_classes': 3, 'train_dataloader.dataset.pipeline.1.num_classes': 2,
+        'model.decode_head.head.in_channels': 8,
+        'model.decode_head.head.channels': 8,
+        'model.decode_head.head.num_classes': 3,
+        'train_dataloader.dataset.pipeline.1.num_classes': 2,
         'train_dataloader.dataset.pipeline.2.scale': (64, 64),
         'train_dataloader.dataset.pipeline.3.crop_size': (41, 41),
-        'model.data_preprocessor.size': (41, 41), 'env_cfg.dist_cfg.backend': 'gloo',
+        'model.data_preprocessor.size': (41, 41),
+        'env_cfg.dist_cfg.backend': 'gloo',
     }
     for loader in ('train', 'val', 'test'):
-        options.update({
-            f'{loader}_dataloader.num_workers': 0, f'{loader}_dataloader.persistent_workers': False,
-            f'{loader}_dataloader.dataset.metainfo': dict(classes=('ring', 'triangle'))})
+        options.update(
+            {
+                f'{loader}_dataloader.num_workers': 0,
+                f'{loader}_dataloader.persistent_workers': False,
+                f'{loader}_dataloader.dataset.metainfo': dict(classes=('ring', 'triangle')),
+            }
+        )
     cfg.merge_from_dict(options)
     return cfg
 
@@ -68,8 +80,12 @@ def test_train_resume_and_test(config, tmp_path):
     assert {'val/mIoU', 'val/aAcc'} <= set(runner.message_hub.log_scalars)
     whole = torch.load(tmp_path / 'work' / 'iter_4.pth', weights_only=True)
 
-    config.update(experiment_name='resumed', resume=True, load_from=str(tmp_path / 'work' / 'iter_2.pth'),
-                  work_dir=str(tmp_path / 'resumed'))
+    config.update(
+        experiment_name='resumed',
+        resume=True,
+        load_from=str(tmp_path / 'work' / 'iter_2.pth'),
+        work_dir=str(tmp_path / 'resumed'),
+    )
     resumed = Runner.from_cfg(config)
     resumed.train()
     assert resumed.iter == 4 and not (tmp_path / 'resumed' / 'iter_2.pth').exists()
@@ -77,8 +93,12 @@ def test_train_resume_and_test(config, tmp_path):
     assert again['state_dict'].keys() == whole['state_dict'].keys()
     assert again['optimizer']['param_groups'][0]['lr'] == whole['optimizer']['param_groups'][0]['lr']
 
-    config.update(experiment_name='test', resume=False, load_from=str(tmp_path / 'work' / 'iter_4.pth'),
-                  work_dir=str(tmp_path / 'test'))
+    config.update(
+        experiment_name='test',
+        resume=False,
+        load_from=str(tmp_path / 'work' / 'iter_4.pth'),
+        work_dir=str(tmp_path / 'test'),
+    )
     config.test_dataloader.dataset.pipeline = config.tta_pipeline
     config.model = dict(**config.tta_model, module=config.model)
     config.test_evaluator.update(with_crf=True, workers=0, output_dir=str(tmp_path / 'predictions'))

@@ -43,8 +43,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--classifier-iters', type=int, help="iterations of stage 1 (default: the configs')")
     parser.add_argument('--segmentation-iters', type=int, help="iterations of stage 3 (default: the configs')")
     parser.add_argument('--panels', type=int, default=10, help='how many images to draw (default: %(default)s)')
-    parser.add_argument('--jobs', type=int, default=min(2, usable_cores()),
-                        help='trainings side by side (default: %(default)s)')
+    parser.add_argument(
+        '--jobs', type=int, default=min(2, usable_cores()), help='trainings side by side (default: %(default)s)'
+    )
     return parser.parse_args()
 
 
@@ -68,12 +69,15 @@ class Demo:
         Raises:
             ValueError: If it was.
         """
-        settings = {key: getattr(self.args, key)
-                    for key in ('num_train', 'num_val', 'classifier_iters', 'segmentation_iters')}
+        settings = {
+            key: getattr(self.args, key) for key in ('num_train', 'num_val', 'classifier_iters', 'segmentation_iters')
+        }
         path = self.root / 'settings.json'
         if path.is_file() and json.loads(path.read_text()) != settings:
-            raise ValueError(f'{path}: this folder was begun with other settings ({path.read_text()}); choose another '
-                             '--out-dir, or remove it')
+            raise ValueError(
+                f'{path}: this folder was begun with other settings ({path.read_text()}); choose another '
+                '--out-dir, or remove it'
+            )
         self.root.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(settings))
         print(f'drawing {self.args.num_train} + {self.args.num_val} images', flush=True)
@@ -86,10 +90,26 @@ class Demo:
         self._run(train_step(f'classifier, {CLASSIFIERS[name]}', cfg, self.root / name, options))
         for split in splits:
             ids = (self.data / f'ImageSets/Segmentation/{split}.txt').read_text().split()
-            self._run(label_step(f'labels of {split}, {CLASSIFIERS[name]}', cfg.filename, checkpoint,
-                                 self._label_dir(name), split, ids, workers=1))
-        self._run(evaluate_step(f'evaluation, {CLASSIFIERS[name]}', self._label_dir(name),
-                                self.data / 'SegmentationClassAug', self.data, splits[0]))
+            self._run(
+                label_step(
+                    f'labels of {split}, {CLASSIFIERS[name]}',
+                    cfg.filename,
+                    checkpoint,
+                    self._label_dir(name),
+                    split,
+                    ids,
+                    workers=1,
+                )
+            )
+        self._run(
+            evaluate_step(
+                f'evaluation, {CLASSIFIERS[name]}',
+                self._label_dir(name),
+                self.data / 'SegmentationClassAug',
+                self.data,
+                splits[0],
+            )
+        )
 
     def segmentation(self, name: str, after: Future | None = None) -> None:
         """Train and test a segmentation model, when the labels that it needs are there."""
@@ -97,8 +117,11 @@ class Demo:
             after.result()
         cfg, options = self._config(f'demo_{name}.py', self.args.segmentation_iters)
         self._run(train_step(f'segmentation, {SEGMENTATIONS[name]}', cfg, self.root / name, options))
-        self._run(test_step(f'test, {SEGMENTATIONS[name]}', cfg, self.root / name, options,
-                            out=self.root / name / 'predictions'))
+        self._run(
+            test_step(
+                f'test, {SEGMENTATIONS[name]}', cfg, self.root / name, options, out=self.root / name / 'predictions'
+            )
+        )
 
     def panels(self) -> None:
         """Draw validation images."""
@@ -106,19 +129,31 @@ class Demo:
         checkpoint = final_checkpoint(cfg, self.root / 'bap')
         captions = dict(box='on boxes', ce='on Y_crf', nal='NAL', masks='on masks')
         out = self.root / 'panels'
-        command = ['analysis/draw_panels.py', cfg.filename, '--checkpoint', str(checkpoint), '--out-dir', str(out),
-                   '--label-dir', str(self._label_dir('bap')), '--number', str(self.args.panels), '--predictions']
+        command = [
+            'analysis/draw_panels.py',
+            cfg.filename,
+            '--checkpoint',
+            str(checkpoint),
+            '--out-dir',
+            str(out),
+            '--label-dir',
+            str(self._label_dir('bap')),
+            '--number',
+            str(self.args.panels),
+            '--predictions',
+        ]
         command += [f'{caption}={self.root / name / "predictions"}' for name, caption in captions.items()]
         wanted = min(self.args.panels, self.args.num_val)
-        self._run(Step('panels', command,
-                       lambda: sum(is_newer(path, [checkpoint]) for path in out.glob('*.png')) >= wanted))
+        self._run(
+            Step('panels', command, lambda: sum(is_newer(path, [checkpoint]) for path in out.glob('*.png')) >= wanted)
+        )
 
     def run(self) -> None:
         """Run all steps, several side by side."""
         with ThreadPoolExecutor(self.args.jobs) as pool:
             # The labels that others wait for come first, so no waiting step can keep them from running.
             bap = pool.submit(self.labels, 'bap', ('train_aug', 'val'))
-            futures = [bap, pool.submit(self.labels, 'gap', ('train_aug', ))]
+            futures = [bap, pool.submit(self.labels, 'gap', ('train_aug',))]
             futures += [pool.submit(self.segmentation, name) for name in ('box', 'masks')]
             futures += [pool.submit(self.segmentation, name, bap) for name in ('ce', 'nal')]
         for future in futures:
@@ -128,11 +163,20 @@ class Demo:
     def table(self) -> str:
         """All figures, read from the files that the steps have written."""
         bap, gap = (json.loads((self._label_dir(name) / 'train_aug.json').read_text())['rows'] for name in CLASSIFIERS)
-        rows = [[f'labels: {title}', f'{figures["mIoU"]:.1f}', f'{figures["ignored"]:.1f}']
-                for title, figures in (('whole box', bap['box']), ('GAP', gap['Y_crf']), ('BAP, Y_crf', bap['Y_crf']),
-                                       ('BAP, Y_ret', bap['Y_ret']), ('BAP, agreement of the two', bap['agree']))]
-        rows += [[f'segmentation from {title}', f'{read_scores(self.root / name)["mIoU"]:.1f}', '']
-                 for name, title in SEGMENTATIONS.items()]
+        rows = [
+            [f'labels: {title}', f'{figures["mIoU"]:.1f}', f'{figures["ignored"]:.1f}']
+            for title, figures in (
+                ('whole box', bap['box']),
+                ('GAP', gap['Y_crf']),
+                ('BAP, Y_crf', bap['Y_crf']),
+                ('BAP, Y_ret', bap['Y_ret']),
+                ('BAP, agreement of the two', bap['agree']),
+            )
+        ]
+        rows += [
+            [f'segmentation from {title}', f'{read_scores(self.root / name)["mIoU"]:.1f}', '']
+            for name, title in SEGMENTATIONS.items()
+        ]
         return format_table(['', 'mIoU', 'ignored %'], rows)
 
     def _config(self, name: str, iters: int | None) -> tuple[Config, list[str]]:

@@ -25,27 +25,53 @@ from pathlib import Path
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('dirs', nargs='*', metavar='DIR', help='folders written by tools/generate_labels.py')
-    parser.add_argument('--coco', nargs='*', metavar='LABELS.json',
-                        help='compare instances of these COCO files (and of --sources) with those of --gt')
+    parser.add_argument(
+        '--coco',
+        nargs='*',
+        metavar='LABELS.json',
+        help='compare instances of these COCO files (and of --sources) with those of --gt',
+    )
     parser.add_argument('--table1', nargs='*', metavar='KEY=WHERE', help="the rows of the paper's Table 1, see above")
-    parser.add_argument('--gt', help='folder of the masks, ID.png (default: SegmentationClassAug in --voc-root); with '
-                        '--coco the file of true masks')
-    parser.add_argument('--split', nargs='+', help='text files with one image id a line; or, with --voc-root, names of '
-                        'files in its ImageSets/Segmentation, such as train val')
-    parser.add_argument('--merge', choices=['agree'],
-                        help='also evaluate the two maps merged: pixels where they differ are ignored')
+    parser.add_argument(
+        '--gt',
+        help='folder of the masks, ID.png (default: SegmentationClassAug in --voc-root); with '
+        '--coco the file of true masks',
+    )
+    parser.add_argument(
+        '--split',
+        nargs='+',
+        help='text files with one image id a line; or, with --voc-root, names of '
+        'files in its ImageSets/Segmentation, such as train val',
+    )
+    parser.add_argument(
+        '--merge', choices=['agree'], help='also evaluate the two maps merged: pixels where they differ are ignored'
+    )
     parser.add_argument('--classes', default='', help='comma-separated classes for a second mean')
-    parser.add_argument('--sources', nargs='+', default=[], metavar='NAME',
-                        help='also evaluate labels made from the boxes: box, grabcut, box_crf, files:PATH (a folder of '
-                             'label maps ID.png, or per-box masks in a .json), bana_crf:CONFIG:CHECKPOINT, or what '
-                             'two of them agree on: box_crf+grabcut')
-    parser.add_argument('--voc-root',
-                        help='where --sources and --table1 find images and boxes: JPEGImages and Annotations')
+    parser.add_argument(
+        '--sources',
+        nargs='+',
+        default=[],
+        metavar='NAME',
+        help='also evaluate labels made from the boxes: box, grabcut, box_crf, files:PATH (a folder of '
+        'label maps ID.png, or per-box masks in a .json), bana_crf:CONFIG:CHECKPOINT, or what '
+        'two of them agree on: box_crf+grabcut',
+    )
+    parser.add_argument(
+        '--voc-root', help='where --sources and --table1 find images and boxes: JPEGImages and Annotations'
+    )
     parser.add_argument('--img-dir', help='where --coco finds the images for --sources')
-    parser.add_argument('--rank', choices=['area', 'score'], default='area',
-                        help='what orders the labels of --coco for average precision (default: %(default)s)')
-    parser.add_argument('--workers', type=int, default=0,
-                        help='processes; they pay where labels are made, as by --sources grabcut (default: none)')
+    parser.add_argument(
+        '--rank',
+        choices=['area', 'score'],
+        default='area',
+        help='what orders the labels of --coco for average precision (default: %(default)s)',
+    )
+    parser.add_argument(
+        '--workers',
+        type=int,
+        default=0,
+        help='processes; they pay where labels are made, as by --sources grabcut (default: none)',
+    )
     parser.add_argument('--json', help='also write the figures to this file')
     args = parser.parse_args()
     if not args.dirs and not args.sources and not args.coco and args.table1 is None:
@@ -86,11 +112,14 @@ def compare_instances(args: argparse.Namespace) -> None:
             if set(labels.img_ids) != set(img_ids):
                 raise ValueError(f'{path}: has other images than {args.coco[0]}; compare them one by one')
         truth = truth.only(img_ids)
-    rows.update({name: make_label_masks(build_label_source(name), truth, args.img_dir, args.workers)
-                 for name in args.sources})
+    rows.update(
+        {name: make_label_masks(build_label_source(name), truth, args.img_dir, args.workers) for name in args.sources}
+    )
     summaries = {name: evaluate_instances(truth, labels, args.rank) for name, labels in rows.items()}
-    print(f'{len(truth.objects())} instances in {len(truth.images)} images of {args.gt}, in percent; for AP ranked by '
-          f'{args.rank}')
+    print(
+        f'{len(truth.objects())} instances in {len(truth.images)} images of {args.gt}, in percent; for AP ranked by '
+        f'{args.rank}'
+    )
     print(instance_table(summaries))
     if args.json:
         content = dict(gt=args.gt, images=len(truth.images), rank=args.rank, rows=summaries)
@@ -131,16 +160,18 @@ def compare_maps(args: argparse.Namespace) -> None:
     class_lists = {tuple(LabelStore(folder).meta.get('classes', VOC_CLASSES)) for folder in (*args.dirs, *folders)}
     class_names, *others = class_lists or {VOC_CLASSES}
     if others:
-        raise ValueError(f'{", ".join((*args.dirs, *folders))}: their meta.json name different classes; evaluate them '
-                         'one by one')
+        raise ValueError(
+            f'{", ".join((*args.dirs, *folders))}: their meta.json name different classes; evaluate them one by one'
+        )
     chosen = [name for name in args.classes.split(',') if name]
     chosen_indices = class_indices(chosen, class_names) if chosen else []
 
     items = {}
     if args.sources or args.table1 is not None:
         for path in paths.values():
-            dataset = VOCBoxDataset(os.path.abspath(path), data_root=args.voc_root, metainfo=dict(classes=class_names),
-                                    serialize_data=False)
+            dataset = VOCBoxDataset(
+                os.path.abspath(path), data_root=args.voc_root, metainfo=dict(classes=class_names), serialize_data=False
+            )
             items.update((item['img_id'], item) for item in dataset.data_list)
     rows, left_out = ({}, []) if args.table1 is None else table_1_rows(args.table1, items)
     rows.update((name, SourceLabels(build_label_source(name), items)) for name in args.sources)
@@ -152,11 +183,17 @@ def compare_maps(args: argparse.Namespace) -> None:
     results = {}
     for name, img_ids in splits.items():
         confusions = evaluate_labels(rows, truth, img_ids, len(class_names), args.workers)
-        results[name] = dict(split=str(paths[name]), images=len(img_ids), chosen=chosen, rows={
-            row: summarise(confusion, class_names, chosen_indices) for row, confusion in confusions.items()})
+        results[name] = dict(
+            split=str(paths[name]),
+            images=len(img_ids),
+            chosen=chosen,
+            rows={row: summarise(confusion, class_names, chosen_indices) for row, confusion in confusions.items()},
+        )
     for result in results.values():
-        print(f'{result["images"]} images of {result["split"]}, IoU in percent' +
-              (f'; chosen: background, {", ".join(chosen)}' if chosen else ''))
+        print(
+            f'{result["images"]} images of {result["split"]}, IoU in percent'
+            + (f'; chosen: background, {", ".join(chosen)}' if chosen else '')
+        )
     if len(results) == 1 and args.table1 is None:
         print(label_table(result['rows']))
     else:

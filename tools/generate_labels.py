@@ -30,30 +30,64 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--out-dir', help='folder of the label maps')
     parser.add_argument('--coco', metavar='BOXES.json', help="label instances: COCO's JSON of the boxes")
     parser.add_argument('--out', metavar='MASKS.json', help='JSON of the masks, with --coco')
-    parser.add_argument('--img-dir', help='folder of the images of --coco (default: ROOT/train2017 for '
-                        'ROOT/annotations/instances_train2017.json)')
-    parser.add_argument('--same-as', nargs='+', action=DictAction, metavar='CLASS=OTHER',
-                        help="which of the classifier's classes stands for one of --coco with another name, such as "
-                        'truck=car; None for none. Names that VOC and COCO spell differently are known')
-    parser.add_argument('--source', help='box, grabcut, box_crf, files:PATH, or several joined by +; with a CHECKPOINT '
-                        'bana_crf_cam (labels without the background attention) or gap (of a classifier with plain '
-                        'pooling)')
-    parser.add_argument('--source-options', nargs='+', action=DictAction, default={}, metavar='KEY=VALUE',
-                        help='parameters of a single --source, such as iterations=3; with a CHECKPOINT changes of the '
-                        "config's label_recipe, such as recipe=paper")
-    parser.add_argument('--voc-root', default=os.environ.get('VOC_ROOT', 'data/VOCdevkit/VOC2012'),
-                        help='where --source without CONFIG finds images and boxes (default: %(default)s)')
-    parser.add_argument('--split', help='list of images, ImageSets/Segmentation/SPLIT.txt (default: train_aug); with a '
-                        "config of data in COCO's format one of its dataloaders: train, val or test (default: train)")
-    parser.add_argument('--batch-size', type=int, default=1,
-                        help='most images of one size that the network sees at once (default: %(default)s)')
-    parser.add_argument('--workers', type=int, default=usable_cores(),
-                        help='processes for the CRF or the source, 0 for none (default: one for each core, here '
-                        '%(default)s); of each rank')
+    parser.add_argument(
+        '--img-dir',
+        help='folder of the images of --coco (default: ROOT/train2017 for ROOT/annotations/instances_train2017.json)',
+    )
+    parser.add_argument(
+        '--same-as',
+        nargs='+',
+        action=DictAction,
+        metavar='CLASS=OTHER',
+        help="which of the classifier's classes stands for one of --coco with another name, such as "
+        'truck=car; None for none. Names that VOC and COCO spell differently are known',
+    )
+    parser.add_argument(
+        '--source',
+        help='box, grabcut, box_crf, files:PATH, or several joined by +; with a CHECKPOINT '
+        'bana_crf_cam (labels without the background attention) or gap (of a classifier with plain '
+        'pooling)',
+    )
+    parser.add_argument(
+        '--source-options',
+        nargs='+',
+        action=DictAction,
+        default={},
+        metavar='KEY=VALUE',
+        help='parameters of a single --source, such as iterations=3; with a CHECKPOINT changes of the '
+        "config's label_recipe, such as recipe=paper",
+    )
+    parser.add_argument(
+        '--voc-root',
+        default=os.environ.get('VOC_ROOT', 'data/VOCdevkit/VOC2012'),
+        help='where --source without CONFIG finds images and boxes (default: %(default)s)',
+    )
+    parser.add_argument(
+        '--split',
+        help='list of images, ImageSets/Segmentation/SPLIT.txt (default: train_aug); with a '
+        "config of data in COCO's format one of its dataloaders: train, val or test (default: train)",
+    )
+    parser.add_argument(
+        '--batch-size',
+        type=int,
+        default=1,
+        help='most images of one size that the network sees at once (default: %(default)s)',
+    )
+    parser.add_argument(
+        '--workers',
+        type=int,
+        default=usable_cores(),
+        help='processes for the CRF or the source, 0 for none (default: one for each core, here '
+        '%(default)s); of each rank',
+    )
     parser.add_argument('--overwrite', action='store_true', help='drop the labels that are there and make all anew')
     parser.add_argument('--device', help="defaults to 'cuda' where there is one, else 'cpu'")
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction,
-                        help='override settings: key=value, such as model.label_recipe.background=cam')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        help='override settings: key=value, such as model.label_recipe.background=cam',
+    )
     add_launcher_arguments(parser)
     args = parser.parse_args()
     if args.checkpoint is None and args.source is None:
@@ -105,8 +139,16 @@ def make_with_network(args: argparse.Namespace, cfg):
     generator = LabelGenerator.from_model(model, source.make_recipe(model, args.source_options))
     store = LabelStore(args.out_dir, NETWORK_MAPS)
     meta = describe_run(cfg, args.checkpoint, generator.recipe.to_dict(), dataset.metainfo['classes'])
-    label = partial(generate_labels, model, dataset, store, generator, args.workers,
-                    cfg.test_dataloader.get('num_workers', 0), args.batch_size)
+    label = partial(
+        generate_labels,
+        model,
+        dataset,
+        store,
+        generator,
+        args.workers,
+        cfg.test_dataloader.get('num_workers', 0),
+        args.batch_size,
+    )
     return label_missing(store, image_ids(dataset), meta, args.overwrite, label)
 
 
@@ -117,8 +159,18 @@ def make_instances(args: argparse.Namespace, cfg):
     from bana_mm.labels.instance_building import make_pseudo_masks
 
     device = args.device or ('cuda' if torch.cuda.is_available() else 'cpu')
-    return make_pseudo_masks(cfg, args.checkpoint, args.coco, args.out, args.img_dir, args.same_as, args.workers,
-                             args.batch_size, args.overwrite, device)
+    return make_pseudo_masks(
+        cfg,
+        args.checkpoint,
+        args.coco,
+        args.out,
+        args.img_dir,
+        args.same_as,
+        args.workers,
+        args.batch_size,
+        args.overwrite,
+        device,
+    )
 
 
 def make_with_source(args: argparse.Namespace, cfg):
@@ -131,8 +183,9 @@ def make_with_source(args: argparse.Namespace, cfg):
 
     source = build_label_source(args.source, **args.source_options)
     if cfg is None:
-        dataset = VOCBoxDataset(f'ImageSets/Segmentation/{args.split or DEFAULT_SPLIT}.txt', data_root=args.voc_root,
-                                test_mode=True)
+        dataset = VOCBoxDataset(
+            f'ImageSets/Segmentation/{args.split or DEFAULT_SPLIT}.txt', data_root=args.voc_root, test_mode=True
+        )
     else:
         dataset = build_label_dataset(cfg, args.split)
     store = LabelStore(args.out_dir, list(source_maps(source)))

@@ -36,10 +36,16 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--work-dir', help='of the segmentation model; defaults to work_dirs/CONFIG_NAME')
     parser.add_argument('--amp', action='store_true', help='train in mixed precision')
     parser.add_argument('--workers', type=int, help='processes for the CRF (default: one for each core)')
-    parser.add_argument('--cfg-options', nargs='+', default=[], metavar='KEY=VALUE',
-                        help='override settings of the segmentation config')
-    parser.add_argument('--classifier-options', nargs='+', default=[], metavar='KEY=VALUE',
-                        help="override settings of the classifier's config")
+    parser.add_argument(
+        '--cfg-options', nargs='+', default=[], metavar='KEY=VALUE', help='override settings of the segmentation config'
+    )
+    parser.add_argument(
+        '--classifier-options',
+        nargs='+',
+        default=[],
+        metavar='KEY=VALUE',
+        help="override settings of the classifier's config",
+    )
     return parser.parse_args()
 
 
@@ -62,8 +68,10 @@ def find_classifier(cfg: Config, classifier: Config) -> tuple[Path, bool]:
     if given is None or Path(given).resolve() == trained.resolve():
         return trained, True
     if not Path(given).is_file():
-        raise FileNotFoundError(f'{cfg.filename}: pseudo_labels.checkpoint {given!r} does not exist; correct it, or '
-                                f'set it to None to train {classifier.filename} first')
+        raise FileNotFoundError(
+            f'{cfg.filename}: pseudo_labels.checkpoint {given!r} does not exist; correct it, or '
+            f'set it to None to train {classifier.filename} first'
+        )
     return Path(given), False
 
 
@@ -72,17 +80,21 @@ def plan(args: argparse.Namespace, cfg: Config) -> tuple[list[Step], dict[str, P
     labels = cfg.get('pseudo_labels') or {}
     instances = 'json' in labels
     described_by = labels.get('json') if instances else labels.get('dir') and Path(labels.dir, 'meta.json')
-    segmentation = [train_step('segmentation', cfg, cfg.work_dir, args.cfg_options, args.amp, described_by),
-                    test_step('test', cfg, cfg.work_dir, args.cfg_options)]
+    segmentation = [
+        train_step('segmentation', cfg, cfg.work_dir, args.cfg_options, args.amp, described_by),
+        test_step('test', cfg, cfg.work_dir, args.cfg_options),
+    ]
     if 'pseudo_labels' in cfg and cfg.pseudo_labels is None:
         return segmentation, {}  # trained on masks
     fields = ('config', 'boxes', 'json') if instances else ('config', 'dir', 'split')
     missing = [field for field in fields if not labels.get(field)]
     if missing:
-        raise ValueError(f'{args.config}: pseudo_labels lacks {", ".join(missing)}; it must say where labels come '
-                         "from, as in dict(config='configs/bana/bap_vgg16_voc.py', split='train_aug', val_split='val', "
-                         "dir='work_dirs/bap_vgg16_voc/labels'), or for instances dict(config=..., "
-                         "boxes='data/coco/annotations/instances_train2017.json', json='labels_train2017.json')")
+        raise ValueError(
+            f'{args.config}: pseudo_labels lacks {", ".join(missing)}; it must say where labels come '
+            "from, as in dict(config='configs/bana/bap_vgg16_voc.py', split='train_aug', val_split='val', "
+            "dir='work_dirs/bap_vgg16_voc/labels'), or for instances dict(config=..., "
+            "boxes='data/coco/annotations/instances_train2017.json', json='labels_train2017.json')"
+        )
     classifier = read_config(labels.config, args.classifier_options)
     checkpoint, trains = find_classifier(cfg, classifier)
 
@@ -90,8 +102,18 @@ def plan(args: argparse.Namespace, cfg: Config) -> tuple[list[Step], dict[str, P
     if trains:
         steps.append(train_step('classifier', classifier, classifier.work_dir, args.classifier_options, args.amp))
     if instances:
-        steps.append(instance_step('labels of instances', labels.config, checkpoint, labels.boxes, labels.json,
-                                   labels.get('img_dir'), args.workers, args.classifier_options))
+        steps.append(
+            instance_step(
+                'labels of instances',
+                labels.config,
+                checkpoint,
+                labels.boxes,
+                labels.json,
+                labels.get('img_dir'),
+                args.workers,
+                args.classifier_options,
+            )
+        )
         return steps + segmentation, {}
     evaluations = []
     for split in filter(None, dict.fromkeys((labels.split, labels.get('val_split')))):
@@ -101,8 +123,18 @@ def plan(args: argparse.Namespace, cfg: Config) -> tuple[list[Step], dict[str, P
         has_masks = all('seg_map_path' in item for item in items) and not dataset.ann_file.endswith('.json')
         if split != labels.split and not has_masks:
             continue  # its labels are of no use
-        steps.append(label_step(f'labels of {split}', labels.config, checkpoint, labels.dir, split,
-                                [item['img_id'] for item in items], args.workers, args.classifier_options))
+        steps.append(
+            label_step(
+                f'labels of {split}',
+                labels.config,
+                checkpoint,
+                labels.dir,
+                split,
+                [item['img_id'] for item in items],
+                args.workers,
+                args.classifier_options,
+            )
+        )
         if has_masks:
             mask_dir = Path(items[0]['seg_map_path']).parent
             evaluations.append(evaluate_step(f'evaluation of {split}', labels.dir, mask_dir, dataset.data_root, split))

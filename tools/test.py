@@ -33,21 +33,30 @@ def parse_args() -> argparse.Namespace:
     views = parser.add_mutually_exclusive_group()
     views.add_argument('--tta', action='store_true', help="test-time augmentation with the config's tta_model")
     views.add_argument(
-        '--all', action='store_true',
+        '--all',
+        action='store_true',
         help='single scale and test-time augmentation, each without and with the CRF of test_evaluator: four figures '
-        'in one run (segmentation); --out takes the predictions of the last')
+        'in one run (segmentation); --out takes the predictions of the last',
+    )
     parser.add_argument('--out', help='save predictions: a folder of label PNGs (mmseg), or a .pkl file (mmdet)')
     parser.add_argument(
-        '--format-only', action='store_true',
+        '--format-only',
+        action='store_true',
         help='save predictions without scoring them, for images without annotations; with mmdet, --out is the prefix '
-        'of the JSON files')
+        'of the JSON files',
+    )
     parser.add_argument(
-        '--server-archive', metavar='FILE',
+        '--server-archive',
+        metavar='FILE',
         help=f'pack predictions for the evaluation server of PASCAL VOC into this file ({", ".join(ARCHIVES)}); the '
-        'label PNGs stay in --out, which defaults to FILE without its ending')
+        'label PNGs stay in --out, which defaults to FILE without its ending',
+    )
     parser.add_argument(
-        '--competition', choices=COMPETITIONS, default='comp6',
-        help='; '.join(f'{name}: {text}' for name, text in COMPETITIONS.items()) + '; default comp6')
+        '--competition',
+        choices=COMPETITIONS,
+        default='comp6',
+        help='; '.join(f'{name}: {text}' for name, text in COMPETITIONS.items()) + '; default comp6',
+    )
     parser.add_argument('--show', action='store_true', help='show predictions in a window')
     parser.add_argument('--show-dir', help='save painted predictions in this folder')
     parser.add_argument('--wait-time', type=float, default=2, help='seconds that --show leaves a window open')
@@ -64,8 +73,10 @@ def draw_predictions(cfg: Config, args: argparse.Namespace) -> None:
     """Turn the visualization hook on."""
     hook = cfg.default_hooks.get('visualization')
     if hook is None:
-        raise ValueError(f'{args.config}: --show and --show-dir need default_hooks.visualization, for example '
-                         f"dict(type='{'Det' if cfg.default_scope == 'mmdet' else 'Seg'}VisualizationHook')")
+        raise ValueError(
+            f'{args.config}: --show and --show-dir need default_hooks.visualization, for example '
+            f"dict(type='{'Det' if cfg.default_scope == 'mmdet' else 'Seg'}VisualizationHook')"
+        )
     hook.draw = True
     if args.show:
         hook.update(show=True, wait_time=args.wait_time)
@@ -87,8 +98,10 @@ def iou_metric(cfg: Config, option: str) -> dict[str, Any]:
     for metric in evaluators(cfg):
         if metric['type'] == 'bana_mm.DenseCRFIoUMetric':
             return metric
-    raise ValueError(f"{cfg.filename}: {option} needs test_evaluator=dict(type='bana_mm.DenseCRFIoUMetric', "
-                     "iou_metrics=['mIoU'], crf=dict(bilateral=(4, 121, 5), gaussian=(3, 3)))")
+    raise ValueError(
+        f"{cfg.filename}: {option} needs test_evaluator=dict(type='bana_mm.DenseCRFIoUMetric', "
+        "iou_metrics=['mIoU'], crf=dict(bilateral=(4, 121, 5), gaussian=(3, 3)))"
+    )
 
 
 def save_predictions(cfg: Config, args: argparse.Namespace) -> None:
@@ -154,8 +167,10 @@ def check_tta_model(model: nn.Module, cfg: Config, option: str) -> None:
 
     model = model.module if is_model_wrapper(model) else model
     if not isinstance(model, LogitTTAModel):
-        raise ValueError(f'{cfg.filename}: {option} with a CRF needs tta_model=dict(type="bana_mm.LogitTTAModel"), '
-                         f'which holds the merged logits; {type(model).__name__} does not')
+        raise ValueError(
+            f'{cfg.filename}: {option} with a CRF needs tta_model=dict(type="bana_mm.LogitTTAModel"), '
+            f'which holds the merged logits; {type(model).__name__} does not'
+        )
 
 
 def check_checkpoint(model: nn.Module, checkpoint: str, config: str) -> None:

@@ -16,10 +16,12 @@ def parse_args() -> argparse.Namespace:
         '--resume',
         nargs='?',
         const='auto',
-        help='go on from this checkpoint, or without a value from the latest one in the work directory')
+        help='go on from this checkpoint, or without a value from the latest one in the work directory',
+    )
     parser.add_argument('--amp', action='store_true', help='train in mixed precision (float16 on GPU, bfloat16 on CPU)')
     parser.add_argument(
-        '--auto-scale-lr', action='store_true', help='scale the learning rate with the total batch size')
+        '--auto-scale-lr', action='store_true', help='scale the learning rate with the total batch size'
+    )
     add_launcher_arguments(parser)
     return parser.parse_args()
 

@@ -10,4 +10,5 @@ __all__ = ['VOC_CLASSES', 'VOCBoxDataset']
 if find_spec('mmdet'):
     from .coco_box import CocoBoxDataset
     from .coco_pseudo_mask import CocoPseudoMaskDataset
+
     __all__ += ['CocoBoxDataset', 'CocoPseudoMaskDataset']

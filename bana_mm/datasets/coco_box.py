@@ -41,8 +41,9 @@ class CheckedCOCO(COCO):
             if len(ids[name]) != 1:
                 found = f'{len(ids[name])} categories are called' if ids[name] else 'no category is called'
                 names = ', '.join(category['name'] for category in self.dataset['categories'])
-                raise ValueError(f'{self.path}: {found} {name!r}, but metainfo.classes has that class; the categories '
-                                 f'are {names}')
+                raise ValueError(
+                    f'{self.path}: {found} {name!r}, but metainfo.classes has that class; the categories are {names}'
+                )
         return [ids[name][0] for name in cat_names]
 
 
@@ -86,23 +87,38 @@ class CocoBoxDataset(CocoDataset):
 
     COCOAPI = CheckedCOCO
 
-    def __init__(self, ann_file: str, data_root: str = '', data_prefix: dict | None = None, id_from: str = 'id',
-                 background_class: bool = False, require_masks: bool = False, metainfo: dict | None = None,
-                 **kwargs) -> None:
+    def __init__(
+        self,
+        ann_file: str,
+        data_root: str = '',
+        data_prefix: dict | None = None,
+        id_from: str = 'id',
+        background_class: bool = False,
+        require_masks: bool = False,
+        metainfo: dict | None = None,
+        **kwargs,
+    ) -> None:
         if id_from not in ('id', 'file_name'):
             raise ValueError(f"id_from must be 'id' or 'file_name', got {id_from!r}")
         self.id_from = id_from
         self.require_masks = require_masks
         self.object_classes, metainfo = object_metainfo(metainfo, self.METAINFO, background_class)
         self._dropped: list[int] = []
-        super().__init__(ann_file=ann_file, metainfo=metainfo, data_root=data_root,
-                         data_prefix={'img': '', **(data_prefix or {})}, **kwargs)
+        super().__init__(
+            ann_file=ann_file,
+            metainfo=metainfo,
+            data_root=data_root,
+            data_prefix={'img': '', **(data_prefix or {})},
+            **kwargs,
+        )
 
     def load_data_list(self) -> list[dict]:
         """Read the file and find the images."""
         if self.data_root and not osp.isdir(self.data_root):
-            raise FileNotFoundError(f'data_root {self.data_root!r} does not exist: set it in the config, or through '
-                                    'the environment variable that the config names (COCO_ROOT)')
+            raise FileNotFoundError(
+                f'data_root {self.data_root!r} does not exist: set it in the config, or through '
+                'the environment variable that the config names (COCO_ROOT)'
+            )
         # mmdet looks the classes up by metainfo, in which the background is no category.
         shown, self._metainfo['classes'] = self._metainfo['classes'], self.object_classes
         self._dropped = []
@@ -115,8 +131,11 @@ class CocoBoxDataset(CocoDataset):
         self._check_files(items)
         if self._dropped:
             first = ', '.join(map(str, self._dropped[:3])) + (', ...' if len(self._dropped) > 3 else '')
-            print_log(f'{self.ann_file}: {len(self._dropped)} boxes without area inside their image are left out '
-                      f'(annotation ids {first})', logger='current')
+            print_log(
+                f'{self.ann_file}: {len(self._dropped)} boxes without area inside their image are left out '
+                f'(annotation ids {first})',
+                logger='current',
+            )
         return items
 
     def parse_data_info(self, raw_data_info: dict) -> dict:
@@ -132,8 +151,9 @@ class CocoBoxDataset(CocoDataset):
             if box is None:
                 self._dropped.append(annotation['id'])
                 continue
-            item['instances'].append(dict(bbox=box, bbox_label=label, ignore_flag=int(is_ignored(annotation)),
-                                          ann_id=annotation['id']))
+            item['instances'].append(
+                dict(bbox=box, bbox_label=label, ignore_flag=int(is_ignored(annotation)), ann_id=annotation['id'])
+            )
         return item
 
     def filter_data(self) -> list[dict]:
@@ -153,20 +173,25 @@ class CocoBoxDataset(CocoDataset):
         exists = _listed_files()
         missing = [item['img_path'] for item in items if not exists(item['img_path'])]
         if missing:
-            raise FileNotFoundError(f'{missing[0]} does not exist ({len(missing)} of the {len(items)} images of '
-                                    f"{self.ann_file} are missing; data_prefix['img'] is {self.data_prefix['img']!r})")
+            raise FileNotFoundError(
+                f'{missing[0]} does not exist ({len(missing)} of the {len(items)} images of '
+                f"{self.ann_file} are missing; data_prefix['img'] is {self.data_prefix['img']!r})"
+            )
         for item in items:
             path = item['seg_map_path']
             if path is not None and exists(path):
                 continue
             if self.require_masks:
-                raise FileNotFoundError(f'{path or item["img_path"]}: the mask does not exist, but evaluation needs '
-                                        f"one of every image of {self.ann_file} (data_prefix['seg'])")
+                raise FileNotFoundError(
+                    f'{path or item["img_path"]}: the mask does not exist, but evaluation needs '
+                    f"one of every image of {self.ann_file} (data_prefix['seg'])"
+                )
             del item['seg_map_path']
 
 
 def _listed_files() -> Callable[[str], bool]:
     """Whether a file exists, found out by listing its folder once: much faster than to ask for every file."""
+
     @cache
     def names(folder: str) -> frozenset[str]:
         return frozenset(os.listdir(folder or '.')) if osp.isdir(folder or '.') else frozenset()

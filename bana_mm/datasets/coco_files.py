@@ -6,9 +6,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-REQUIRED = dict(images=('id', 'file_name', 'height', 'width'),
-                annotations=('id', 'image_id', 'category_id', 'bbox'),
-                categories=('id', 'name'))
+REQUIRED = dict(
+    images=('id', 'file_name', 'height', 'width'),
+    annotations=('id', 'image_id', 'category_id', 'bbox'),
+    categories=('id', 'name'),
+)
 
 
 def read_coco(path: str | Path, with_masks: bool = True) -> dict[str, Any]:
@@ -41,8 +43,10 @@ def read_coco(path: str | Path, with_masks: bool = True) -> dict[str, Any]:
     for key, fields in REQUIRED.items():
         entries = content.get(key) if isinstance(content, dict) else None
         if not isinstance(entries, list):
-            raise ValueError(f"{path}: must be COCO's JSON of instances, an object with the lists "
-                             f'{", ".join(REQUIRED)}, but {key} is {"missing" if entries is None else "no list"}')
+            raise ValueError(
+                f"{path}: must be COCO's JSON of instances, an object with the lists "
+                f'{", ".join(REQUIRED)}, but {key} is {"missing" if entries is None else "no list"}'
+            )
         _check_entries(f'{path}: {key}', entries, fields)
     _check_references(path, content)
     return content
@@ -60,7 +64,7 @@ def box_of(annotation: Mapping[str, Any], width: int, height: int) -> list[float
         list[float] | None: xyxy in pixel edges, clipped to the image; None where nothing is left of it.
     """
     x, y, w, h = annotation['bbox']
-    box = [max(x, 0.), max(y, 0.), min(x + w, float(width)), min(y + h, float(height))]
+    box = [max(x, 0.0), max(y, 0.0), min(x + w, float(width)), min(y + h, float(height))]
     return box if box[0] < box[2] and box[1] < box[3] else None
 
 
@@ -85,8 +89,9 @@ def _check_entries(where: str, entries: Iterable[Any], fields: tuple[str, ...]) 
             if value is None:
                 raise ValueError(f'{where}[{number}] (id {entry.get("id")!r}): {field} is missing')
             if not _is_valid(field, value):
-                raise ValueError(f'{where}[{number}] (id {entry["id"]!r}): {field} must be {_EXPECTED[field]}, '
-                                 f'got {value!r}')
+                raise ValueError(
+                    f'{where}[{number}] (id {entry["id"]!r}): {field} must be {_EXPECTED[field]}, got {value!r}'
+                )
         if entry['id'] in seen:
             raise ValueError(f'{where}[{number}]: id {entry["id"]} is there twice; ids must be unique')
         seen.add(entry['id'])
@@ -96,7 +101,8 @@ _EXPECTED = dict(
     dict.fromkeys(('id', 'image_id', 'category_id'), 'a whole number'),
     **dict.fromkeys(('file_name', 'name'), 'a text'),
     **dict.fromkeys(('height', 'width'), 'a whole number of pixels'),
-    bbox='the four finite numbers x, y, width and height')
+    bbox='the four finite numbers x, y, width and height',
+)
 
 
 def _is_valid(field: str, value: Any) -> bool:
@@ -113,10 +119,14 @@ def _is_finite(value: Any) -> bool:
 
 
 def _check_references(path: Path, content: dict[str, Any]) -> None:
-    known = dict(image_id=('images', {image['id'] for image in content['images']}),
-                 category_id=('categories', {category['id'] for category in content['categories']}))
+    known = dict(
+        image_id=('images', {image['id'] for image in content['images']}),
+        category_id=('categories', {category['id'] for category in content['categories']}),
+    )
     for number, annotation in enumerate(content['annotations']):
         for field, (where, ids) in known.items():
             if annotation[field] not in ids:
-                raise ValueError(f'{path}: annotations[{number}] (id {annotation["id"]}): {field} '
-                                 f'{annotation[field]} is not among the {where}')
+                raise ValueError(
+                    f'{path}: annotations[{number}] (id {annotation["id"]}): {field} '
+                    f'{annotation[field]} is not among the {where}'
+                )

@@ -11,7 +11,6 @@ from .coco_box import CheckedCOCO, CocoBoxDataset
 
 
 class _COCOWithMasks(CheckedCOCO):
-
     with_masks = True
 
 
@@ -53,8 +52,10 @@ class CocoPseudoMaskDataset(CocoBoxDataset):
             boxes = (self.made_by or {}).get('boxes', 'BOXES.json')
             commands = label_commands(self.made_by, f'--coco {boxes} --out {self.ann_file}')
             commands = ''.join(f'    {command}\n' for command in commands)
-            raise FileNotFoundError(f'{self.ann_file}: there are no pseudo masks. Make them with\n{commands}'
-                                    "and start again, or set the data set's ann_file to a JSON file that has them")
+            raise FileNotFoundError(
+                f'{self.ann_file}: there are no pseudo masks. Make them with\n{commands}'
+                "and start again, or set the data set's ann_file to a JSON file that has them"
+            )
         return super().load_data_list()
 
     def parse_data_info(self, raw_data_info: dict) -> dict:
@@ -71,8 +72,11 @@ class CocoPseudoMaskDataset(CocoBoxDataset):
             # mmdet makes an ignored instance of a mask without a polygon
             instance['mask'] = annotation.get('segmentation') or []
             if not instance['mask'] and not instance['ignore_flag']:
-                raise ValueError(self._problem(annotation, 'no segmentation; make masks from the boxes with '
-                                               'tools/generate_labels.py'))
+                raise ValueError(
+                    self._problem(
+                        annotation, 'no segmentation; make masks from the boxes with tools/generate_labels.py'
+                    )
+                )
             if isinstance(instance['mask'], dict):
                 self._check_run_lengths(annotation, 'segmentation', size)
             if annotation.get('unreliable') is not None:
@@ -87,8 +91,9 @@ class CocoPseudoMaskDataset(CocoBoxDataset):
         if not isinstance(mask, dict) or not {'size', 'counts'} <= set(mask):
             raise ValueError(self._problem(annotation, f'{field} must be run lengths, with size and counts'))
         if list(mask['size']) != size:
-            raise ValueError(self._problem(annotation, f'{field} has height and width {mask["size"]}, but the image '
-                                           f'{size}'))
+            raise ValueError(
+                self._problem(annotation, f'{field} has height and width {mask["size"]}, but the image {size}')
+            )
 
     def _problem(self, annotation: dict, what: str) -> str:
         return f'{self.ann_file}: annotation {annotation["id"]}: {what}'

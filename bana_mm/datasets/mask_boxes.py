@@ -70,10 +70,17 @@ def component_boxes(classes: np.ndarray, min_area: int = 1) -> list[tuple[int, B
     return found
 
 
-def masks_to_xml(root: str | Path, classes: Sequence[str], split: str | None = None,
-                 class_dir: str = 'SegmentationClass', instance_dir: str | None = 'SegmentationObject',
-                 out_dir: str = 'Annotations', img_suffix: str = '.jpg', min_area: int = 1,
-                 overwrite: bool = False) -> tuple[int, int]:
+def masks_to_xml(
+    root: str | Path,
+    classes: Sequence[str],
+    split: str | None = None,
+    class_dir: str = 'SegmentationClass',
+    instance_dir: str | None = 'SegmentationObject',
+    out_dir: str = 'Annotations',
+    img_suffix: str = '.jpg',
+    min_area: int = 1,
+    overwrite: bool = False,
+) -> tuple[int, int]:
     """Write the XML of every image of a data set in VOC's layout.
 
     XML that is there already is kept, so that a run that was killed goes on where it stopped.
@@ -103,8 +110,10 @@ def masks_to_xml(root: str | Path, classes: Sequence[str], split: str | None = N
     if not (root / class_dir).is_dir():
         raise FileNotFoundError(f'{root / class_dir}: folder of the class masks does not exist')
     if instance_dir is not None and not (root / instance_dir).is_dir():
-        raise FileNotFoundError(f'{root / instance_dir}: folder of the instance masks does not exist; without them, '
-                                'take the connected regions of the class masks (--components)')
+        raise FileNotFoundError(
+            f'{root / instance_dir}: folder of the instance masks does not exist; without them, '
+            'take the connected regions of the class masks (--components)'
+        )
     if split is None:
         img_ids = sorted(path.stem for path in (root / class_dir).glob('[!.]*.png'))
         if not img_ids:
@@ -126,7 +135,11 @@ def masks_to_xml(root: str | Path, classes: Sequence[str], split: str | None = N
                     found = instance_boxes(class_map, instance_map, min_area)
                 except ValueError as error:
                     raise ValueError(f'{path}: {error}') from error
-            write_voc_xml(root / out_dir / f'{img_id}.xml', f'{img_id}{img_suffix}', size,
-                          [(classes[label - 1], box) for label, box in found])
+            write_voc_xml(
+                root / out_dir / f'{img_id}.xml',
+                f'{img_id}{img_suffix}',
+                size,
+                [(classes[label - 1], box) for label, box in found],
+            )
             progress.update()
     return len(todo), len(img_ids) - len(todo)

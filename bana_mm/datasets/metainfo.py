@@ -6,8 +6,9 @@ from typing import Any
 from bana_mm.utils.palette import voc_palette
 
 
-def object_metainfo(metainfo: Mapping[str, Any] | None, defaults: Mapping[str, Any],
-                    background_class: bool = False) -> tuple[tuple[str, ...], dict[str, Any]]:
+def object_metainfo(
+    metainfo: Mapping[str, Any] | None, defaults: Mapping[str, Any], background_class: bool = False
+) -> tuple[tuple[str, ...], dict[str, Any]]:
     """Complete a data set's metainfo.
 
     Args:
@@ -30,8 +31,9 @@ def object_metainfo(metainfo: Mapping[str, Any] | None, defaults: Mapping[str, A
     if len(set(classes)) != len(classes):
         raise ValueError(f'metainfo: classes are named twice in {", ".join(classes)}')
     if len(palette) != len(classes):
-        raise ValueError(f'metainfo: {len(classes)} classes but {len(palette)} colours in palette; '
-                         'give both without the background')
+        raise ValueError(
+            f'metainfo: {len(classes)} classes but {len(palette)} colours in palette; give both without the background'
+        )
     shown = (classes, palette)
     if background_class:
         shown = (('background', *classes), [[0, 0, 0], *palette])
@@ -41,4 +43,4 @@ def object_metainfo(metainfo: Mapping[str, Any] | None, defaults: Mapping[str, A
 
 def _names(classes: Sequence[str]) -> tuple[str, ...]:
     """A single name stands for itself, not for its letters."""
-    return (classes, ) if isinstance(classes, str) else tuple(classes)
+    return (classes,) if isinstance(classes, str) else tuple(classes)

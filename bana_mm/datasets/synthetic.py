@@ -16,8 +16,9 @@ from .synthetic_images import SYNTHETIC_CLASSES, draw_image, tight_box
 from .voc_files import write_voc_xml
 
 
-def _label_map(visible: Sequence[tuple[str, np.ndarray]], classes: Sequence[str], shape: tuple[int, int],
-               border: int) -> np.ndarray:
+def _label_map(
+    visible: Sequence[tuple[str, np.ndarray]], classes: Sequence[str], shape: tuple[int, int], border: int
+) -> np.ndarray:
     """(H, W) uint8: 0 background, 1..L, and 255 within ``border`` pixels of an object's edge."""
     label = np.zeros(shape, np.uint8)
     edge = np.zeros(shape, bool)
@@ -30,9 +31,15 @@ def _label_map(visible: Sequence[tuple[str, np.ndarray]], classes: Sequence[str]
     return label
 
 
-def make_synthetic_voc(root: str | os.PathLike, num_train: int = 200, num_val: int = 50,
-                       image_size: tuple[int, int] = (96, 128), classes: Sequence[str] = SYNTHETIC_CLASSES,
-                       seed: int = 0, border: int = 0) -> Path:
+def make_synthetic_voc(
+    root: str | os.PathLike,
+    num_train: int = 200,
+    num_val: int = 50,
+    image_size: tuple[int, int] = (96, 128),
+    classes: Sequence[str] = SYNTHETIC_CLASSES,
+    seed: int = 0,
+    border: int = 0,
+) -> Path:
     """Write the data set: ``JPEGImages``, ``Annotations``, ``SegmentationClassAug`` and ``ImageSets/Segmentation``.
 
     The splits are ``train_aug`` (all training images), ``train`` (its first half) and ``val``. An image depends on the
@@ -61,8 +68,15 @@ def make_synthetic_voc(root: str | os.PathLike, num_train: int = 200, num_val: i
         raise ValueError(f'classes: unknown {unknown}; choose from {", ".join(SYNTHETIC_CLASSES)}')
     if not 32 <= image_size[0] <= image_size[1]:
         raise ValueError(f'image_size must be (least, largest) with least >= 32, got {tuple(image_size)}')
-    settings = dict(num_train=num_train, num_val=num_val, image_size=list(image_size), classes=list(classes),
-                    seed=seed, border=border, finished=True)
+    settings = dict(
+        num_train=num_train,
+        num_val=num_val,
+        image_size=list(image_size),
+        classes=list(classes),
+        seed=seed,
+        border=border,
+        finished=True,
+    )
     marker = root / 'synthetic.json'
     if _settings_in(marker, root) == settings:
         return root
@@ -81,7 +95,7 @@ def make_synthetic_voc(root: str | os.PathLike, num_train: int = 200, num_val: i
             boxes = [(name, tight_box(mask)) for name, mask in visible]
             write_voc_xml(folders[1] / f'{img_id}.xml', f'{img_id}.jpg', shape, boxes)
             write_label_png(folders[2] / f'{img_id}.png', _label_map(visible, list(classes), shape, border))
-    splits['train'] = splits['train_aug'][:(num_train + 1) // 2]
+    splits['train'] = splits['train_aug'][: (num_train + 1) // 2]
     for name, ids in splits.items():
         (folders[3] / f'{name}.txt').write_text(''.join(f'{img_id}\n' for img_id in ids))
     marker.write_text(json.dumps(settings, indent=2))

@@ -13,9 +13,14 @@ from bana_mm.labels.coco_json import encode_mask
 from .synthetic_images import draw_image, tight_box
 
 
-def make_tiny_coco(root: str | os.PathLike, num_train: int = 6, num_val: int = 2,
-                   classes: Sequence[str] = ('ring', 'triangle'), more_categories: Sequence[str] = (),
-                   seed: int = 0) -> Path:
+def make_tiny_coco(
+    root: str | os.PathLike,
+    num_train: int = 6,
+    num_val: int = 2,
+    classes: Sequence[str] = ('ring', 'triangle'),
+    more_categories: Sequence[str] = (),
+    seed: int = 0,
+) -> Path:
     """Write images of about 64 x 48 pixels with boxes and exact masks.
 
     Layout: ``train2017/ID.jpg``, ``val2017/ID.jpg`` and ``annotations/instances_{train,val}2017.json``. As in COCO, ids
@@ -50,10 +55,17 @@ def make_tiny_coco(root: str | os.PathLike, num_train: int = 6, num_val: int = 2
             images.append(dict(id=img_id, file_name=file_name, height=height, width=width))
             for label, mask in visible:
                 x1, y1, x2, y2 = (float(edge) for edge in tight_box(mask))
-                annotations.append(dict(
-                    id=10000 * split + 3 * len(annotations) + 2, image_id=img_id, iscrowd=0, area=float(mask.sum()),
-                    category_id=categories[names.index(label)]['id'], bbox=[x1, y1, x2 - x1, y2 - y1],
-                    segmentation=encode_mask(mask, mask.shape)))
+                annotations.append(
+                    dict(
+                        id=10000 * split + 3 * len(annotations) + 2,
+                        image_id=img_id,
+                        iscrowd=0,
+                        area=float(mask.sum()),
+                        category_id=categories[names.index(label)]['id'],
+                        bbox=[x1, y1, x2 - x1, y2 - y1],
+                        segmentation=encode_mask(mask, mask.shape),
+                    )
+                )
         content = dict(images=images, annotations=annotations, categories=categories)
         (root / f'annotations/instances_{name}.json').write_text(json.dumps(content))
     return root

@@ -41,7 +41,7 @@ def _star(u: np.ndarray, v: np.ndarray) -> np.ndarray:
 
 def _animal(u: np.ndarray, v: np.ndarray) -> np.ndarray:
     body = (u / 0.75) ** 2 + ((v - 0.05) / 0.42) ** 2 < 1
-    head = (u - 0.7) ** 2 + (v + 0.5) ** 2 < 0.32 ** 2
+    head = (u - 0.7) ** 2 + (v + 0.5) ** 2 < 0.32**2
     legs = ((np.abs(u + 0.45) < 0.12) | (np.abs(u - 0.45) < 0.12)) & (v > 0) & (v < 0.95)
     tail = np.hypot(u + 0.85, v + 0.25) < 0.15
     return body | head | legs | tail
@@ -69,8 +69,12 @@ def _spots(x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> np.ndarray
 
 # Class -> (shape, texture). A shape maps coordinates in [-1, 1] to inside or not; v points down.
 OBJECTS: dict[str, tuple[Callable, Callable]] = dict(
-    ring=(_ring, _checks), triangle=(_triangle, _stripes), cross=(_cross, _dots), star=(_star, _waves),
-    animal=(_animal, _spots))
+    ring=(_ring, _checks),
+    triangle=(_triangle, _stripes),
+    cross=(_cross, _dots),
+    star=(_star, _waves),
+    animal=(_animal, _spots),
+)
 SYNTHETIC_CLASSES = tuple(OBJECTS)
 
 
@@ -79,7 +83,7 @@ def _smooth_noise(rng: np.random.Generator, shape: tuple[int, int], cell: float)
     height, width = shape
     grid = rng.random((int(height / cell) + 4, int(width / cell) + 4), dtype=np.float32)
     noise = cv2.resize(grid, None, fx=cell, fy=cell, interpolation=cv2.INTER_CUBIC)
-    return np.clip(noise[int(cell):, int(cell):][:height, :width], 0, 1)
+    return np.clip(noise[int(cell) :, int(cell) :][:height, :width], 0, 1)
 
 
 def _clouds(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
@@ -87,7 +91,7 @@ def _clouds(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
 
 
 def _bands(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
-    y, x = np.mgrid[:shape[0], :shape[1]]
+    y, x = np.mgrid[: shape[0], : shape[1]]
     angle, period = rng.uniform(0, np.pi), rng.uniform(14, 22)
     wobble = 5 * _smooth_noise(rng, shape, 24)
     return 0.5 + 0.5 * np.sin((x * np.cos(angle) + y * np.sin(angle) + wobble) * 2 * np.pi / period)
@@ -102,7 +106,7 @@ BACKGROUNDS = (_clouds, _bands, _grain)
 
 def _patches(rng: np.random.Generator, shape: tuple[int, int], number: int) -> np.ndarray:
     """A partition into irregular patches with soft edges: shares (number, H, W) that sum to 1."""
-    y, x = np.mgrid[:shape[0], :shape[1]] + 16 * np.stack([_smooth_noise(rng, shape, 16) for _ in range(2)])
+    y, x = np.mgrid[: shape[0], : shape[1]] + 16 * np.stack([_smooth_noise(rng, shape, 16) for _ in range(2)])
     centres = rng.uniform(0, 1, (number, 2)) * shape
     nearest = np.argmin([np.hypot(y - row, x - column) for row, column in centres], axis=0)
     return np.stack([cv2.GaussianBlur((nearest == index).astype(np.float32), (0, 0), 1) for index in range(number)])
@@ -179,7 +183,7 @@ def _place_objects(rng: np.random.Generator, classes: Sequence[str], shape: tupl
         new = _Object(rng, str(rng.choice(classes)), shape)
         if not 0.4 <= new.fill <= 0.65:
             continue
-        covered = [old.mask & ~_union([new, *placed[index + 1:]]) for index, old in enumerate(placed)]
+        covered = [old.mask & ~_union([new, *placed[index + 1 :]]) for index, old in enumerate(placed)]
         background = 1 - _union([*placed, new]).mean()
         if background > 0.5 and all(now.sum() >= MIN_VISIBLE * old.mask.sum() for now, old in zip(covered, placed)):
             placed.append(new)
@@ -208,8 +212,9 @@ def _colour_pair(rng: np.random.Generator, others: Sequence[np.ndarray]) -> np.n
             return np.stack([mean - half, mean + half])
 
 
-def draw_image(rng: np.random.Generator, classes: Sequence[str],
-               shape: tuple[int, int]) -> tuple[np.ndarray, list[tuple[str, np.ndarray]]]:
+def draw_image(
+    rng: np.random.Generator, classes: Sequence[str], shape: tuple[int, int]
+) -> tuple[np.ndarray, list[tuple[str, np.ndarray]]]:
     """Draw one image.
 
     Args:
@@ -232,5 +237,5 @@ def draw_image(rng: np.random.Generator, classes: Sequence[str],
         alpha = one.alpha[..., None]
         image = image * (1 - alpha) + _paint(pairs[-1], one.texture) * alpha
     image = image + rng.normal(0, 3, image.shape)
-    visible = [(one.name, one.mask & ~_union(objects[index + 1:])) for index, one in enumerate(objects)]
+    visible = [(one.name, one.mask & ~_union(objects[index + 1 :])) for index, one in enumerate(objects)]
     return np.clip(np.rint(image), 0, 255).astype(np.uint8), visible

@@ -98,5 +98,6 @@ def load_example(item: dict, dataset: BaseDataset) -> TrainingExample:
         if transform.store is not None and transform.store.has(img_id):
             first, *others = transform.store.maps
             labels = {first: label, **{other: transform.store.read(other, img_id) for other in others}}
-    return TrainingExample(img_id, results['img'].astype(np.uint8), labels,
-                           None if reliable is None else reliable == 1, truth)
+    return TrainingExample(
+        img_id, results['img'].astype(np.uint8), labels, None if reliable is None else reliable == 1, truth
+    )

@@ -32,8 +32,9 @@ def find_sbd(root: str | Path) -> Path:
     for folder in (Path(root), Path(root, 'dataset'), Path(root, 'benchmark_RELEASE', 'dataset')):
         if (folder / 'cls').is_dir():
             return folder
-    raise FileNotFoundError(f'{root}: holds no SBD; it must have the folder cls, dataset/cls or '
-                            'benchmark_RELEASE/dataset/cls')
+    raise FileNotFoundError(
+        f'{root}: holds no SBD; it must have the folder cls, dataset/cls or benchmark_RELEASE/dataset/cls'
+    )
 
 
 def read_sbd_mask(path: str | Path) -> np.ndarray:
@@ -59,16 +60,20 @@ def read_sbd_mask(path: str | Path) -> np.ndarray:
         mask = content['GTcls'][0, 0]['Segmentation']
         values = np.unique(mask)
     except (KeyError, IndexError, TypeError, ValueError):
-        raise ValueError(f'{path}: has no field GTcls.Segmentation; the class masks of SBD are in its folder '
-                         'cls') from None
+        raise ValueError(
+            f'{path}: has no field GTcls.Segmentation; the class masks of SBD are in its folder cls'
+        ) from None
     if mask.ndim != 2 or not mask.size or not np.isin(values, np.arange(NUM_CLASSES + 1)).all():
-        raise ValueError(f'{path}: GTcls.Segmentation must be a matrix of classes 0..{NUM_CLASSES}, got shape '
-                         f'{mask.shape} and values {values[:1]}..{values[-1:]}')
+        raise ValueError(
+            f'{path}: GTcls.Segmentation must be a matrix of classes 0..{NUM_CLASSES}, got shape '
+            f'{mask.shape} and values {values[:1]}..{values[-1:]}'
+        )
     return mask.astype(np.uint8)
 
 
-def augmented_split(voc_root: str | Path, sbd_root: str | Path,
-                    check_counts: bool = True) -> tuple[list[str], dict[str, Path]]:
+def augmented_split(
+    voc_root: str | Path, sbd_root: str | Path, check_counts: bool = True
+) -> tuple[list[str], dict[str, Path]]:
     """Which images ``train_aug`` has, and where each image's mask comes from.
 
     Args:
@@ -85,27 +90,36 @@ def augmented_split(voc_root: str | Path, sbd_root: str | Path,
         ValueError: If a list is malformed, or has another length than it must.
     """
     voc, sbd = Path(voc_root), find_sbd(sbd_root)
-    lists = {'VOC train': voc / 'ImageSets/Segmentation/train.txt', 'VOC val': voc / 'ImageSets/Segmentation/val.txt',
-             'SBD train': sbd / 'train.txt', 'SBD val': sbd / 'val.txt'}
+    lists = {
+        'VOC train': voc / 'ImageSets/Segmentation/train.txt',
+        'VOC val': voc / 'ImageSets/Segmentation/val.txt',
+        'SBD train': sbd / 'train.txt',
+        'SBD val': sbd / 'val.txt',
+    }
     ids = {}
     for name, path in lists.items():
         ids[name] = read_ids(path)
         if check_counts and len(ids[name]) != COUNTS[name]:
-            raise ValueError(f'{path}: lists {len(ids[name])} images, but {name} has {COUNTS[name]}; for a part of the '
-                             'data sets, switch this check off (--subset)')
+            raise ValueError(
+                f'{path}: lists {len(ids[name])} images, but {name} has {COUNTS[name]}; for a part of the '
+                'data sets, switch this check off (--subset)'
+            )
     masks = {img_id: sbd / 'cls' / f'{img_id}.mat' for img_id in ids['SBD train'] + ids['SBD val']}
     masks.update({img_id: voc / 'SegmentationClass' / f'{img_id}.png' for img_id in ids['VOC train'] + ids['VOC val']})
     train_aug = sorted(masks.keys() - set(ids['VOC val']))
     if check_counts and len(train_aug) != COUNTS['train_aug']:
-        raise ValueError(f'train_aug has {len(train_aug)} images instead of {COUNTS["train_aug"]}: the lists '
-                         f'{", ".join(map(str, lists.values()))} do not belong together')
+        raise ValueError(
+            f'train_aug has {len(train_aug)} images instead of {COUNTS["train_aug"]}: the lists '
+            f'{", ".join(map(str, lists.values()))} do not belong together'
+        )
     _check_files(masks.values(), 'mask')
     _check_files([voc / 'JPEGImages' / f'{img_id}.jpg' for img_id in masks], 'image')
     return train_aug, masks
 
 
-def build_voc_aug(voc_root: str | Path, sbd_root: str | Path, check_counts: bool = True,
-                  overwrite: bool = False) -> tuple[int, int]:
+def build_voc_aug(
+    voc_root: str | Path, sbd_root: str | Path, check_counts: bool = True, overwrite: bool = False
+) -> tuple[int, int]:
     """Write ``SegmentationClassAug`` and ``ImageSets/Segmentation/train_aug.txt``.
 
     A run that was killed goes on where it stopped; the list comes last.
@@ -128,8 +142,9 @@ def build_voc_aug(voc_root: str | Path, sbd_root: str | Path, check_counts: bool
     voc = Path(voc_root)
     list_path = voc / 'ImageSets/Segmentation/train_aug.txt'
     if list_path.exists() and not overwrite and set(read_ids(list_path)) != set(train_aug):
-        raise FileExistsError(f'{list_path}: lists other images than VOC and SBD make up; move it away, or replace it '
-                              'with --overwrite')
+        raise FileExistsError(
+            f'{list_path}: lists other images than VOC and SBD make up; move it away, or replace it with --overwrite'
+        )
     folder = voc / 'SegmentationClassAug'
     _begin(folder, overwrite)
     todo = [img_id for img_id in sorted(masks) if not (folder / f'{img_id}.png').exists()]
@@ -142,8 +157,10 @@ def build_voc_aug(voc_root: str | Path, sbd_root: str | Path, check_counts: bool
             else:
                 mask = read_sbd_mask(path)
                 if mask.shape != size:
-                    raise ValueError(f'{path}: mask is {mask.shape[0]} x {mask.shape[1]} (height x width), but its '
-                                     f'image is {size[0]} x {size[1]}')
+                    raise ValueError(
+                        f'{path}: mask is {mask.shape[0]} x {mask.shape[1]} (height x width), but its '
+                        f'image is {size[0]} x {size[1]}'
+                    )
             write_label_png(folder / f'{img_id}.png', mask)
             progress.update()
     if overwrite or not list_path.exists():
@@ -159,12 +176,16 @@ def _begin(folder: Path, overwrite: bool) -> None:
         for path in old:
             path.unlink()
     elif old and not (folder / MARKER).exists():
-        raise FileExistsError(f'{folder}: holds {len(old)} masks from elsewhere (there is no {MARKER}); move them '
-                              'away, or make all anew with --overwrite')
+        raise FileExistsError(
+            f'{folder}: holds {len(old)} masks from elsewhere (there is no {MARKER}); move them '
+            'away, or make all anew with --overwrite'
+        )
     for leftover in folder.glob('.*.part'):  # of a run that was killed
         leftover.unlink()
-    (folder / MARKER).write_text('Made by tools/dataset_converters/voc_aug.py: the masks of SegmentationClass for '
-                                 "VOC's train and val, SBD's for all other images.\n")
+    (folder / MARKER).write_text(
+        'Made by tools/dataset_converters/voc_aug.py: the masks of SegmentationClass for '
+        "VOC's train and val, SBD's for all other images.\n"
+    )
 
 
 def _check_files(paths: Iterable[Path], what: str) -> None:

@@ -12,8 +12,28 @@ from bana_mm.registry import DATASETS
 from .metainfo import object_metainfo
 from .voc_files import image_size, read_ids
 
-VOC_CLASSES = ('aeroplane', 'bicycle', 'bird', 'boat', 'bottle', 'bus', 'car', 'cat', 'chair', 'cow', 'diningtable',
-               'dog', 'horse', 'motorbike', 'person', 'pottedplant', 'sheep', 'sofa', 'train', 'tvmonitor')
+VOC_CLASSES = (
+    'aeroplane',
+    'bicycle',
+    'bird',
+    'boat',
+    'bottle',
+    'bus',
+    'car',
+    'cat',
+    'chair',
+    'cow',
+    'diningtable',
+    'dog',
+    'horse',
+    'motorbike',
+    'person',
+    'pottedplant',
+    'sheep',
+    'sofa',
+    'train',
+    'tvmonitor',
+)
 
 
 @DATASETS.register_module()
@@ -49,9 +69,19 @@ class VOCBoxDataset(BaseDataset):
 
     METAINFO = dict(classes=VOC_CLASSES)
 
-    def __init__(self, ann_file: str, data_root: str = '', data_prefix: dict | None = None, img_suffix: str = '.jpg',
-                 difficult: str = 'ignore', background_class: bool = False, require_masks: bool = False,
-                 require_boxes: bool = True, metainfo: dict | None = None, **kwargs) -> None:
+    def __init__(
+        self,
+        ann_file: str,
+        data_root: str = '',
+        data_prefix: dict | None = None,
+        img_suffix: str = '.jpg',
+        difficult: str = 'ignore',
+        background_class: bool = False,
+        require_masks: bool = False,
+        require_boxes: bool = True,
+        metainfo: dict | None = None,
+        **kwargs,
+    ) -> None:
         if difficult not in ('ignore', 'keep'):
             raise ValueError(f"difficult must be 'ignore' or 'keep', got {difficult!r}")
         self.img_suffix = img_suffix
@@ -61,14 +91,21 @@ class VOCBoxDataset(BaseDataset):
         classes, metainfo = object_metainfo(metainfo, self.METAINFO, background_class)
         self.label_of = {name: label for label, name in enumerate(classes)}
         default_prefix = dict(img_path='JPEGImages', box_path='Annotations', seg_map_path='SegmentationClassAug')
-        super().__init__(ann_file=ann_file, metainfo=metainfo, data_root=data_root,
-                         data_prefix={**default_prefix, **(data_prefix or {})}, **kwargs)
+        super().__init__(
+            ann_file=ann_file,
+            metainfo=metainfo,
+            data_root=data_root,
+            data_prefix={**default_prefix, **(data_prefix or {})},
+            **kwargs,
+        )
 
     def load_data_list(self) -> list[dict]:
         """Read the split and the XML of each of its images."""
         if self.data_root and not osp.isdir(self.data_root):
-            raise FileNotFoundError(f'data_root {self.data_root!r} does not exist: set it in the config, or through '
-                                    'the environment variable that the config names (VOC_ROOT)')
+            raise FileNotFoundError(
+                f'data_root {self.data_root!r} does not exist: set it in the config, or through '
+                'the environment variable that the config names (VOC_ROOT)'
+            )
         return [self._load_item(img_id) for img_id in read_ids(self.ann_file)]
 
     def _load_item(self, img_id: str) -> dict:
@@ -76,20 +113,31 @@ class VOCBoxDataset(BaseDataset):
         xml_path = osp.join(self.data_prefix['box_path'], img_id + '.xml')
         for path, field in ((img_path, 'img_path'), (xml_path, 'box_path')):
             if not osp.isfile(path) and (field == 'img_path' or self.require_boxes):
-                raise FileNotFoundError(f'{path} does not exist (id {img_id!r} of {self.ann_file}; '
-                                        f'data_prefix[{field!r}])')
+                raise FileNotFoundError(
+                    f'{path} does not exist (id {img_id!r} of {self.ann_file}; data_prefix[{field!r}])'
+                )
         if osp.isfile(xml_path):
             width, height, instances = self._parse_xml(xml_path, img_path)
         else:
             (height, width), instances = image_size(img_path), []
-        item = dict(img_id=img_id, img_path=img_path, width=width, height=height, instances=instances,
-                    seg_fields=[], label_map=None, reduce_zero_label=False)
+        item = dict(
+            img_id=img_id,
+            img_path=img_path,
+            width=width,
+            height=height,
+            instances=instances,
+            seg_fields=[],
+            label_map=None,
+            reduce_zero_label=False,
+        )
         seg_map_path = osp.join(self.data_prefix['seg_map_path'], img_id + '.png')
         if osp.isfile(seg_map_path):
             item['seg_map_path'] = seg_map_path
         elif self.require_masks:
-            raise FileNotFoundError(f'{seg_map_path} does not exist, but evaluation needs a mask of every image (id '
-                                    f"{img_id!r} of {self.ann_file}; data_prefix['seg_map_path'])")
+            raise FileNotFoundError(
+                f'{seg_map_path} does not exist, but evaluation needs a mask of every image (id '
+                f"{img_id!r} of {self.ann_file}; data_prefix['seg_map_path'])"
+            )
         return item
 
     def _parse_xml(self, xml_path: str, img_path: str) -> tuple[int, int, list[dict]]:
@@ -108,11 +156,18 @@ class VOCBoxDataset(BaseDataset):
             where = f'{xml_path}: object {number}'
             name = (node.findtext('name') or '').strip()
             if name not in self.label_of:
-                raise ValueError(f'{where} has the unknown class {name!r}; known are {", ".join(self.label_of)} '
-                                 '(set metainfo.classes for other data)')
+                raise ValueError(
+                    f'{where} has the unknown class {name!r}; known are {", ".join(self.label_of)} '
+                    '(set metainfo.classes for other data)'
+                )
             ignored = node.findtext('difficult', '0').strip() == '1' and self.difficult == 'ignore'
-            instances.append(dict(bbox=self._parse_box(node, where, width, height), bbox_label=self.label_of[name],
-                                  ignore_flag=int(ignored)))
+            instances.append(
+                dict(
+                    bbox=self._parse_box(node, where, width, height),
+                    bbox_label=self.label_of[name],
+                    ignore_flag=int(ignored),
+                )
+            )
         return width, height, instances
 
     @staticmethod
@@ -122,10 +177,12 @@ class VOCBoxDataset(BaseDataset):
         except (AttributeError, TypeError, ValueError):
             raise ValueError(f'{where}: bndbox must hold the numbers xmin, ymin, xmax and ymax') from None
         box = [x1 - 1, y1 - 1, x2, y2]  # 1-based inclusive -> 0-based half-open
-        clipped = [max(box[0], 0.), max(box[1], 0.), min(box[2], float(width)), min(box[3], float(height))]
+        clipped = [max(box[0], 0.0), max(box[1], 0.0), min(box[2], float(width)), min(box[3], float(height))]
         if not all(map(math.isfinite, box)) or clipped[0] >= clipped[2] or clipped[1] >= clipped[3]:
-            raise ValueError(f'{where}: bndbox xmin={x1:g} ymin={y1:g} xmax={x2:g} ymax={y2:g} is not finite, empty, '
-                             f'or outside the {width} x {height} image; correct or remove it')
+            raise ValueError(
+                f'{where}: bndbox xmin={x1:g} ymin={y1:g} xmax={x2:g} ymax={y2:g} is not finite, empty, '
+                f'or outside the {width} x {height} image; correct or remove it'
+            )
         return clipped
 
     def get_cat_ids(self, idx: int) -> Sequence[int]:

@@ -27,8 +27,10 @@ def read_ids(path: str | Path) -> list[str]:
     seen = set()
     for line in ids:
         if line in seen or len(line.split()) > 1 or '/' in line:
-            raise ValueError(f'{path}: {line!r} is {"there twice" if line in seen else "no image id"}; the list must '
-                             'hold one image id a line, each once, without folder and suffix')
+            raise ValueError(
+                f'{path}: {line!r} is {"there twice" if line in seen else "no image id"}; the list must '
+                'hold one image id a line, each once, without folder and suffix'
+            )
         seen.add(line)
     return ids
 
@@ -55,8 +57,9 @@ def image_size(path: str | Path) -> tuple[int, int]:
         raise ValueError(f'{path}: image cannot be read ({error})') from error
 
 
-def write_voc_xml(path: str | Path, filename: str, size: tuple[int, int],
-                  objects: Sequence[tuple[str, Sequence[int]]]) -> None:
+def write_voc_xml(
+    path: str | Path, filename: str, size: tuple[int, int], objects: Sequence[tuple[str, Sequence[int]]]
+) -> None:
     """Write an image's boxes.
 
     Args:

@@ -20,11 +20,24 @@ from .precision_recall import PrecisionRecall
 from .pseudo_label_metric import PseudoLabelMetric
 
 __all__ = [
-    'AgreedMaps', 'ConfusionMatrix', 'FillingRates', 'PrecisionRecall', 'PseudoLabelMetric', 'SourceLabels',
-    'StoredMap', 'check_files', 'class_indices', 'evaluate_labels', 'label_table', 'splits_table', 'store_rows',
-    'summarise', 'table_1_rows'
+    'AgreedMaps',
+    'ConfusionMatrix',
+    'FillingRates',
+    'PrecisionRecall',
+    'PseudoLabelMetric',
+    'SourceLabels',
+    'StoredMap',
+    'check_files',
+    'class_indices',
+    'evaluate_labels',
+    'label_table',
+    'splits_table',
+    'store_rows',
+    'summarise',
+    'table_1_rows',
 ]
 
 if find_spec('mmseg'):
     from .dense_crf_iou import DenseCRFIoUMetric
+
     __all__ += ['DenseCRFIoUMetric']

@@ -32,6 +32,7 @@ def box_foreground_scores(generator: LabelGenerator, maps: ImageMaps, layout: Bo
         dict[str, list[np.ndarray]]: For each of :data:`SCORES` a map (y2 - y1, x2 - x1) in [0, 1] a box. A box in which
         the CAM of its class is zero everywhere has the CAM's score 0 everywhere: nothing stands in for it here.
     """
+
     def box_scores(score: str) -> tuple[list[torch.Tensor], torch.Tensor]:
         recipe = replace(generator.recipe, score=score, normalise='box')
         return LabelGenerator(generator.weight, recipe).box_scores(maps, layout)
@@ -115,8 +116,9 @@ def measure_cams(model: BaseModel, dataset: BaseDataset, bins: int = 100, title:
         for position in range(len(dataset)):
             info = dataset.get_data_info(position)
             if 'seg_map_path' not in info:
-                raise FileNotFoundError(f'{info["img_path"]}: precision needs a mask of every image, but this one has '
-                                        'none in the data set')
+                raise FileNotFoundError(
+                    f'{info["img_path"]}: precision needs a mask of every image, but this one has none in the data set'
+                )
             item = dataset[position]
             layout = BoxLayout.from_sample(item['data_samples'])
             if len(layout.boxes):

@@ -30,8 +30,10 @@ def cosine_head(model: nn.Module) -> nn.Module:
     head = getattr(model, 'decode_head', None)
     head = head[-1] if isinstance(head, nn.ModuleList) else head
     if not hasattr(head, 'temperature'):
-        raise TypeError("confidence is made of cosines, so the model's decode_head must be a "
-                        f'bana_mm.CosineDecodeHead, not {type(head).__name__}')
+        raise TypeError(
+            "confidence is made of cosines, so the model's decode_head must be a "
+            f'bana_mm.CosineDecodeHead, not {type(head).__name__}'
+        )
     return head
 
 
@@ -64,8 +66,8 @@ class ConfidenceQuality:
     """
 
     pixels: int = 0
-    right_sum: float = 0.
-    wrong_sum: float = 0.
+    right_sum: float = 0.0
+    wrong_sum: float = 0.0
 
     def __post_init__(self) -> None:
         self.curve = PrecisionRecall(1)
@@ -100,7 +102,8 @@ class ConfidenceQuality:
             right_by_weight=_ratio(self.right_sum, self.right_sum + self.wrong_sum),
             sigma_right=_ratio(self.right_sum, right),
             sigma_wrong=_ratio(self.wrong_sum, wrong),
-            average_precision=self.curve.average_precision(1))
+            average_precision=self.curve.average_precision(1),
+        )
 
 
 def measure_confidence(model: nn.Module, examples: Iterable, gamma: float | None = None) -> ConfidenceQuality:
@@ -137,6 +140,8 @@ def _loss_gamma(model: nn.Module) -> float:
 def _cosines(model: nn.Module, image: np.ndarray) -> Tensor:
     """Cosines of every pixel of an image with every class, (1, C, H, W), from the model's own prediction."""
     size = image.shape[:2]
-    data = dict(inputs=[torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))],
-                data_samples=[SegDataSample(metainfo=dict(ori_shape=size, img_shape=size))])
+    data = dict(
+        inputs=[torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))],
+        data_samples=[SegDataSample(metainfo=dict(ori_shape=size, img_shape=size))],
+    )
     return model.test_step(data)[0].seg_logits.data[None] / cosine_head(model).temperature

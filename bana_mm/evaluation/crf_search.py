@@ -51,7 +51,8 @@ class CRFPoint(NamedTuple):
         return dict(
             bilateral=(self.bilateral_weight, self.bilateral_xy, self.bilateral_rgb),
             gaussian=(self.gaussian_weight, self.gaussian_xy),
-            iterations=self.iterations)
+            iterations=self.iterations,
+        )
 
     def check(self) -> None:
         """Refuse values that the CRF would refuse only once it runs.
@@ -143,8 +144,7 @@ class SearchTable:
         iou = iou[~np.isnan(iou)]
         return float(iou.mean()) if len(iou) else float('nan')
 
-    def ranking(self, points: Sequence[CRFPoint] | None = None,
-                classes: Sequence[int] | None = None) -> list[CRFPoint]:
+    def ranking(self, points: Sequence[CRFPoint] | None = None, classes: Sequence[int] | None = None) -> list[CRFPoint]:
         """Points, the best first; of equals the one with the smaller parameters, in the order of its fields.
 
         Args:
@@ -161,9 +161,9 @@ class SearchTable:
                 raise ValueError(f'{self.path}: has other columns than {", ".join(self.header)}; choose another folder')
             for number, row in enumerate(reader, start=2):
                 try:
-                    *values, _ = map(float, row[:len(CRFPoint._fields) + 1])
+                    *values, _ = map(float, row[: len(CRFPoint._fields) + 1])
                     point = CRFPoint.of(*values)
-                    iou = np.array([float(text) if text else np.nan for text in row[len(values) + 1:]])
+                    iou = np.array([float(text) if text else np.nan for text in row[len(values) + 1 :]])
                 except (TypeError, ValueError, IndexError):
                     iou = np.empty(0)
                 if len(row) != len(self.header) or not len(iou):
@@ -171,8 +171,13 @@ class SearchTable:
                 self.rows[point] = iou
 
 
-def search_crf(points: Sequence[CRFPoint], images: Sequence[StoredImage], table: SearchTable, workers: int = 0,
-               backend: str = 'auto') -> None:
+def search_crf(
+    points: Sequence[CRFPoint],
+    images: Sequence[StoredImage],
+    table: SearchTable,
+    workers: int = 0,
+    backend: str = 'auto',
+) -> None:
     """Evaluate the points that a table lacks, and add each to it as soon as it is done.
 
     Images run in parallel, those of the next point too, so no worker waits for the end of a point. The table depends
@@ -196,12 +201,17 @@ def search_crf(points: Sequence[CRFPoint], images: Sequence[StoredImage], table:
     def jobs() -> Iterator[tuple[str, tuple, tuple[CRFPoint, str]]]:
         for point in todo:
             for image in images:
-                yield image.name, (image.input_path, {**point.crf, 'backend': backend}, point.temperature), \
-                    (point, image.name)
+                yield (
+                    image.name,
+                    (image.input_path, {**point.crf, 'backend': backend}, point.temperature),
+                    (point, image.name),
+                )
 
     total = len(points) * len(images)
-    with CRFPool(label_crf_input, workers) as pool, \
-            Progress(total, total - len(todo) * len(images), 'search', 'CRFs') as progress:
+    with (
+        CRFPool(label_crf_input, workers) as pool,
+        Progress(total, total - len(todo) * len(images), 'search', 'CRFs') as progress,
+    ):
         confusion = ConfusionMatrix(num_classes)
         for count, (_, (point, name), label) in enumerate(pool.map(jobs()), start=1):  # in the order of submission
             confusion.update(truths[name], label)

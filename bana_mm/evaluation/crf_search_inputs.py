@@ -40,7 +40,7 @@ def prediction_network(model: BaseModel) -> Network:
 
     @torch.no_grad()
     def run(item: dict[str, Any]) -> np.ndarray:
-        sample, = model.test_step(dict(inputs=[item['inputs']], data_samples=[item['data_samples']]))
+        (sample,) = model.test_step(dict(inputs=[item['inputs']], data_samples=[item['data_samples']]))
         return sample.seg_logits.data.float().softmax(dim=0).cpu().numpy()
 
     return run
@@ -64,18 +64,24 @@ def describe_images(dataset: BaseDataset, indices: Sequence[int]) -> dict[str, A
     infos = sorted((dataset.get_data_info(index) for index in indices), key=_name)
     for info in infos:
         if 'seg_map_path' not in info:
-            raise FileNotFoundError(f'{info["img_path"]}: the search needs a mask of every image, but this one has '
-                                    'none in the data set')
+            raise FileNotFoundError(
+                f'{info["img_path"]}: the search needs a mask of every image, but this one has none in the data set'
+            )
         boxes = [[*box['bbox'], box['bbox_label'], box['ignore_flag']] for box in info.get('instances', [])]
-        for name, content in (('images', Path(info['img_path']).read_bytes()), ('boxes', json.dumps(boxes).encode()),
-                              ('masks', Path(info['seg_map_path']).read_bytes())):
+        for name, content in (
+            ('images', Path(info['img_path']).read_bytes()),
+            ('boxes', json.dumps(boxes).encode()),
+            ('masks', Path(info['seg_map_path']).read_bytes()),
+        ):
             digests[name].update(hashlib.sha256(content).digest())
-    return dict(ids=[_name(info) for info in infos],
-                **{name: digest.hexdigest()[:16] for name, digest in digests.items()})
+    return dict(
+        ids=[_name(info) for info in infos], **{name: digest.hexdigest()[:16] for name, digest in digests.items()}
+    )
 
 
-def store_inputs(dataset: BaseDataset, indices: Sequence[int], folder: str | Path,
-                 network: Callable[[], Network]) -> list[StoredImage]:
+def store_inputs(
+    dataset: BaseDataset, indices: Sequence[int], folder: str | Path, network: Callable[[], Network]
+) -> list[StoredImage]:
     """Run the network over images that have no stored input yet.
 
     Args:
@@ -91,8 +97,9 @@ def store_inputs(dataset: BaseDataset, indices: Sequence[int], folder: str | Pat
         RuntimeError: If an image fails; the message names it.
     """
     infos = [dataset.get_data_info(index) for index in indices]
-    images = [StoredImage(_name(info), Path(folder) / f'{_name(info)}.pkl', Path(info['seg_map_path']))
-              for info in infos]
+    images = [
+        StoredImage(_name(info), Path(folder) / f'{_name(info)}.pkl', Path(info['seg_map_path'])) for info in infos
+    ]
     todo = [position for position, image in enumerate(images) if not image.input_path.exists()]
     run = network() if todo else None
     with Progress(len(images), len(images) - len(todo), 'network') as progress:

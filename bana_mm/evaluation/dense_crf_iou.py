@@ -22,7 +22,7 @@ FIGURES = {
     '': 'without CRF',
     '_crf': 'with CRF',
     '_tta': 'multi-scale + flip, without CRF',
-    '_tta_crf': 'multi-scale + flip, with CRF'
+    '_tta_crf': 'multi-scale + flip, with CRF',
 }
 
 
@@ -46,8 +46,14 @@ class DenseCRFIoUMetric(IoUMetric):
             is refined.
     """
 
-    def __init__(self, with_crf: bool = False, crf: dict | None = None, workers: int | None = None,
-                 output_dir: str | None = None, **kwargs) -> None:
+    def __init__(
+        self,
+        with_crf: bool = False,
+        crf: dict | None = None,
+        workers: int | None = None,
+        output_dir: str | None = None,
+        **kwargs,
+    ) -> None:
         super().__init__(output_dir=output_dir, **kwargs)
         self.with_crf = with_crf
         self.crf = dict(crf or {})
@@ -117,14 +123,18 @@ class DenseCRFIoUMetric(IoUMetric):
 
     def _table(self, scores: Mapping[str, float]) -> str:
         main = self.metrics[0]
-        rows = [[title] + [f'{scores[name]:.2f}' for name in (main + view, f'{main}{view}_crf') if name in scores]
-                for title, view in (('single scale', ''), ('multi-scale + flip', '_tta'))]
-        return format_table([main, 'without CRF', 'with CRF'][:len(rows[0])], rows)
+        rows = [
+            [title] + [f'{scores[name]:.2f}' for name in (main + view, f'{main}{view}_crf') if name in scores]
+            for title, view in (('single scale', ''), ('multi-scale + flip', '_tta'))
+        ]
+        return format_table([main, 'without CRF', 'with CRF'][: len(rows[0])], rows)
 
     def _refine(self, img_path: str, logits: Tensor, context: tuple) -> None:
         if len(logits) < 2:
-            raise ValueError(f'{img_path}: the CRF takes logits of at least two classes, got shape '
-                             f'{tuple(logits.shape)}; set with_crf=False')
+            raise ValueError(
+                f'{img_path}: the CRF takes logits of at least two classes, got shape '
+                f'{tuple(logits.shape)}; set with_crf=False'
+            )
         if self._pool is None:
             self._pool = CRFPool(partial(dense_crf_labels, **self.crf), self.workers)
         image = mmcv.imread(img_path, channel_order='rgb')
@@ -136,8 +146,9 @@ class DenseCRFIoUMetric(IoUMetric):
         for img_path, (index, figure, truth, saves), labels in refined:
             self._record(index, figure, img_path, torch.from_numpy(labels), truth, saves)
 
-    def _record(self, index: int, figure: str, img_path: str, prediction: Tensor, truth: Tensor | None,
-                saves: bool) -> None:
+    def _record(
+        self, index: int, figure: str, img_path: str, prediction: Tensor, truth: Tensor | None, saves: bool
+    ) -> None:
         if truth is not None:
             classes = len(self.dataset_meta['classes'])
             self.results[index][figure] = self.intersect_and_union(prediction, truth, classes, self.ignore_index)

@@ -15,8 +15,9 @@ from bana_mm.utils.progress import Progress
 TRUTH = 'truth'
 
 
-def box_filling_rates(label: np.ndarray, boxes: np.ndarray, classes: np.ndarray,
-                      valid: np.ndarray | None = None) -> np.ndarray:
+def box_filling_rates(
+    label: np.ndarray, boxes: np.ndarray, classes: np.ndarray, valid: np.ndarray | None = None
+) -> np.ndarray:
     """Share of each box's pixels that carry the class of the box.
 
     The paper calls it "the percentage of foreground pixels inside the bounding box" and says no more. Here each pixel
@@ -65,8 +66,9 @@ class FillingRates:
         self.rates = np.empty(0)
         self.classes = np.empty(0, dtype=np.int64)
 
-    def update(self, label: np.ndarray, boxes: np.ndarray, classes: np.ndarray,
-               valid: np.ndarray | None = None) -> None:
+    def update(
+        self, label: np.ndarray, boxes: np.ndarray, classes: np.ndarray, valid: np.ndarray | None = None
+    ) -> None:
         """Add the boxes of an image, see :func:`box_filling_rates`."""
         self.extend(box_filling_rates(label, boxes, classes, valid), classes)
 
@@ -123,14 +125,16 @@ class FillingRates:
 
     def _common(self, other: 'FillingRates') -> tuple[np.ndarray, np.ndarray]:
         if not np.array_equal(self.classes, other.classes):
-            raise ValueError(f'filling rates of different boxes ({len(self.classes)} and {len(other.classes)}) cannot '
-                             'be compared')
+            raise ValueError(
+                f'filling rates of different boxes ({len(self.classes)} and {len(other.classes)}) cannot be compared'
+            )
         both = ~np.isnan(self.rates) & ~np.isnan(other.rates)
         return self.rates[both], other.rates[both]
 
 
-def measure_filling_rates(sources: Mapping[str, LabelSource], dataset: BaseDataset, with_truth: bool = True,
-                          workers: int = 0) -> dict[str, FillingRates]:
+def measure_filling_rates(
+    sources: Mapping[str, LabelSource], dataset: BaseDataset, with_truth: bool = True, workers: int = 0
+) -> dict[str, FillingRates]:
     """Filling rates of the boxes of a data set by several kinds of labels.
 
     Boxes that are marked to be ignored have none; pixels that lie in these alone count nowhere.
@@ -157,8 +161,10 @@ def measure_filling_rates(sources: Mapping[str, LabelSource], dataset: BaseDatas
         missing[TRUTH] = [item['img_id'] for item in items if 'seg_map_path' not in item]
     for name, ids in missing.items():
         if ids:
-            raise FileNotFoundError(f'{name}: {len(ids)} of {len(items)} images have no label map: '
-                                    f'{", ".join(ids[:3])}{", ..." if len(ids) > 3 else ""}')
+            raise FileNotFoundError(
+                f'{name}: {len(ids)} of {len(items)} images have no label map: '
+                f'{", ".join(ids[:3])}{", ..." if len(ids) > 3 else ""}'
+            )
 
     totals = {name: FillingRates() for name in ([TRUTH] if with_truth else []) + list(sources)}
     jobs = ((item['img_path'], (item, sources, num_classes, with_truth), item) for item in items)
@@ -171,8 +177,9 @@ def measure_filling_rates(sources: Mapping[str, LabelSource], dataset: BaseDatas
     return totals
 
 
-def image_filling_rates(item: Mapping[str, Any], sources: Mapping[str, LabelSource], num_classes: int,
-                        with_truth: bool) -> dict[str, np.ndarray]:
+def image_filling_rates(
+    item: Mapping[str, Any], sources: Mapping[str, LabelSource], num_classes: int, with_truth: bool
+) -> dict[str, np.ndarray]:
     """Rates of the boxes of an item by name, (K,) each, see :func:`measure_filling_rates`. Runs in any process."""
     image = read_rgb(item['img_path'])
     boxes, labels, _ = split_instances(item['instances'])

@@ -44,12 +44,13 @@ def rank(truth: TrueMasks, labels: LabelMasks, by: str = 'area') -> dict[int, in
     if by not in RANKS:
         raise ValueError(f'labels are ranked by {" or ".join(RANKS)}, got {by!r}')
     if by == 'score' and labels.scores.keys() != labels.masks.keys():
-        raise ValueError(f'{len(labels.masks) - len(labels.scores)} of {len(labels.masks)} labels have no score; rank '
-                         'them by area')
+        raise ValueError(
+            f'{len(labels.masks) - len(labels.scores)} of {len(labels.masks)} labels have no score; rank them by area'
+        )
 
     def key(number: int) -> tuple[float, float, int]:
         width, height = truth.annotations[number]['bbox'][2:]
-        return (-labels.scores[number] if by == 'score' else 0., -width * height, number)
+        return (-labels.scores[number] if by == 'score' else 0.0, -width * height, number)
 
     return {number: position for position, number in enumerate(sorted(labels.masks, key=key))}
 
@@ -72,8 +73,12 @@ def evaluate_instances(truth: TrueMasks, labels: LabelMasks, by: str = 'area') -
         of objects, and ``without_mask``, how many of them have no or an empty label.
     """
     objects = truth.objects()
-    known = LabelMasks(*({number: value for number, value in part.items() if number in objects}
-                         for part in (labels.masks, labels.unreliable, labels.scores)))
+    known = LabelMasks(
+        *(
+            {number: value for number, value in part.items() if number in objects}
+            for part in (labels.masks, labels.unreliable, labels.scores)
+        )
+    )
     sizes = {number: _area(mask) for number, mask in known.masks.items()}
     result = _average_precision(truth, known, sizes, by)
 
@@ -81,7 +86,7 @@ def evaluate_instances(truth: TrueMasks, labels: LabelMasks, by: str = 'area') -
     areas = np.array([annotation['area'] for annotation in objects.values()])
     iou = np.array([whole for whole, _ in overlap.values()])
     result['mIoU'] = _mean(iou)
-    for name, (low, high) in zip(SIZES, ((0, 32 ** 2), (32 ** 2, 96 ** 2), (96 ** 2, np.inf))):
+    for name, (low, high) in zip(SIZES, ((0, 32**2), (32**2, 96**2), (96**2, np.inf))):
         result[f'mIoU_{name}'] = _mean(iou[(areas >= low) & (areas <= high)])  # inclusive, as in pycocotools
     if known.unreliable:
         boxes = sum(annotation['bbox'][2] * annotation['bbox'][3] for annotation in objects.values())
@@ -101,27 +106,46 @@ def instance_table(summaries: Mapping[str, Mapping[str, Any]]) -> str:
     Returns:
         str: The table.
     """
-    titles = dict(mIoU='mean IoU', mIoU_reliable='mean IoU, reliable', unreliable='unreliable pixels, %',
-                  **{f'{name}_{size}': f'{title} {size}' for name, title in (('AP', 'AP'), ('mIoU', 'mean IoU'))
-                     for size in SIZES})
-    names = [name for name in dict.fromkeys(name for column in summaries.values() for name in column)
-             if name not in ('instances', 'without_mask')]
-    lines = [[titles.get(name, name), *(figure_cell(column.get(name)) for column in summaries.values())]
-             for name in names]
+    titles = dict(
+        mIoU='mean IoU',
+        mIoU_reliable='mean IoU, reliable',
+        unreliable='unreliable pixels, %',
+        **{
+            f'{name}_{size}': f'{title} {size}'
+            for name, title in (('AP', 'AP'), ('mIoU', 'mean IoU'))
+            for size in SIZES
+        },
+    )
+    names = [
+        name
+        for name in dict.fromkeys(name for column in summaries.values() for name in column)
+        if name not in ('instances', 'without_mask')
+    ]
+    lines = [
+        [titles.get(name, name), *(figure_cell(column.get(name)) for column in summaries.values())] for name in names
+    ]
     lines.append(['without mask', *(str(column['without_mask']) for column in summaries.values())])
     return format_table(['', *summaries], lines)
 
 
-def _average_precision(truth: TrueMasks, labels: LabelMasks, sizes: Mapping[int, int],
-                       by: str) -> dict[str, float | None]:
+def _average_precision(
+    truth: TrueMasks, labels: LabelMasks, sizes: Mapping[int, int], by: str
+) -> dict[str, float | None]:
     places = rank(truth, labels, by)
     # Numbered from 1: pycocotools takes an annotation with id 0 for none. Copies, for it writes into them.
     true = [dict(annotation, id=number) for number, annotation in enumerate(truth.annotations.values(), 1)]
     found = [
-        dict(id=place + 1, image_id=truth.annotations[number]['image_id'], score=1 - place / len(places),
-             category_id=truth.annotations[number]['category_id'], segmentation=labels.masks[number],
-             area=sizes[number], iscrowd=0)
-        for number, place in places.items()]
+        dict(
+            id=place + 1,
+            image_id=truth.annotations[number]['image_id'],
+            score=1 - place / len(places),
+            category_id=truth.annotations[number]['category_id'],
+            segmentation=labels.masks[number],
+            area=sizes[number],
+            iscrowd=0,
+        )
+        for number, place in places.items()
+    ]
     per_class = Counter((one['image_id'], one['category_id']) for one in found)
     names = ['AP', 'AP50', 'AP75', *(f'AP_{size}' for size in SIZES)]
     if not true:
@@ -133,8 +157,12 @@ def _average_precision(truth: TrueMasks, labels: LabelMasks, sizes: Mapping[int,
         evaluation.accumulate()
     precision = evaluation.eval['precision'][..., 0]  # thresholds, recalls, classes, sizes (all, S, M, L)
     thresholds = np.round(100 * evaluation.params.iouThrs).tolist()
-    parts = [precision[..., 0], precision[thresholds.index(50), ..., 0], precision[thresholds.index(75), ..., 0],
-             *(precision[..., 1 + size] for size in range(len(SIZES)))]
+    parts = [
+        precision[..., 0],
+        precision[thresholds.index(50), ..., 0],
+        precision[thresholds.index(75), ..., 0],
+        *(precision[..., 1 + size] for size in range(len(SIZES))),
+    ]
     return {name: _mean(part[part > -1]) for name, part in zip(names, parts)}
 
 
@@ -149,15 +177,18 @@ def _overlap(labels: LabelMasks, number: int, annotation: Mapping[str, Any]) -> 
     """IoU of a label with the truth, and the same without the unreliable pixels (NaN where there are no others)."""
     mask, true = labels.masks.get(number), annotation['segmentation']
     if mask is None:
-        return 0., 0.
+        return 0.0, 0.0
     both, either = mask_api.merge([mask, true], intersect=True), mask_api.merge([mask, true])
     shares = [(_area(both), _area(either))]
     unreliable = labels.unreliable.get(number)
-    outside = [0, 0] if unreliable is None else [
-        _area(mask_api.merge([part, unreliable], intersect=True)) for part in (both, either)]
+    outside = (
+        [0, 0]
+        if unreliable is None
+        else [_area(mask_api.merge([part, unreliable], intersect=True)) for part in (both, either)]
+    )
     shares.append((shares[0][0] - outside[0], shares[0][1] - outside[1]))
     whole, reliable = (part / total if total else np.nan for part, total in shares)
-    return (0. if np.isnan(whole) else whole), reliable
+    return (0.0 if np.isnan(whole) else whole), reliable
 
 
 def _area(mask: Mapping[str, Any]) -> int:

@@ -38,9 +38,12 @@ class TrueMasks:
     def only(self, img_ids: Sequence[int]) -> 'TrueMasks':
         """The same for some of the images."""
         chosen = set(img_ids)
-        return TrueMasks(self.path, {key: image for key, image in self.images.items() if key in chosen},
-                         self.categories,
-                         {key: one for key, one in self.annotations.items() if one['image_id'] in chosen})
+        return TrueMasks(
+            self.path,
+            {key: image for key, image in self.images.items() if key in chosen},
+            self.categories,
+            {key: one for key, one in self.annotations.items() if one['image_id'] in chosen},
+        )
 
     def objects(self) -> dict[int, dict[str, Any]]:
         """The annotations that are neither crowds nor ignored."""
@@ -78,15 +81,17 @@ def to_run_lengths(segmentation: Any, size: tuple[int, int]) -> RunLengths:
         ValueError: If it is none of these, or run lengths of another size.
     """
     if isinstance(segmentation, list) and segmentation:
-        if not all(isinstance(polygon, list) and len(polygon) >= 6 and len(polygon) % 2 == 0
-                   for polygon in segmentation):
+        if not all(
+            isinstance(polygon, list) and len(polygon) >= 6 and len(polygon) % 2 == 0 for polygon in segmentation
+        ):
             raise ValueError('segmentation must be polygons with at least three points each')
         return mask_api.merge(mask_api.frPyObjects(segmentation, *size))
     if not (isinstance(segmentation, dict) and isinstance(segmentation.get('counts'), (str, bytes, list))):
         raise ValueError(f'segmentation must be polygons or run lengths, got {segmentation!r}')
     if list(segmentation.get('size', ())) != list(size):
-        raise ValueError(f'segmentation has size {segmentation.get("size")} (height, width), but its image '
-                         f'{list(size)}')
+        raise ValueError(
+            f'segmentation has size {segmentation.get("size")} (height, width), but its image {list(size)}'
+        )
     if isinstance(segmentation['counts'], list):
         return mask_api.frPyObjects(segmentation, *size)
     return dict(size=list(size), counts=segmentation['counts'])
@@ -105,12 +110,14 @@ def read_true_masks(path: str | Path) -> TrueMasks:
     annotations = {}
     for annotation, run_lengths in _masks(path, content, images):
         if run_lengths is None and not is_ignored(annotation):
-            raise ValueError(f'{path}: annotation {annotation["id"]}: segmentation is missing, but this is the file of '
-                             'true masks')
+            raise ValueError(
+                f'{path}: annotation {annotation["id"]}: segmentation is missing, but this is the file of true masks'
+            )
         if run_lengths is not None:
             area = annotation.get('area') or float(mask_api.area(run_lengths))
             annotations[annotation['id']] = dict(
-                annotation, segmentation=run_lengths, area=area, iscrowd=int(is_ignored(annotation)))
+                annotation, segmentation=run_lengths, area=area, iscrowd=int(is_ignored(annotation))
+            )
     return TrueMasks(Path(path), images, content['categories'], annotations)
 
 
@@ -146,8 +153,9 @@ def read_label_masks(path: str | Path, truth: TrueMasks) -> LabelMasks:
         for field in ('image_id', 'category_id'):
             if true is None or annotation[field] != true[field]:
                 found = 'is not there' if true is None else f'has {field} {true[field]}, not {annotation[field]}'
-                raise ValueError(f'{path}: annotation {number} {found} in {truth.path}; labels are compared by '
-                                 'annotation id')
+                raise ValueError(
+                    f'{path}: annotation {number} {found} in {truth.path}; labels are compared by annotation id'
+                )
         if run_lengths is None:
             continue
         labels.masks[number] = run_lengths
@@ -183,8 +191,14 @@ def make_label_masks(source: ObjectSource, truth: TrueMasks, image_dir: str | Pa
         box = box_of(annotation, image['width'], image['height'])
         if box is not None:
             boxes[annotation['image_id']][number] = box
-    jobs = ((image['file_name'], (source, str(Path(image_dir) / image['file_name']), (image['height'], image['width']),
-                                  boxes[img_id]), None) for img_id, image in truth.images.items())
+    jobs = (
+        (
+            image['file_name'],
+            (source, str(Path(image_dir) / image['file_name']), (image['height'], image['width']), boxes[img_id]),
+            None,
+        )
+        for img_id, image in truth.images.items()
+    )
     labels = LabelMasks({}, {}, {})
     with CRFPool(object_masks, workers) as pool, Progress(len(boxes), title=str(source.name)) as progress:
         for _, _, masks in pool.map(jobs):
@@ -193,8 +207,9 @@ def make_label_masks(source: ObjectSource, truth: TrueMasks, image_dir: str | Pa
     return labels
 
 
-def object_masks(source: ObjectSource, path: str, size: tuple[int, int],
-                 boxes: Mapping[int, Sequence[float]]) -> dict[int, RunLengths]:
+def object_masks(
+    source: ObjectSource, path: str, size: tuple[int, int], boxes: Mapping[int, Sequence[float]]
+) -> dict[int, RunLengths]:
     """The masks of an image's boxes. Runs in any process.
 
     Args:
@@ -225,14 +240,17 @@ def object_masks(source: ObjectSource, path: str, size: tuple[int, int],
     return masks
 
 
-def _masks(path: str | Path, content: Mapping[str, Any],
-           images: Mapping[int, Mapping[str, Any]]) -> Iterator[tuple[dict[str, Any], RunLengths | None]]:
+def _masks(
+    path: str | Path, content: Mapping[str, Any], images: Mapping[int, Mapping[str, Any]]
+) -> Iterator[tuple[dict[str, Any], RunLengths | None]]:
     """Each annotation and its mask, None where it has none."""
     for annotation in content['annotations']:
         image = images[annotation['image_id']]
         given = annotation.get('segmentation')
-        yield annotation, _named(path, annotation['id'], 'segmentation', given,
-                                 (image['height'], image['width'])) if given else None
+        yield (
+            annotation,
+            _named(path, annotation['id'], 'segmentation', given, (image['height'], image['width'])) if given else None,
+        )
 
 
 def _named(path: str | Path, number: int, field: str, segmentation: Any, size: Sequence[int]) -> RunLengths:

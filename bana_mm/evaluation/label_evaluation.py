@@ -70,11 +70,9 @@ class SourceLabels:
         return SourceLabels(self.source, {img_id: self.items[img_id]})
 
 
-def evaluate_labels(rows: Mapping[str, LabelReader],
-                    truth_dir: str | Path,
-                    img_ids: Sequence[str],
-                    num_classes: int,
-                    workers: int = 0) -> dict[str, ConfusionMatrix]:
+def evaluate_labels(
+    rows: Mapping[str, LabelReader], truth_dir: str | Path, img_ids: Sequence[str], num_classes: int, workers: int = 0
+) -> dict[str, ConfusionMatrix]:
     """Compare label maps with masks.
 
     Args:
@@ -113,8 +111,9 @@ def check_files(rows: Mapping[str, LabelReader], truth_dir: str | Path, img_ids:
         FileNotFoundError: How many are missing, and the first of them.
     """
     truth_dir = Path(truth_dir)
-    _refuse(truth_dir, [img_id for img_id in img_ids if not (truth_dir / f'{img_id}.png').exists()], len(img_ids),
-            'masks')
+    _refuse(
+        truth_dir, [img_id for img_id in img_ids if not (truth_dir / f'{img_id}.png').exists()], len(img_ids), 'masks'
+    )
     for name, reader in rows.items():
         if isinstance(reader, StoredMap):
             _refuse(reader.store.root / reader.map_name, reader.missing(img_ids), len(img_ids), 'label maps')
@@ -122,8 +121,9 @@ def check_files(rows: Mapping[str, LabelReader], truth_dir: str | Path, img_ids:
             _refuse(name, reader.source.missing(img_ids), len(img_ids), 'label maps')
 
 
-def compare_image(img_id: str, truth_dir: Path, num_classes: int,
-                  rows: Mapping[str, LabelReader]) -> dict[str, np.ndarray]:
+def compare_image(
+    img_id: str, truth_dir: Path, num_classes: int, rows: Mapping[str, LabelReader]
+) -> dict[str, np.ndarray]:
     """Counts of one image for each row, see :class:`ConfusionMatrix`. Runs in any process."""
     truth = read_label_png(truth_dir / f'{img_id}.png', num_classes=num_classes)
     counts = {}
@@ -170,7 +170,8 @@ def summarise(confusion: ConfusionMatrix, class_names: Sequence[str], chosen: Se
     iou, present = confusion.iou(), confusion.present()
     result.update(
         ignored=percent(confusion.ignored_share()),
-        IoU={name: percent(iou[c]) for c, name in enumerate(names) if present[c]})
+        IoU={name: percent(iou[c]) for c, name in enumerate(names) if present[c]},
+    )
     return result
 
 
@@ -183,6 +184,7 @@ def label_table(summaries: Mapping[str, dict[str, Any]]) -> str:
     Returns:
         str: The table.
     """
+
     def line(title: str, values: Sequence[float | None]) -> list[str]:
         return [title, *map(figure_cell, values)]
 

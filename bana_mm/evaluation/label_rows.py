@@ -10,9 +10,16 @@ from bana_mm.labels import LabelStore, build_label_source
 from .label_evaluation import AgreedMaps, LabelReader, SourceLabels, StoredMap
 
 # Rows of the paper's Table 1 from top to bottom: title; whose labels, as the user names them; which source makes them.
-TABLE_1 = (('whole box', 'box', 'box'), ('GrabCut', 'grabcut', 'grabcut'), ('box_crf', 'box_crf', 'box_crf'),
-           ('GAP', 'gap', 'gap'), ('Y_crf without u_0', 'cam', 'bana_crf_cam'), ('Y_crf', 'bana', 'bana_crf'),
-           ('Y_ret', 'bana', 'bana_ret'), ('Y_crf & Y_ret', 'bana', 'agree'))
+TABLE_1 = (
+    ('whole box', 'box', 'box'),
+    ('GrabCut', 'grabcut', 'grabcut'),
+    ('box_crf', 'box_crf', 'box_crf'),
+    ('GAP', 'gap', 'gap'),
+    ('Y_crf without u_0', 'cam', 'bana_crf_cam'),
+    ('Y_crf', 'bana', 'bana_crf'),
+    ('Y_ret', 'bana', 'bana_ret'),
+    ('Y_crf & Y_ret', 'bana', 'agree'),
+)
 # Which of a store's maps a row takes; the first of them unless named here.
 _MAPS = dict(bana_ret='Y_ret', agree='agree')
 
@@ -31,14 +38,17 @@ def store_rows(folders: Sequence[str], merge: str | None = None) -> dict[str, La
     for folder, prefix in zip(folders, distinct_parts(folders)):
         store = LabelStore(folder)
         maps: dict[str, LabelReader] = {
-            name: StoredMap(store, name) for name in store.maps if (store.root / name).is_dir()}
+            name: StoredMap(store, name) for name in store.maps if (store.root / name).is_dir()
+        }
         if not maps:
-            raise FileNotFoundError(f'{store.root}: holds none of {", ".join(store.maps)}; tools/generate_labels.py '
-                                    'makes them')
+            raise FileNotFoundError(
+                f'{store.root}: holds none of {", ".join(store.maps)}; tools/generate_labels.py makes them'
+            )
         if merge:
             if len(maps) < 2:
-                raise FileNotFoundError(f'{store.root}: --merge needs {" and ".join(store.maps)}, but it holds only '
-                                        f'{", ".join(maps)}')
+                raise FileNotFoundError(
+                    f'{store.root}: --merge needs {" and ".join(store.maps)}, but it holds only {", ".join(maps)}'
+                )
             maps[merge] = AgreedMaps(*maps.values())
         rows.update({os.path.join(prefix, name): reader for name, reader in maps.items()})
     return rows
@@ -65,8 +75,10 @@ def table_1_rows(given: Sequence[str], items: Mapping[str, dict[str, Any]]) -> t
     for text in given:
         key, _, value = text.partition('=')
         if key not in keys or not value:
-            raise ValueError(f'{text!r}: rows of table 1 are given as KEY=DIR or KEY=CONFIG:CHECKPOINT, where KEY is '
-                             f'one of {", ".join(keys)}')
+            raise ValueError(
+                f'{text!r}: rows of table 1 are given as KEY=DIR or KEY=CONFIG:CHECKPOINT, where KEY is '
+                f'one of {", ".join(keys)}'
+            )
         where[key] = value
     if ':' in where.get('bana', '') and not Path(where['bana']).is_dir():
         where.setdefault('cam', where['bana'])
@@ -92,7 +104,7 @@ def _given_row(where: str, source: str, items: Mapping[str, dict[str, Any]]) -> 
     recipe = dict(recipe='paper')
     if source == 'gap':
         recipe.update(background='cam')  # as in the paper: its attention is not trained
-    names = ('bana_crf', 'bana_ret') if source == 'agree' else (source, )
+    names = ('bana_crf', 'bana_ret') if source == 'agree' else (source,)
     config, _, checkpoint = where.partition(':')
     parts = [dict(type=name, config=config, checkpoint=checkpoint, recipe=recipe) for name in names]
     return SourceLabels(build_label_source(parts if len(parts) > 1 else parts[0]), items)
@@ -103,4 +115,4 @@ def distinct_parts(folders: Sequence[str]) -> list[str]:
     parts = [Path(folder).resolve().parts for folder in folders]
     begin = len(os.path.commonprefix(parts))
     end = len(os.path.commonprefix([path[begin:][::-1] for path in parts]))
-    return [os.path.join('', *path[begin:len(path) - end]) for path in parts]
+    return [os.path.join('', *path[begin : len(path) - end]) for path in parts]

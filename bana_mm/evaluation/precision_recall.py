@@ -27,8 +27,9 @@ class PrecisionRecall:
         self.thresholds = np.arange(bins + 1) / bins
         self.counts = np.zeros((num_classes + 1, 2, bins + 1), dtype=np.int64)
 
-    def update(self, scores: np.ndarray, positive: np.ndarray, class_index: int,
-               valid: np.ndarray | None = None) -> None:
+    def update(
+        self, scores: np.ndarray, positive: np.ndarray, class_index: int, valid: np.ndarray | None = None
+    ) -> None:
         """Count some pixels.
 
         Args:
@@ -41,8 +42,10 @@ class PrecisionRecall:
             ValueError: If shapes differ, a score lies outside [0, 1], or the class is out of range.
         """
         if scores.shape != positive.shape or (valid is not None and valid.shape != scores.shape):
-            raise ValueError(f'scores have shape {scores.shape}, positive {positive.shape}, valid '
-                             f'{None if valid is None else valid.shape}')
+            raise ValueError(
+                f'scores have shape {scores.shape}, positive {positive.shape}, valid '
+                f'{None if valid is None else valid.shape}'
+            )
         if not 1 <= class_index < len(self.counts):
             raise ValueError(f'class_index must lie in 1..{len(self.counts) - 1}, got {class_index}')
         if not ((scores >= 0) & (scores <= 1)).all():  # also catches NaN
@@ -120,8 +123,10 @@ class PrecisionRecall:
         chosen = self._present_among(classes)
         if not chosen:
             return np.full_like(self.thresholds, np.nan), np.full_like(self.thresholds, np.nan)
-        return (np.mean([self.precision(index) for index in chosen], axis=0),
-                np.mean([self.recall(index) for index in chosen], axis=0))
+        return (
+            np.mean([self.precision(index) for index in chosen], axis=0),
+            np.mean([self.recall(index) for index in chosen], axis=0),
+        )
 
     def mean_average_precision(self, classes: Sequence[int] | None = None) -> float:
         """Mean of the average precision over classes, see :meth:`mean_curve`; NaN without any."""

@@ -41,11 +41,14 @@ class PseudoLabelMetric(BaseMetric):
         for sample in data_samples:
             truth, predicted = (_array(sample[key]['labels']) for key in ('gt_instances', 'pred_instances'))
             if truth.shape != predicted.shape:
-                raise ValueError(f'{sample.get("img_path", "sample")}: {len(truth)} boxes in gt_instances.labels but '
-                                 f'{len(predicted)} in pred_instances.labels')
+                raise ValueError(
+                    f'{sample.get("img_path", "sample")}: {len(truth)} boxes in gt_instances.labels but '
+                    f'{len(predicted)} in pred_instances.labels'
+                )
             result = dict(
                 boxes=np.bincount(truth, minlength=num_classes),
-                correct=np.bincount(truth[truth == predicted], minlength=num_classes))
+                correct=np.bincount(truth[truth == predicted], minlength=num_classes),
+            )
             if 'gt_sem_seg' in sample and 'pred_sem_seg' in sample:
                 confusion = ConfusionMatrix(num_classes)
                 confusion.update(_label_map(sample['gt_sem_seg']), _label_map(sample['pred_sem_seg']))
@@ -59,7 +62,8 @@ class PseudoLabelMetric(BaseMetric):
             accuracy = 100 * correct / boxes  # NaN for classes without boxes
         metrics = dict(
             box_acc=float(100 * correct.sum() / boxes.sum()) if boxes.sum() else float('nan'),
-            box_acc_mean_class=float(accuracy[boxes > 0].mean()) if boxes.sum() else float('nan'))
+            box_acc_mean_class=float(accuracy[boxes > 0].mean()) if boxes.sum() else float('nan'),
+        )
 
         rows = [['background', '', '']]
         rows += [[name, str(count), _percent(share)] for name, count, share in zip(self._classes, boxes, accuracy)]

@@ -65,8 +65,13 @@ class RecipeTable:
         ValueError: If the file has other columns.
     """
 
-    def __init__(self, path: str | Path, evaluate: Callable[[LabelRecipe], ConfusionMatrix],
-                 class_names: Sequence[str], chosen: Sequence[int] = ()) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        evaluate: Callable[[LabelRecipe], ConfusionMatrix],
+        class_names: Sequence[str],
+        chosen: Sequence[int] = (),
+    ) -> None:
         self.path = Path(path)
         self.evaluate = evaluate
         self.class_names = ['background', *class_names]
@@ -77,8 +82,10 @@ class RecipeTable:
             with open(self.path, newline='') as file:
                 reader = csv.reader(file)
                 if next(reader, None) != self.header:
-                    raise ValueError(f'{self.path}: has other columns than {", ".join(self.header)}; it belongs to '
-                                     'another search, move it away')
+                    raise ValueError(
+                        f'{self.path}: has other columns than {", ".join(self.header)}; it belongs to '
+                        'another search, move it away'
+                    )
                 for recipe, *values in reader:
                     if len(values) == len(self.header) - 1:  # else the line was cut off when the process ended
                         self.rows[recipe] = {name: float(v) for name, v in zip(self.header[1:], values)}
@@ -107,9 +114,12 @@ class RecipeTable:
             writer.writerow(row)
 
 
-def coordinate_search(score: Callable[[LabelRecipe], float], start: Mapping[str, Any],
-                      parts: Mapping[str, Sequence[Mapping[str, Any]]],
-                      report: Callable[[str, Mapping[str, Any], float], None] = lambda *_: None) -> dict[str, Any]:
+def coordinate_search(
+    score: Callable[[LabelRecipe], float],
+    start: Mapping[str, Any],
+    parts: Mapping[str, Sequence[Mapping[str, Any]]],
+    report: Callable[[str, Mapping[str, Any], float], None] = lambda *_: None,
+) -> dict[str, Any]:
     """Vary one part of a recipe after the other and keep what is best, until no change helps.
 
     Args:

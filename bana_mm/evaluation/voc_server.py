@@ -54,12 +54,15 @@ def check_voc_classes(classes: Sequence[str] | None) -> None:
     """
     given = tuple(classes or ())
     if given != ('background', *VOC_CLASSES):
-        raise ValueError(f"the server of PASCAL VOC scores 21 classes, the background and VOC's 20 in their order, but "
-                         f'the test set has {len(given)} ({", ".join(given)})')
+        raise ValueError(
+            f"the server of PASCAL VOC scores 21 classes, the background and VOC's 20 in their order, but "
+            f'the test set has {len(given)} ({", ".join(given)})'
+        )
 
 
-def pack_results(folder: str | Path, images: Sequence[str | Path], archive: str | Path,
-                 competition: str = 'comp6') -> int:
+def pack_results(
+    folder: str | Path, images: Sequence[str | Path], archive: str | Path, competition: str = 'comp6'
+) -> int:
     """Check the label maps of a test set and put them into an archive.
 
     Args:

@@ -19,9 +19,17 @@ from .pooling import MIN_WEIGHT, roi_axis_weights, stack_by_image
 MIN_NORM = 1e-12
 
 
-def background_aware_features(feats: Tensor, background: Tensor, rois: Tensor, grid_size: int, spatial_scale: float,
-                              output_size: int = 2, use_attention: Tensor | None = None, align_corners: bool = True,
-                              counts: Sequence[int] | None = None) -> tuple[Tensor, Tensor, Tensor]:
+def background_aware_features(
+    feats: Tensor,
+    background: Tensor,
+    rois: Tensor,
+    grid_size: int,
+    spatial_scale: float,
+    output_size: int = 2,
+    use_attention: Tensor | None = None,
+    align_corners: bool = True,
+    counts: Sequence[int] | None = None,
+) -> tuple[Tensor, Tensor, Tensor]:
     """Background queries and background-aware vectors of boxes (paper Eq. 1-4).
 
     Args:
@@ -61,8 +69,9 @@ class _BackgroundAwareFeatures(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, feats: Tensor, query_weight: Tensor, share: Tensor, rows: Tensor,
-                cols: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(
+        ctx, feats: Tensor, query_weight: Tensor, share: Tensor, rows: Tensor, cols: Tensor
+    ) -> tuple[Tensor, Tensor]:
         ctx.bins = [BoxBins(*part) for part in _parts((rows, cols))]
         inputs = (feats, query_weight, share)
         parts = [_forward(bins, *part) for bins, part in zip(ctx.bins, _parts(inputs))]
@@ -96,9 +105,22 @@ def _forward(bins: BoxBins, feats: Tensor, query_weight: Tensor, share: Tensor) 
     return queries, sums.div_(total), length, norm, similarity, attention, total  # Eq. 4
 
 
-def _backward(bins: BoxBins, grad_feats: Tensor, grad_queries: Tensor, grad_pooled: Tensor, feats: Tensor,
-              query_weight: Tensor, share: Tensor, queries: Tensor, pooled: Tensor, length: Tensor, norm: Tensor,
-              similarity: Tensor, attention: Tensor, total: Tensor) -> None:
+def _backward(
+    bins: BoxBins,
+    grad_feats: Tensor,
+    grad_queries: Tensor,
+    grad_pooled: Tensor,
+    feats: Tensor,
+    query_weight: Tensor,
+    share: Tensor,
+    queries: Tensor,
+    pooled: Tensor,
+    length: Tensor,
+    norm: Tensor,
+    similarity: Tensor,
+    attention: Tensor,
+    total: Tensor,
+) -> None:
     """Fill ``grad_feats`` from the gradients of queries and pooled features, and what :func:`_forward` was given."""
     # Eq. 4: the gradient spread over the cells of each box is, times 1 - A, that of f; times f, that of 1 - A
     grad_pooled = grad_pooled / total

@@ -6,8 +6,9 @@ from torch import Tensor
 from .entropy import entropy
 
 
-def bootstrapped_cross_entropy(log_probability: Tensor, label: Tensor, beta: float, hard: bool = False,
-                               ignore_index: int = 255) -> Tensor:
+def bootstrapped_cross_entropy(
+    log_probability: Tensor, label: Tensor, beta: float, hard: bool = False, ignore_index: int = 255
+) -> Tensor:
     r"""Cross entropy with a mixture of label and prediction (Reed et al. 2015, the paper's reference 46).
 
     .. math:: \ell(p) = -\sum_c \left( \beta\, [c = c^*] + (1 - \beta)\, q_c(p) \right) \log H_c(p)

@@ -31,7 +31,7 @@ class BoxBins:
     def __init__(self, rows: Tensor, cols: Tensor):
         self.rows, self.cols = rows, cols
         self.bands = None
-        if rows.device.type == 'cpu' and rows.size(1) * rows.size(2)**2 >= MIN_BINS:
+        if rows.device.type == 'cpu' and rows.size(1) * rows.size(2) ** 2 >= MIN_BINS:
             self.bands = [list(_bands(row.flatten(0, 1), col)) for row, col in zip(rows, cols)]
 
     def sums(self, keep: Tensor, feats: Tensor) -> tuple[Tensor, Tensor]:
@@ -91,7 +91,8 @@ def _bands(row: Tensor, col: Tensor) -> Iterator[tuple[slice, Tensor, Tensor]]:
     band, index = row.amax(dim=2).nonzero(as_tuple=True)
     weight = (row[band, index][:, None, :, None] * col[index // size][:, :, None]).flatten(2)  # (T, s, lines*w)
     counts = band.bincount(minlength=number).tolist()
-    for start, part, one in zip(range(0, number * lines * width, lines * width), index.split(counts),
-                                weight.split(counts)):
+    for start, part, one in zip(
+        range(0, number * lines * width, lines * width), index.split(counts), weight.split(counts)
+    ):
         cells = slice(start, min(start + lines * width, height * width))
-        yield cells, part, one[..., :cells.stop - start].flatten(0, 1)
+        yield cells, part, one[..., : cells.stop - start].flatten(0, 1)

@@ -19,12 +19,14 @@ MIN_PROBABILITY = 1e-5  # so that the energy stays finite; value of pydensecrf a
 
 
 @torch.no_grad()
-def dense_crf(image: np.ndarray | Tensor,
-              probability: np.ndarray | Tensor,
-              bilateral: tuple[float, float, float] | None = (4, 55, 3),
-              gaussian: tuple[float, float] | None = (3, 3),
-              iterations: int = 10,
-              backend: str = 'auto') -> np.ndarray | Tensor:
+def dense_crf(
+    image: np.ndarray | Tensor,
+    probability: np.ndarray | Tensor,
+    bilateral: tuple[float, float, float] | None = (4, 55, 3),
+    gaussian: tuple[float, float] | None = (3, 3),
+    iterations: int = 10,
+    backend: str = 'auto',
+) -> np.ndarray | Tensor:
     r"""Mean-field posterior of a fully connected CRF with Potts compatibility.
 
     The energy of a labelling x with pixel positions p and colours I is
@@ -92,8 +94,9 @@ def dense_crf_labels(image: np.ndarray, probability: np.ndarray, **kwargs) -> np
     return posterior.argmax(axis=0).astype(np.min_scalar_type(len(posterior) - 1))
 
 
-def _run_torch(images: Tensor, unary: Tensor, bilateral: tuple | None, gaussian: tuple | None,
-               iterations: int) -> Tensor:
+def _run_torch(
+    images: Tensor, unary: Tensor, bilateral: tuple | None, gaussian: tuple | None, iterations: int
+) -> Tensor:
     """(N, H, W, 3), (N, C, H, W) -> (N, C, H, W), on the device of ``unary``, all images in one lattice."""
     num_images, _, height, width = unary.shape
     images = images.to(unary.device)
@@ -110,10 +113,12 @@ def _run_torch(images: Tensor, unary: Tensor, bilateral: tuple | None, gaussian:
     return marginal.view(-1, num_images, height, width).transpose(0, 1).contiguous()
 
 
-def _run_pydensecrf(images: Tensor, unary: Tensor, bilateral: tuple | None, gaussian: tuple | None,
-                    iterations: int) -> Tensor:
+def _run_pydensecrf(
+    images: Tensor, unary: Tensor, bilateral: tuple | None, gaussian: tuple | None, iterations: int
+) -> Tensor:
     """(N, H, W, 3), (N, C, H, W) -> (N, C, H, W), computed on the CPU, returned on the device of ``unary``."""
     from pydensecrf.densecrf import DenseCRF2D
+
     _, num_classes, height, width = unary.shape
     marginals = []
     for image, energy in zip(images.cpu(), unary.flatten(2).cpu()):
@@ -134,8 +139,9 @@ def _choose_backend(backend: str, probability: Tensor) -> str:
         raise ValueError(f'backend must be one of {", ".join(BACKENDS)}, got {backend!r}')
     installed = find_spec('pydensecrf') is not None
     if backend == 'pydensecrf' and not installed:
-        raise ImportError("backend='pydensecrf' needs the package pydensecrf2: pip install pydensecrf2, "
-                          "or take backend='torch'")
+        raise ImportError(
+            "backend='pydensecrf' needs the package pydensecrf2: pip install pydensecrf2, or take backend='torch'"
+        )
     if backend == 'auto':
         is_small = probability.size(-2) * probability.size(-1) < FEW_PIXELS
         return 'pydensecrf' if installed and is_small and probability.device.type == 'cpu' else 'torch'
@@ -149,16 +155,19 @@ def _as_tensor(values: np.ndarray | Tensor) -> Tensor:
 
 def _check_maps(image: Tensor, probability: Tensor) -> None:
     if image.dim() not in (3, 4) or image.size(-1) != 3 or not image.numel():
-        raise ValueError('image must have shape (H, W, 3) or (N, H, W, 3) with N, H, W > 0, got '
-                         f'{tuple(image.shape)}')
+        raise ValueError(f'image must have shape (H, W, 3) or (N, H, W, 3) with N, H, W > 0, got {tuple(image.shape)}')
     if image.dtype != torch.uint8:
         raise ValueError(f'image must be uint8 (RGB without normalisation), got {image.dtype}')
     *batch, height, width, _ = image.shape
-    if (probability.dim() != image.dim() or not probability.size(-3)
-            or (*probability.shape[:-3], *probability.shape[-2:]) != (*batch, height, width)):
+    if (
+        probability.dim() != image.dim()
+        or not probability.size(-3)
+        or (*probability.shape[:-3], *probability.shape[-2:]) != (*batch, height, width)
+    ):
         wanted = ', '.join(map(str, [*batch, 'C', height, width]))
-        raise ValueError(f'probability must have shape ({wanted}) with C > 0 to fit the image, got '
-                         f'{tuple(probability.shape)}')
+        raise ValueError(
+            f'probability must have shape ({wanted}) with C > 0 to fit the image, got {tuple(probability.shape)}'
+        )
     if not probability.is_floating_point():
         raise ValueError(f'probability must be floating point, got {probability.dtype}')
     if not torch.isfinite(probability).all():

@@ -10,8 +10,13 @@ import torch
 from torch import Tensor
 
 
-def interpolation_matrix(cells: int, pixels: int, align_corners: bool = True, dtype: torch.dtype = torch.float32,
-                         device: torch.device | str = 'cpu') -> Tensor:
+def interpolation_matrix(
+    cells: int,
+    pixels: int,
+    align_corners: bool = True,
+    dtype: torch.dtype = torch.float32,
+    device: torch.device | str = 'cpu',
+) -> Tensor:
     """Linear interpolation along one axis as a matrix.
 
     Args:
@@ -45,13 +50,20 @@ class Upsampling:
         device (torch.device | str): Of the maps. Defaults to 'cpu'.
     """
 
-    def __init__(self, grid_size: tuple[int, int], image_size: tuple[int, int], align_corners: bool = True,
-                 dtype: torch.dtype = torch.float32, device: torch.device | str = 'cpu') -> None:
+    def __init__(
+        self,
+        grid_size: tuple[int, int],
+        image_size: tuple[int, int],
+        align_corners: bool = True,
+        dtype: torch.dtype = torch.float32,
+        device: torch.device | str = 'cpu',
+    ) -> None:
         self.grid_size = tuple(grid_size)
         self.image_size = tuple(image_size)
         self._y, self._x = (
             interpolation_matrix(cells, pixels, align_corners, dtype, device)
-            for cells, pixels in zip(self.grid_size, self.image_size))
+            for cells, pixels in zip(self.grid_size, self.image_size)
+        )
 
     def __call__(self, maps: Tensor) -> Tensor:
         """U m for each map: (..., h, w) -> (..., H, W)."""
@@ -84,8 +96,9 @@ class Upsampling:
         across = _dot(left[:, :-1], right[:, 1:]) + _dot(right[:, :-1], left[:, 1:])  # (h - 1, w - 1), both diagonals
         square_y, square_x = self._y**2, self._x**2
         pair_y, pair_x = (2 * u[:, :-1] * u[:, 1:] for u in (self._y, self._x))  # twice: each pair in both orders
-        squared = square_y @ (same @ square_x.T + beside @ pair_x.T) + pair_y @ (below @ square_x.T
-                                                                                  + across @ pair_x.T / 2)
+        squared = square_y @ (same @ square_x.T + beside @ pair_x.T) + pair_y @ (
+            below @ square_x.T + across @ pair_x.T / 2
+        )
         return squared.clamp(min=0).sqrt()  # rounding may leave less than zero
 
 

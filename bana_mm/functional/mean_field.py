@@ -11,8 +11,7 @@ from .permutohedral import PermutohedralLattice
 
 def spatial_features(height: int, width: int, xy_std: float, device: torch.device | str | None = None) -> Tensor:
     """Pixel positions in standard deviations: (2, H*W) float32, x and y, pixels in row-major order."""
-    y, x = torch.meshgrid(
-        torch.arange(height, device=device), torch.arange(width, device=device), indexing='ij')
+    y, x = torch.meshgrid(torch.arange(height, device=device), torch.arange(width, device=device), indexing='ij')
     position = torch.stack([x, y]).flatten(1).float()
     # Divided by a tensor: CUDA multiplies by the reciprocal of a number, which is not quite the same.
     return position / position.new_tensor(xy_std)

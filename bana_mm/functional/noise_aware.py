@@ -45,9 +45,16 @@ def confidence_map(cosine: Tensor, label: Tensor, gamma: float = 7.0, ignore_ind
     return (ratio**gamma).masked_fill(ignored, 0)
 
 
-def noise_aware_loss(cosine: Tensor, label: Tensor, reliable: Tensor, temperature: float = 20.0, gamma: float = 7.0,
-                     balance: float = 0.1, ignore_index: int = 255,
-                     detach_confidence: bool = False) -> tuple[Tensor, Tensor]:
+def noise_aware_loss(
+    cosine: Tensor,
+    label: Tensor,
+    reliable: Tensor,
+    temperature: float = 20.0,
+    gamma: float = 7.0,
+    balance: float = 0.1,
+    ignore_index: int = 255,
+    detach_confidence: bool = False,
+) -> tuple[Tensor, Tensor]:
     r"""Noise-aware loss of cosines (paper Eq. 10-14).
 
     .. math::
@@ -71,18 +78,28 @@ def noise_aware_loss(cosine: Tensor, label: Tensor, reliable: Tensor, temperatur
     Returns:
         tuple[Tensor, Tensor]: The two terms, scalars; their sum is the loss, the second is already times ``balance``.
     """
-    return noise_aware_loss_with_logits(cosine * temperature, label, reliable, temperature, gamma, balance,
-                                        ignore_index, detach_confidence)
+    return noise_aware_loss_with_logits(
+        cosine * temperature, label, reliable, temperature, gamma, balance, ignore_index, detach_confidence
+    )
 
 
-def noise_aware_loss_with_logits(logits: Tensor, label: Tensor, reliable: Tensor, temperature: float = 20.0,
-                                 gamma: float = 7.0, balance: float = 0.1, ignore_index: int = 255,
-                                 detach_confidence: bool = False) -> tuple[Tensor, Tensor]:
+def noise_aware_loss_with_logits(
+    logits: Tensor,
+    label: Tensor,
+    reliable: Tensor,
+    temperature: float = 20.0,
+    gamma: float = 7.0,
+    balance: float = 0.1,
+    ignore_index: int = 255,
+    detach_confidence: bool = False,
+) -> tuple[Tensor, Tensor]:
     """:func:`noise_aware_loss` of ``logits`` = temperature * cosine, which spares a copy of the largest tensor."""
     _check(logits, label)
     if reliable.shape != label.shape or reliable.dtype != torch.bool:
-        raise ValueError(f'reliable must be bool of shape {tuple(label.shape)}, got {reliable.dtype} of shape '
-                         f'{tuple(reliable.shape)}')
+        raise ValueError(
+            f'reliable must be bool of shape {tuple(label.shape)}, got {reliable.dtype} of shape '
+            f'{tuple(reliable.shape)}'
+        )
     if logits.dtype in (torch.float16, torch.bfloat16):
         logits = logits.float()
     return _NoiseAwareLoss.apply(logits, label, reliable, temperature, gamma, balance, ignore_index, detach_confidence)
@@ -90,16 +107,26 @@ def noise_aware_loss_with_logits(logits: Tensor, label: Tensor, reliable: Tensor
 
 def _check(scores: Tensor, label: Tensor) -> None:
     if scores.dim() != 4 or label.shape != scores.shape[:1] + scores.shape[2:]:
-        raise ValueError(f'expected scores (N, C, H, W) and label (N, H, W), got {tuple(scores.shape)} and '
-                         f'{tuple(label.shape)}')
+        raise ValueError(
+            f'expected scores (N, C, H, W) and label (N, H, W), got {tuple(scores.shape)} and {tuple(label.shape)}'
+        )
 
 
 class _NoiseAwareLoss(torch.autograd.Function):
     """Both terms with one tensor of the logits' size in the forward pass and one more in the backward pass."""
 
     @staticmethod
-    def forward(ctx, logits: Tensor, label: Tensor, reliable: Tensor, temperature: float, gamma: float, balance: float,
-                ignore_index: int, detach_confidence: bool) -> tuple[Tensor, Tensor]:
+    def forward(
+        ctx,
+        logits: Tensor,
+        label: Tensor,
+        reliable: Tensor,
+        temperature: float,
+        gamma: float,
+        balance: float,
+        ignore_index: int,
+        detach_confidence: bool,
+    ) -> tuple[Tensor, Tensor]:
         ignored = label == ignore_index
         target = _class_index(label, ignored)  # (N, 1, H, W), as all maps below
         trusted = (reliable & ~ignored).unsqueeze(1)

@@ -8,9 +8,15 @@ from .noise_aware import MIN_CORRELATION
 from .region_mean import region_mean
 
 
-def noise_aware_mask_loss(logits: Tensor, target: Tensor, reliable: Tensor, temperature: float = 20.0,
-                          gamma: float = 7.0, balance: float = 0.1,
-                          detach_confidence: bool = False) -> tuple[Tensor, Tensor]:
+def noise_aware_mask_loss(
+    logits: Tensor,
+    target: Tensor,
+    reliable: Tensor,
+    temperature: float = 20.0,
+    gamma: float = 7.0,
+    balance: float = 0.1,
+    detach_confidence: bool = False,
+) -> tuple[Tensor, Tensor]:
     r"""Sigmoid analogue of the noise-aware loss (ours).
 
     A sigmoid of z is the softmax over (-z / 2, z / 2), the logits of background and object. Read as ``temperature``

@@ -42,8 +42,10 @@ class PermutohedralLattice:
     def __init__(self, points: Tensor, groups: int = 1) -> None:
         dims, num_points = points.shape
         if not points.abs().amax() < MAX_POINT:
-            raise ValueError(f'points must be finite and within {MAX_POINT} standard deviations of 0; '
-                             'take larger standard deviations')
+            raise ValueError(
+                f'points must be finite and within {MAX_POINT} standard deviations of 0; '
+                'take larger standard deviations'
+            )
         corner, rank, weight = _enclosing_simplex(_elevate(points))  # (d+1, N) each
         key, step = _vertex_keys(corner, rank, groups)
         sorted_key, order = key.flatten().sort(stable=True)  # entry r * N + n is vertex r of point n
@@ -55,12 +57,11 @@ class PermutohedralLattice:
 
         # A vertex takes up the points around it; row M has none.
         self._splat = _SparseRows(
-            order.remainder(num_points).int(), F.pad(start, (0, 1), value=order.numel()).int(),
-            weight.flatten()[order])
+            order.remainder(num_points).int(), F.pad(start, (0, 1), value=order.numel()).int(), weight.flatten()[order]
+        )
         # A point reads the vertices around it. The constant makes up for the gain of the blur (Kraehenbuehl and
         # Koltun's code).
-        self._slice = _SparseRows.of_equal_length(
-            vertex.view(dims + 1, num_points).t(), weight.t() / (1 + 2.0**-dims))
+        self._slice = _SparseRows.of_equal_length(vertex.view(dims + 1, num_points).t(), weight.t() / (1 + 2.0**-dims))
         # A vertex is averaged with its neighbours in each direction.
         stencil = weight.new_tensor([1, 0.5, 0.5]).repeat(start.numel() + 1, 1)
         self._blurs = [
@@ -149,9 +150,9 @@ def _enclosing_simplex(elevated: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     rest = elevated - rounded * size
     rank = rounded.sum(0).long().repeat(size, 1)  # starts from how far rounding has left the hyperplane
     for axis in range(size - 1):
-        less = rest[axis] < rest[axis + 1:]
+        less = rest[axis] < rest[axis + 1 :]
         rank[axis] += less.sum(0)
-        rank[axis + 1:] += ~less
+        rank[axis + 1 :] += ~less
     # The coordinates that were rounded furthest step back onto it.
     back = (rank < 0).long() - (rank >= size).long()
     rank += back * size
@@ -182,9 +183,11 @@ def _vertex_keys(corner: Tensor, rank: Tensor, groups: int) -> tuple[Tensor, Ten
     span = (digits.amax(1, keepdim=True) + 2 * (size - 1) - low + 1).flatten().tolist()
     cells = groups * math.prod(span)
     if cells >= MAX_KEY:
-        raise ValueError(f'the points span {cells:.1e} lattice cells, more than keys of 62 bits can number; '
-                         'take larger standard deviations')
-    place = corner.new_tensor([math.prod(span[axis + 1:]) for axis in range(size - 1)] + [0])  # (d+1,)
+        raise ValueError(
+            f'the points span {cells:.1e} lattice cells, more than keys of 62 bits can number; '
+            'take larger standard deviations'
+        )
+    place = corner.new_tensor([math.prod(span[axis + 1 :]) for axis in range(size - 1)] + [0])  # (d+1,)
     # The neighbour along an axis is 1 further in all coordinates but d back in that one.
     step = place.sum() - size * place
 

@@ -44,8 +44,9 @@ def _bin_weights(low: Tensor, high: Tensor, length: int, bins: int) -> Tensor:
     return (hat * used[..., None]).sum(dim=2) / count[:, None, None]
 
 
-def roi_axis_weights(rois: Tensor, size: tuple[int, int], spatial_scale: float, output_size: int = 2,
-                     align_corners: bool = True) -> tuple[Tensor, Tensor]:
+def roi_axis_weights(
+    rois: Tensor, size: tuple[int, int], spatial_scale: float, output_size: int = 2, align_corners: bool = True
+) -> tuple[Tensor, Tensor]:
     """The two factors of :func:`roi_weights`, with its arguments.
 
     Returns:
@@ -58,8 +59,9 @@ def roi_axis_weights(rois: Tensor, size: tuple[int, int], spatial_scale: float, 
     return _bin_weights(y1, y2, size[0], output_size), _bin_weights(x1, x2, size[1], output_size)
 
 
-def roi_weights(rois: Tensor, size: tuple[int, int], spatial_scale: float, output_size: int = 2,
-                align_corners: bool = True) -> Tensor:
+def roi_weights(
+    rois: Tensor, size: tuple[int, int], spatial_scale: float, output_size: int = 2, align_corners: bool = True
+) -> Tensor:
     """RoIAlign as weights over the feature grid.
 
     Args:
@@ -78,8 +80,9 @@ def roi_weights(rois: Tensor, size: tuple[int, int], spatial_scale: float, outpu
     return torch.einsum('kih,kjw->kijhw', rows, cols).flatten(1, 2)
 
 
-def stack_by_image(rois: Tensor, weight: Tensor, num_images: int,
-                   counts: Sequence[int] | None) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+def stack_by_image(
+    rois: Tensor, weight: Tensor, num_images: int, counts: Sequence[int] | None
+) -> tuple[Tensor, tuple[Tensor, Tensor]]:
     """Gather the weights of each image's RoIs, with zeros where an image has fewer RoIs than another.
 
     Args:
@@ -99,9 +102,15 @@ def stack_by_image(rois: Tensor, weight: Tensor, num_images: int,
     return weight.new_zeros(num_images, largest, *weight.shape[1:]).index_put(index, weight), index
 
 
-def background_aware_pool(feats: Tensor, rois: Tensor, attention: Tensor | None, spatial_scale: float,
-                          output_size: int = 2, align_corners: bool = True,
-                          counts: Sequence[int] | None = None) -> Tensor:
+def background_aware_pool(
+    feats: Tensor,
+    rois: Tensor,
+    attention: Tensor | None,
+    spatial_scale: float,
+    output_size: int = 2,
+    align_corners: bool = True,
+    counts: Sequence[int] | None = None,
+) -> Tensor:
     r"""Average the features of each box, weighted with how little they look like background (paper Eq. 4).
 
     .. math:: r_i = \frac{\sum_{p \in B_i} (1 - A(p)) f(p)}{\sum_{p \in B_i} (1 - A(p))}

@@ -20,6 +20,7 @@ def region_mean(values: Tensor, region: Tensor) -> Tensor:
         ValueError: If ``region`` is not bool or of another shape.
     """
     if region.shape != values.shape or region.dtype != torch.bool:
-        raise ValueError(f'region must be bool of shape {tuple(values.shape)}, got {region.dtype} of shape '
-                         f'{tuple(region.shape)}')
+        raise ValueError(
+            f'region must be bool of shape {tuple(values.shape)}, got {region.dtype} of shape {tuple(region.shape)}'
+        )
     return (values * region).sum() / region.sum().clamp(min=1)

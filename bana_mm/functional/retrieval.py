@@ -52,8 +52,9 @@ def correlation_maps(feats: Tensor, prototypes: Tensor, upsampling: Upsampling, 
     return (upsampling(product) / norm.clamp(min=1e-12)).clamp(-1, 1)  # rounding may exceed 1
 
 
-def image_attention(feats: Tensor, background: Tensor, upsampling: Upsampling, grid_size: int = 1,
-                    norm: Tensor | None = None) -> Tensor:
+def image_attention(
+    feats: Tensor, background: Tensor, upsampling: Upsampling, grid_size: int = 1, norm: Tensor | None = None
+) -> Tensor:
     """Background attention A at image size (paper Eq. 1-3 on the upsampled features).
 
     As in the reference code A keeps its value outside the boxes, where Eq. 3 sets it to 1: a threshold relative to the
@@ -71,7 +72,8 @@ def image_attention(feats: Tensor, background: Tensor, upsampling: Upsampling, g
         Tensor: A, (H, W) in [0, 1]; all zero without definite background (the reference code's NaN there).
     """
     cell_y, cell_x = (
-        torch.arange(length, device=background.device) * grid_size // length for length in background.shape)
+        torch.arange(length, device=background.device) * grid_size // length for length in background.shape
+    )
     cell = cell_y[:, None] * grid_size + cell_x  # (H, W)
     cells = cell == torch.arange(grid_size**2, device=cell.device)[:, None, None]  # (J, H, W)
     queries, valid = region_prototypes(feats, cells & background, upsampling)

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 
-def activation_scores(activation: Tensor, boxes: Tensor, rows: Sequence[int], unseen: Tensor,
-                      normalise: str = 'box') -> tuple[list[Tensor], Tensor]:
+def activation_scores(
+    activation: Tensor, boxes: Tensor, rows: Sequence[int], unseen: Tensor, normalise: str = 'box'
+) -> tuple[list[Tensor], Tensor]:
     r"""Class unaries u_c from class activation maps, box by box (paper Eq. 5).
 
     .. math:: u_c(p) = \mathrm{CAM}_c(p) / \max \mathrm{CAM}_c \text{ for } p \in B_c
@@ -127,8 +128,10 @@ def recognised_boxes(activation: Tensor, boxes: Tensor, rows: Sequence[int], min
         Tensor: (K,) bool.
     """
     background, classes = activation[0], activation[1:]
-    shares = [(classes[row, y1:y2, x1:x2] > background[y1:y2, x1:x2]).float().mean()
-              for row, (x1, y1, x2, y2) in zip(rows, boxes.tolist())]
+    shares = [
+        (classes[row, y1:y2, x1:x2] > background[y1:y2, x1:x2]).float().mean()
+        for row, (x1, y1, x2, y2) in zip(rows, boxes.tolist())
+    ]
     return torch.stack(shares) >= min_share if shares else torch.ones(0, dtype=torch.bool, device=activation.device)
 
 

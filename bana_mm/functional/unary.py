@@ -29,8 +29,9 @@ def class_regions(boxes: Tensor, rows: Sequence[int], num_rows: int, image_size:
     return regions
 
 
-def class_scores(box_scores: Sequence[Tensor], boxes: Tensor, rows: Sequence[int], num_rows: int,
-                 image_size: tuple[int, int]) -> Tensor:
+def class_scores(
+    box_scores: Sequence[Tensor], boxes: Tensor, rows: Sequence[int], num_rows: int, image_size: tuple[int, int]
+) -> Tensor:
     """Class unaries u_c from the scores of the boxes: zero outside the boxes of a class (paper Eq. 5).
 
     Where boxes of one class overlap the larger score counts (ours; in the reference code that of the later box, so that
@@ -54,8 +55,14 @@ def class_scores(box_scores: Sequence[Tensor], boxes: Tensor, rows: Sequence[int
     return scores
 
 
-def unary_probability(background: Tensor, scores: Tensor, regions: Tensor, unknown: Tensor | None = None,
-                      temperature: float | None = 1.0, competition: str = 'image') -> Tensor:
+def unary_probability(
+    background: Tensor,
+    scores: Tensor,
+    regions: Tensor,
+    unknown: Tensor | None = None,
+    temperature: float | None = 1.0,
+    competition: str = 'image',
+) -> Tensor:
     """Probabilities of background and classes for the CRF.
 
     Inside the boxes (u_0, u_1, .., u_C) go through a softmax (reference code). One class and the background lie in

@@ -9,4 +9,5 @@ __all__ = ['LabelCheckHook', 'NumClassesHook']
 
 if find_spec('mmseg'):
     from .confidence_map_hook import ConfidenceMapHook
+
     __all__ += ['ConfidenceMapHook']

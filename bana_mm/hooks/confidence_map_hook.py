@@ -51,16 +51,21 @@ class ConfidenceMapHook(Hook):
 
     priority = 'LOW'
 
-    def __init__(self, images: Sequence[str], iterations: Sequence[int] | None = None,
-                 epochs: Sequence[float] | None = None, gamma: float | None = None, height: int = 224) -> None:
+    def __init__(
+        self,
+        images: Sequence[str],
+        iterations: Sequence[int] | None = None,
+        epochs: Sequence[float] | None = None,
+        gamma: float | None = None,
+        height: int = 224,
+    ) -> None:
         if isinstance(images, str) or not images:
             raise ValueError(f'ConfidenceMapHook: images must list ids or file names, got {images!r}')
         if (iterations is None) == (epochs is None):
             raise ValueError('ConfidenceMapHook: set either iterations or epochs, as in epochs=(0, 11, 22, 33, 45)')
         times = iterations if epochs is None else epochs
         if not times or min(times) < 0:
-            raise ValueError('ConfidenceMapHook: iterations or epochs must list numbers from 0 on, got '
-                             f'{tuple(times)}')
+            raise ValueError(f'ConfidenceMapHook: iterations or epochs must list numbers from 0 on, got {tuple(times)}')
         self.images = tuple(images)
         self.iterations = iterations
         self.epochs = epochs
@@ -79,8 +84,9 @@ class ConfidenceMapHook(Hook):
             if runner.iter in self._times:
                 self._save(runner, runner.iter)
 
-    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None,
-                         outputs: dict | None = None) -> None:
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: dict | None = None, outputs: dict | None = None
+    ) -> None:
         """Save the maps if it is time."""
         if runner.iter + 1 in self._times and is_main_process():
             self._save(runner, runner.iter + 1)
@@ -96,8 +102,10 @@ class ConfidenceMapHook(Hook):
             times = {round(number * len(loader) / ranks): f'epoch {number:g}' for number in self.epochs}
         late = [caption for number, caption in times.items() if number > runner.max_iters]
         if late:
-            runner.logger.warning(f'ConfidenceMapHook: no maps of {", ".join(late)}: the training ends after '
-                                  f'{runner.max_iters} iterations')
+            runner.logger.warning(
+                f'ConfidenceMapHook: no maps of {", ".join(late)}: the training ends after '
+                f'{runner.max_iters} iterations'
+            )
         return dict(sorted(times.items()))
 
     def _take_over(self, runner: Runner) -> None:
@@ -109,8 +117,10 @@ class ConfidenceMapHook(Hook):
                 file = Path(example.name) / f'iter_{number}.png'
                 found = next((run / file for run in runs if (run / file).is_file()), None)
                 if found is None:
-                    runner.logger.warning(f'ConfidenceMapHook: no map of {example.name} after {number} iterations in '
-                                          f'{runner.work_dir}; its picture goes on without')
+                    runner.logger.warning(
+                        f'ConfidenceMapHook: no map of {example.name} after {number} iterations in '
+                        f'{runner.work_dir}; its picture goes on without'
+                    )
                 elif found.parents[1] != self._folder:
                     (self._folder / file).parent.mkdir(parents=True, exist_ok=True)
                     shutil.copyfile(found, self._folder / file)
@@ -125,12 +135,17 @@ class ConfidenceMapHook(Hook):
             folder = self._folder / example.name
             folder.mkdir(parents=True, exist_ok=True)
             _write(folder / f'iter_{iteration}.png', np.rint(255 * sigma).astype(np.uint8))
-            saved = {f'sigma, {caption}': folder / f'iter_{number}.png' for number, caption in self._times.items()
-                     if number <= iteration}
+            saved = {
+                f'sigma, {caption}': folder / f'iter_{number}.png'
+                for number, caption in self._times.items()
+                if number <= iteration
+            }
             sigmas = {caption: np.asarray(Image.open(path)) / 255 for caption, path in saved.items() if path.is_file()}
             rgb = np.ascontiguousarray(example.image[..., ::-1])
-            _write(self._folder / f'{example.name}.png',
-                   confidence_strip(rgb, classes, example.labels, example.reliable, sigmas, example.truth, self.height))
+            _write(
+                self._folder / f'{example.name}.png',
+                confidence_strip(rgb, classes, example.labels, example.reliable, sigmas, example.truth, self.height),
+            )
 
 
 @contextmanager

@@ -43,8 +43,10 @@ def _check(transform: BoxPseudoLabel, dataset: BaseDataset, cfg: ConfigDict) -> 
     items = [dataset.get_data_info(index) for index in range(len(dataset))]
     missing = transform.missing(items)
     if missing and transform.source is not None:
-        raise FileNotFoundError(f'{len(missing)} of {len(dataset)} training images have no labels in '
-                                f"{transform.source}, BoxPseudoLabel's source ({_first(missing)})")
+        raise FileNotFoundError(
+            f'{len(missing)} of {len(dataset)} training images have no labels in '
+            f"{transform.source}, BoxPseudoLabel's source ({_first(missing)})"
+        )
     if missing:
         store, made_by = transform.store, cfg.get('pseudo_labels') or {}
         commands = label_commands(made_by, f'--out-dir {store.root} --split {made_by.get("split") or "SPLIT"}')
@@ -52,25 +54,31 @@ def _check(transform: BoxPseudoLabel, dataset: BaseDataset, cfg: ConfigDict) -> 
         raise FileNotFoundError(
             f'{len(missing)} of {len(dataset)} training images have no {" and ".join(store.maps)} in {store.root} '
             f'({_first(missing)}). Make them with\n{commands}'
-            "and start again, or set BoxPseudoLabel's source to 'box' or 'grabcut'")
+            "and start again, or set BoxPseudoLabel's source to 'box' or 'grabcut'"
+        )
     if transform.mask_split is not None:
         _check_masks(transform, items)
     made_for = transform.store.meta.get('classes') if transform.store is not None else None
     classes = [name for name in dataset.metainfo.get('classes', ()) if name != 'background']
     if made_for is not None and list(made_for) != classes:
-        raise ValueError(f'{transform.store.root}: meta.json says that the labels are of the classes '
-                         f'{", ".join(made_for)}; the training set has {", ".join(classes)}')
+        raise ValueError(
+            f'{transform.store.root}: meta.json says that the labels are of the classes '
+            f'{", ".join(made_for)}; the training set has {", ".join(classes)}'
+        )
 
 
 def _check_masks(transform: BoxPseudoLabel, items: list[dict]) -> None:
     without, masked = transform.without_mask(items), len(transform.masked(items))
     if without:
-        raise FileNotFoundError(f'{len(without)} training images of {transform.mask_split} have no mask '
-                                f"({_first(without)}): set the data set's data_prefix.seg_map_path to the folder of "
-                                'the masks')
+        raise FileNotFoundError(
+            f'{len(without)} training images of {transform.mask_split} have no mask '
+            f"({_first(without)}): set the data set's data_prefix.seg_map_path to the folder of "
+            'the masks'
+        )
     if not masked:
-        raise ValueError(f'{transform.mask_split}: none of the {len(items)} training images is in it, so none would '
-                         'take its mask')
+        raise ValueError(
+            f'{transform.mask_split}: none of the {len(items)} training images is in it, so none would take its mask'
+        )
     print_log(f'{masked} training images take their masks, {len(items) - masked} pseudo labels', logger='current')
 
 

@@ -40,5 +40,7 @@ def _check(model: nn.Module, dataset: Dataset, what: str) -> None:
         number = getattr(module, 'num_classes', None)
         counts = isinstance(number, int) and number > 0 and not name.endswith('rpn_head')
         if counts and classes and number != len(classes):
-            raise ValueError(f'model.{name} has num_classes={number}, but the {what} has {len(classes)} classes '
-                             f"({', '.join(classes)}): set num_classes, or the data set's metainfo")
+            raise ValueError(
+                f'model.{name} has num_classes={number}, but the {what} has {len(classes)} classes '
+                f"({', '.join(classes)}): set num_classes, or the data set's metainfo"
+            )

@@ -23,8 +23,29 @@ from .sources import (
 from .store import LabelStore
 
 __all__ = [
-    'IGNORE', 'BanaCRFCamSource', 'BanaCRFSource', 'BanaRetSource', 'BoxCRFSource', 'BoxSource', 'CRFPool', 'Done',
-    'FilesSource', 'GAPSource', 'GrabCutSource', 'LabelSource', 'LabelStore', 'MergedSource', 'NetworkSource', 'agree',
-    'build_label_source', 'check_classes', 'label_from_instances', 'network_source_class', 'read_label_png',
-    'reliable_label_from_instances', 'reliable_region', 'usable_cores', 'write_label_png'
+    'IGNORE',
+    'BanaCRFCamSource',
+    'BanaCRFSource',
+    'BanaRetSource',
+    'BoxCRFSource',
+    'BoxSource',
+    'CRFPool',
+    'Done',
+    'FilesSource',
+    'GAPSource',
+    'GrabCutSource',
+    'LabelSource',
+    'LabelStore',
+    'MergedSource',
+    'NetworkSource',
+    'agree',
+    'build_label_source',
+    'check_classes',
+    'label_from_instances',
+    'network_source_class',
+    'read_label_png',
+    'reliable_label_from_instances',
+    'reliable_region',
+    'usable_cores',
+    'write_label_png',
 ]

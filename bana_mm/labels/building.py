@@ -35,8 +35,10 @@ def build_classifier(cfg: Config, checkpoint: str | Path, device: str | torch.de
     with _default_scope(cfg):
         model = MODELS.build(cfg.model)
     if not hasattr(model, 'bap_head'):
-        raise ValueError(f'{cfg.filename}: labels are made by a classifier (model.type bana_mm.BoxClassifier), '
-                         f'but this config has model.type {cfg.model.type}')
+        raise ValueError(
+            f'{cfg.filename}: labels are made by a classifier (model.type bana_mm.BoxClassifier), '
+            f'but this config has model.type {cfg.model.type}'
+        )
     load_strictly(model, checkpoint, cfg.filename)
     return model.to(device).eval()
 
@@ -54,8 +56,10 @@ def load_strictly(model: nn.Module, checkpoint: str | Path, config_name: str | N
         ValueError: If it can't be read, or its names or shapes are not the model's.
     """
     if not Path(checkpoint).is_file():
-        raise FileNotFoundError(f'{checkpoint}: checkpoint does not exist; train the classifier first '
-                                f'(tools/train.py {config_name or "CONFIG"})')
+        raise FileNotFoundError(
+            f'{checkpoint}: checkpoint does not exist; train the classifier first '
+            f'(tools/train.py {config_name or "CONFIG"})'
+        )
     allow_mmengine_checkpoints()
     try:
         loaded = torch.load(checkpoint, map_location='cpu', weights_only=True)
@@ -65,8 +69,10 @@ def load_strictly(model: nn.Module, checkpoint: str | Path, config_name: str | N
         raise ValueError(f'{checkpoint}: not a checkpoint that can be read ({error})') from error
 
     if problems:
-        raise ValueError(f'{checkpoint}: checkpoint of another model than {config_name or type(model).__name__}: '
-                         f'{"; ".join(problems)}')
+        raise ValueError(
+            f'{checkpoint}: checkpoint of another model than {config_name or type(model).__name__}: '
+            f'{"; ".join(problems)}'
+        )
     model.load_state_dict(state)
 
 
@@ -99,8 +105,10 @@ def _images_of_loader(cfg: Config, split: str) -> dict[str, Any]:
     """Where the images and boxes of one of the config's dataloaders are."""
     dataset = (cfg.get(f'{split}_dataloader') or {}).get('dataset')
     if dataset is None:
-        raise ValueError(f"{cfg.filename}: the splits of a data set in COCO's format are train, val and test, as the "
-                         f"config's dataloaders; there is no {split}_dataloader")
+        raise ValueError(
+            f"{cfg.filename}: the splits of a data set in COCO's format are train, val and test, as the "
+            f"config's dataloaders; there is no {split}_dataloader"
+        )
     while 'ann_file' not in dataset:  # a wrapper
         dataset = dataset['dataset']
     return {field: dataset[field] for field in ('ann_file', 'data_root', 'data_prefix') if field in dataset}
@@ -131,4 +139,5 @@ def describe_run(cfg: Config, checkpoint: str | Path, recipe: dict[str, Any], cl
         config=Path(cfg.filename).name,
         checkpoint=dict(name=Path(checkpoint).name, sha256=digest.hexdigest()[:16]),
         recipe=recipe,
-        classes=list(classes))
+        classes=list(classes),
+    )

@@ -31,7 +31,7 @@ def encode_mask(mask: np.ndarray, size: tuple[int, int], corner: tuple[int, int]
     """
     x, y = corner
     whole = np.zeros(size, np.uint8, order='F')
-    whole[y:y + mask.shape[0], x:x + mask.shape[1]] = mask
+    whole[y : y + mask.shape[0], x : x + mask.shape[1]] = mask
     return dict(size=list(size), counts=mask_api.encode(whole)['counts'].decode('ascii'))
 
 
@@ -59,8 +59,9 @@ def read_record(path: str | Path) -> dict[str, Any] | None:
             return reader.value() if name == RECORD_FIELD else None
 
 
-def write_pseudo_masks(path: str | Path, ann_file: str | Path, parts: LabelParts, image_ids: Iterable[int],
-                       record: Mapping[str, Any]) -> None:
+def write_pseudo_masks(
+    path: str | Path, ann_file: str | Path, parts: LabelParts, image_ids: Iterable[int], record: Mapping[str, Any]
+) -> None:
     """Write the file of pseudo masks, without holding either file in memory.
 
     It has the images, annotations and categories of ``ann_file``, with all of their fields and in the same order, and
@@ -82,8 +83,10 @@ def write_pseudo_masks(path: str | Path, ann_file: str | Path, parts: LabelParts
     places = parts.index()
     missing = [image_id for image_id in image_ids if image_id not in places]
     if missing:
-        raise ValueError(f'{parts.root}: {len(missing)} images of {ann_file} have no labels yet, such as image_id '
-                         f'{missing[0]}; the same command makes them')
+        raise ValueError(
+            f'{parts.root}: {len(missing)} images of {ann_file} have no labels yet, such as image_id '
+            f'{missing[0]}; the same command makes them'
+        )
     sizes = _image_sizes(ann_file)
     with whole_file(path) as partial, open(partial, 'w', encoding='ascii') as file, JSONReader(ann_file) as reader:
         writer = JSONWriter(file)
@@ -110,8 +113,12 @@ def _image_sizes(ann_file: str | Path) -> dict[int, tuple[int, int]]:
     return {}
 
 
-def _with_masks(annotations: Iterable[dict[str, Any]], parts: LabelParts, places: Mapping[int, tuple[int, int]],
-                sizes: Mapping[int, tuple[int, int]]) -> Iterator[dict[str, Any]]:
+def _with_masks(
+    annotations: Iterable[dict[str, Any]],
+    parts: LabelParts,
+    places: Mapping[int, tuple[int, int]],
+    sizes: Mapping[int, tuple[int, int]],
+) -> Iterator[dict[str, Any]]:
     for annotation in annotations:
         place = places.get(annotation['image_id'])
         label = None if place is None else parts.labels(place).get(annotation['id'])
@@ -135,4 +142,4 @@ def _box_label(annotation: Mapping[str, Any], size: tuple[int, int]) -> dict[str
     y1, y2 = (min(max(round(edge), 0), size[0]) for edge in (y, y + height))
     box = encode_mask(np.ones((max(y2 - y1, 0), max(x2 - x1, 0)), bool), size, (x1, y1))
     area = annotation.get('area')
-    return dict(segmentation=box, unreliable=box, area=max(width * height, 0.) if area is None else area)
+    return dict(segmentation=box, unreliable=box, area=max(width * height, 0.0) if area is None else area)

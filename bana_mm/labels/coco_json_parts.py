@@ -77,8 +77,10 @@ class LabelParts:
                     try:
                         places.setdefault(json.loads(line)['image_id'], (number, start))
                     except (ValueError, KeyError, TypeError) as error:
-                        raise ValueError(f'{path}: line {count} is not what this tool writes ({error}); remove the '
-                                         'line to make the labels of that image again') from error
+                        raise ValueError(
+                            f'{path}: line {count} is not what this tool writes ({error}); remove the '
+                            'line to make the labels of that image again'
+                        ) from error
                     start += len(line)
         return places
 

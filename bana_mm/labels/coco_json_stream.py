@@ -43,8 +43,9 @@ class JSONReader:
         self._file = open(self.path, encoding='utf-8')
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
-                 trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._file.close()
 
     def names(self) -> Iterator[str]:
@@ -102,7 +103,7 @@ class JSONReader:
                     raise self._broken(error.msg) from None
                 continue
             # Of a number only a part may have been read: 1 of 12, or 3 of 3.5.
-            if self._text[end:end + 1] in _AFTER_VALUE or not self._read_more():
+            if self._text[end : end + 1] in _AFTER_VALUE or not self._read_more():
                 self._at = end
                 return value
 
@@ -129,7 +130,7 @@ class JSONReader:
             more = self._file.read(max(self.chunk, len(self._text) - self._at))
         except UnicodeDecodeError as error:
             raise self._broken(str(error)) from error
-        self._text, self._at = self._text[self._at:] + more, 0
+        self._text, self._at = self._text[self._at :] + more, 0
         return bool(more)
 
     def _broken(self, what: str) -> ValueError:

@@ -56,8 +56,11 @@ class CRFPool:
         self.busy_seconds = 0.0  # spent in the function, summed over workers
         self.wait_seconds = 0.0  # that the caller was held up
         self._pending: deque[tuple[str, Any, Future]] = deque()
-        self._executor = ProcessPoolExecutor(
-            workers, mp_context=multiprocessing.get_context('spawn'), initializer=_start_worker) if workers else None
+        self._executor = (
+            ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context('spawn'), initializer=_start_worker)
+            if workers
+            else None
+        )
 
     def __enter__(self) -> 'CRFPool':
         return self
@@ -143,8 +146,10 @@ class CRFPool:
 
     def _worker_died(self) -> RuntimeError:
         names = ', '.join(name for name, _, _ in list(self._pending)[:3])
-        return RuntimeError(f'a worker process died (killed, or out of memory) with {names} under way; '
-                            'start again to go on, with fewer workers if memory is short')
+        return RuntimeError(
+            f'a worker process died (killed, or out of memory) with {names} under way; '
+            'start again to go on, with fewer workers if memory is short'
+        )
 
 
 def _timed(function: Callable, args: tuple) -> tuple[float, Any]:
@@ -157,6 +162,7 @@ def _start_worker() -> None:
     """One thread a worker, and no worker without its parent."""
     import cv2
     import torch
+
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     threading.Thread(target=_end_with_parent, daemon=True).start()

@@ -69,8 +69,14 @@ class LabelGenerator:
         return cls(model.bap_head.weight, recipe)
 
     @torch.no_grad()
-    def prepare(self, feats: Tensor | Features, size: tuple[int, int], boxes: Tensor, labels: Tensor,
-                ignored: Tensor | None = None) -> LabelTask:
+    def prepare(
+        self,
+        feats: Tensor | Features,
+        size: tuple[int, int],
+        boxes: Tensor,
+        labels: Tensor,
+        ignored: Tensor | None = None,
+    ) -> LabelTask:
         """Input of the CRF for one image.
 
         Args:
@@ -112,7 +118,8 @@ class LabelGenerator:
             return views[0]
         return ImageMaps(
             torch.stack([view.attention for view in views]).mean(dim=0),
-            torch.stack([view.activation for view in views]).mean(dim=0))
+            torch.stack([view.activation for view in views]).mean(dim=0),
+        )
 
     def _view_maps(self, feats: Tensor, layout: BoxLayout) -> ImageMaps:
         upsampling = self._upsampling(feats, layout)
@@ -165,8 +172,9 @@ class LabelGenerator:
             class is zero everywhere, (K,) bool.
         """
         boxes = torch.from_numpy(layout.boxes)
-        activation, unseen = activation_scores(maps.activation[1:], boxes, layout.rows, 1 - maps.attention,
-                                               self.recipe.normalise)
+        activation, unseen = activation_scores(
+            maps.activation[1:], boxes, layout.rows, 1 - maps.attention, self.recipe.normalise
+        )
         if self.recipe.score == 'cam':
             return activation, unseen
         attention = [1 - stretched for stretched in stretch_in_boxes(maps.attention, boxes)]
@@ -189,8 +197,9 @@ class LabelGenerator:
         if recipe.crf_labels == 'instance':
             layout = layout.by_instance()
         scores = class_scores(scores, torch.from_numpy(layout.boxes), layout.rows, len(layout.classes) - 1, layout.size)
-        probability = unary_probability(background, scores, layout.regions(device), layout.unknown(device),
-                                        recipe.temperature, recipe.competition)
+        probability = unary_probability(
+            background, scores, layout.regions(device), layout.unknown(device), recipe.temperature, recipe.competition
+        )
         restore = dict(none=[False] * len(unseen), all=[True] * len(unseen), unseen=unseen.tolist())[recipe.restore]
         return LabelTask(layout, probability.cpu().numpy(), tuple(restore), recipe.crf)
 
@@ -224,8 +233,10 @@ class LabelGenerator:
     def _check(self, feats: Tensor | Features, labels: Tensor) -> None:
         for view in _views(feats):
             if view.dim() != 3 or view.size(0) != self.weight.size(1):
-                raise ValueError(f'feats must have shape ({self.weight.size(1)}, h, w) to fit the classifier, got '
-                                 f'{tuple(view.shape)}')
+                raise ValueError(
+                    f'feats must have shape ({self.weight.size(1)}, h, w) to fit the classifier, got '
+                    f'{tuple(view.shape)}'
+                )
             if not view.sum(dtype=torch.float32).isfinite():
                 raise ValueError('feats hold NaN or infinity; the checkpoint or the image is broken')
         num_classes = len(self.weight) - 1

@@ -74,8 +74,12 @@ class InstanceLabelGenerator:
         cut = dict(margin=recipe.margin, min_margin=recipe.min_margin, side=recipe.side, max_scale=recipe.max_scale)
         crops = []
         for (x1, y1, x2, y2), score in zip(layout.boxes.tolist(), scores):
-            probability = unary_probability(background[y1:y2, x1:x2], score[None], torch.ones_like(score[None]).bool(),
-                                            temperature=recipe.unary.temperature)[1]
+            probability = unary_probability(
+                background[y1:y2, x1:x2],
+                score[None],
+                torch.ones_like(score[None]).bool(),
+                temperature=recipe.unary.temperature,
+            )[1]
             likely = (probability.logit(eps=1e-6) + recipe.centre * centre_odds(score.shape, score.device)).sigmoid()
             crops.append(InstanceCrop.cut(image, (x1, y1, x2, y2), likely.cpu().numpy(), **cut))
         return InstanceTask(crops, crf)
@@ -93,15 +97,18 @@ class InstanceLabelGenerator:
         if self.recipe.front:
             found = smallest_in_front(layout, found)
         retrieved = self._retrieve(features[0].float(), layout, found)
-        return [InstanceLabel(mask, mask != ret, instance.confidence)
-                for mask, ret, instance in zip(found, retrieved, masks)]
+        return [
+            InstanceLabel(mask, mask != ret, instance.confidence)
+            for mask, ret, instance in zip(found, retrieved, masks)
+        ]
 
     def _retrieve(self, feats: Tensor, layout: BoxLayout, masks: list[np.ndarray]) -> list[np.ndarray]:
         """Y_ret of each instance on the pixels of its box (paper Eq. 8 and 9)."""
         if not masks:
             return []
-        upsampling = Upsampling(feats.shape[1:], layout.size, self.generator.recipe.align_corners, feats.dtype,
-                                feats.device)
+        upsampling = Upsampling(
+            feats.shape[1:], layout.size, self.generator.recipe.align_corners, feats.dtype, feats.device
+        )
         norm = upsampling.norm(feats)
         background = torch.ones(1, *layout.size, dtype=torch.bool, device=feats.device)
         for (x1, y1, x2, y2), mask in zip(layout.boxes.tolist(), masks):
@@ -109,7 +116,7 @@ class InstanceLabelGenerator:
         correlation = self._correlation(feats, background, upsampling, norm)[0]
         retrieved = []
         for start in range(0, len(masks), CHUNK):
-            boxes = layout.boxes[start:start + CHUNK].tolist()
+            boxes = layout.boxes[start : start + CHUNK].tolist()
             regions = torch.zeros(len(boxes), *layout.size, dtype=torch.bool, device=feats.device)
             for region, (x1, y1, x2, y2), mask in zip(regions, boxes, masks[start:]):
                 region[y1:y2, x1:x2] = torch.from_numpy(mask)
@@ -154,7 +161,7 @@ def smallest_in_front(layout: BoxLayout, masks: list[np.ndarray]) -> list[np.nda
     result = list(masks)
     x1, y1, x2, y2 = layout.boxes.T
     for k in np.lexsort([-np.arange(len(masks)), (x2 - x1) * (y2 - y1)]):
-        inside = taken[y1[k]:y2[k], x1[k]:x2[k]]
+        inside = taken[y1[k] : y2[k], x1[k] : x2[k]]
         visible = masks[k] & ~inside
         if visible.any():
             result[k] = visible

@@ -27,10 +27,18 @@ from .instance_runner import generate_instance_labels
 from .label_run import LabelRun, label_missing
 
 
-def make_pseudo_masks(cfg: Config, checkpoint: str | Path, ann_file: str | Path, out: str | Path,
-                      img_dir: str | Path | None = None, same_as: Mapping[str, str | None] | None = None,
-                      workers: int = 0, batch_size: int = 1, overwrite: bool = False,
-                      device: str | torch.device = 'cpu') -> LabelRun | None:
+def make_pseudo_masks(
+    cfg: Config,
+    checkpoint: str | Path,
+    ann_file: str | Path,
+    out: str | Path,
+    img_dir: str | Path | None = None,
+    same_as: Mapping[str, str | None] | None = None,
+    workers: int = 0,
+    batch_size: int = 1,
+    overwrite: bool = False,
+    device: str | torch.device = 'cpu',
+) -> LabelRun | None:
     """Label all instances of a COCO file. Each rank takes a share of the images.
 
     Until the end the labels of finished images are in ``OUT.parts``; a run that was killed goes on from there.
@@ -67,17 +75,28 @@ def make_pseudo_masks(cfg: Config, checkpoint: str | Path, ann_file: str | Path,
     weight, unseen = weight_of_classes(model.bap_head.weight.detach(), own, classes, same_as)
     maker = InstanceLabelGenerator(weight, cfg.get('instance_recipe'))
     record = dict(
-        describe_run(cfg, checkpoint, maker.recipe.to_dict(), classes), unseen=unseen,
-        boxes=dict(name=Path(ann_file).name, sha256=file_digest(ann_file)))
+        describe_run(cfg, checkpoint, maker.recipe.to_dict(), classes),
+        unseen=unseen,
+        boxes=dict(name=Path(ann_file).name, sha256=file_digest(ann_file)),
+    )
     record = json.loads(json.dumps(record))  # tuples become lists, as they will when read back
     image_ids = [dataset.get_data_info(index)['img_id'] for index in range(len(dataset))]
     if on_first_rank(_is_there, out, record, overwrite):
-        return LabelRun(0, 0., 0., 0, skipped=len(image_ids)) if get_rank() == 0 else None
+        return LabelRun(0, 0.0, 0.0, 0, skipped=len(image_ids)) if get_rank() == 0 else None
 
     out.parent.mkdir(parents=True, exist_ok=True)
     parts = LabelParts(out.with_name(out.name + '.parts'))
-    label = partial(generate_instance_labels, model, dataset, parts, maker, workers,
-                    cfg.test_dataloader.get('num_workers', 0), batch_size, rank=get_rank())
+    label = partial(
+        generate_instance_labels,
+        model,
+        dataset,
+        parts,
+        maker,
+        workers,
+        cfg.test_dataloader.get('num_workers', 0),
+        batch_size,
+        rank=get_rank(),
+    )
     run = label_missing(parts, image_ids, record, overwrite, label)
     if run is not None:
         write_pseudo_masks(out, ann_file, parts, image_ids, record)
@@ -100,13 +119,17 @@ def build_instance_dataset(cfg: Config, ann_file: str | Path, img_dir: str | Pat
     pipeline = [
         dict(type='LoadImageFromFile', backend_args=backend_args),
         dict(type='bana_mm.CheckImageSize'),
-        dict(type='PackDetInputs', meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape'))
+        dict(type='PackDetInputs', meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape')),
     ]
     with DefaultScope.overwrite_default_scope('mmdet'):
         return CocoBoxDataset(
-            os.path.abspath(ann_file), data_prefix=dict(img=str(img_dir or image_folder(ann_file))), pipeline=pipeline,
-            metainfo=dict(classes=[category['name'] for category in categories]), test_mode=True,
-            backend_args=backend_args)
+            os.path.abspath(ann_file),
+            data_prefix=dict(img=str(img_dir or image_folder(ann_file))),
+            pipeline=pipeline,
+            metainfo=dict(classes=[category['name'] for category in categories]),
+            test_mode=True,
+            backend_args=backend_args,
+        )
 
 
 def image_folder(ann_file: str | Path) -> Path:
@@ -150,6 +173,8 @@ def _is_there(out: Path, record: Mapping[str, Any], overwrite: bool) -> bool:
     if stored is None:
         raise ValueError(f'{out}: is there and was not written by this tool; choose another file, or --overwrite')
     for field, old, new in differences(stored, record):
-        raise ValueError(f'{out}: its masks were made with {field} = {old!r}, this run has {new!r}; choose another '
-                         'file, or make all anew with --overwrite')
+        raise ValueError(
+            f'{out}: its masks were made with {field} = {old!r}, this run has {new!r}; choose another '
+            'file, or make all anew with --overwrite'
+        )
     return True

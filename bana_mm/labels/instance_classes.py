@@ -6,12 +6,19 @@ import torch
 from torch import Tensor
 
 # What PASCAL VOC and COCO call by different names.
-SYNONYMS = (('aeroplane', 'airplane'), ('diningtable', 'dining table'), ('motorbike', 'motorcycle'),
-            ('pottedplant', 'potted plant'), ('sofa', 'couch'), ('tvmonitor', 'tv'))
+SYNONYMS = (
+    ('aeroplane', 'airplane'),
+    ('diningtable', 'dining table'),
+    ('motorbike', 'motorcycle'),
+    ('pottedplant', 'potted plant'),
+    ('sofa', 'couch'),
+    ('tvmonitor', 'tv'),
+)
 
 
-def weight_of_classes(weight: Tensor, own: Sequence[str], wanted: Sequence[str],
-                      same_as: Mapping[str, str | None] | None = None) -> tuple[Tensor, list[str]]:
+def weight_of_classes(
+    weight: Tensor, own: Sequence[str], wanted: Sequence[str], same_as: Mapping[str, str | None] | None = None
+) -> tuple[Tensor, list[str]]:
     """Classifier weights for another list of classes.
 
     Classes of one name share their weight, and so do those in :data:`SYNONYMS`. A class that the classifier does not
@@ -31,8 +38,9 @@ def weight_of_classes(weight: Tensor, own: Sequence[str], wanted: Sequence[str],
         ValueError: If there is not one name for each weight, or ``same_as`` names a class that is not there.
     """
     if len(own) != len(weight) - 1:
-        raise ValueError(f'the classifier has {len(weight) - 1} classes, but {len(own)} names are given for them: '
-                         f'{", ".join(own)}')
+        raise ValueError(
+            f'the classifier has {len(weight) - 1} classes, but {len(own)} names are given for them: {", ".join(own)}'
+        )
     same_as = dict(same_as or {})
     names = [name for name in same_as.values() if name is not None]
     for kind, given, known in (('labelled', same_as, wanted), ("classifier's", names, own)):

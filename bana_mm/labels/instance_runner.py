@@ -20,15 +20,17 @@ from .sources import split_instances
 from .task import BoxLayout
 
 
-def generate_instance_labels(model: BaseModel,
-                             dataset: BaseDataset,
-                             parts: LabelParts,
-                             maker: InstanceLabelGenerator,
-                             workers: int = 0,
-                             loading_workers: int = 0,
-                             batch_size: int = 1,
-                             indices: Sequence[int] | None = None,
-                             rank: int = 0) -> LabelRun:
+def generate_instance_labels(
+    model: BaseModel,
+    dataset: BaseDataset,
+    parts: LabelParts,
+    maker: InstanceLabelGenerator,
+    workers: int = 0,
+    loading_workers: int = 0,
+    batch_size: int = 1,
+    indices: Sequence[int] | None = None,
+    rank: int = 0,
+) -> LabelRun:
     """Label the instances of images of a dataset.
 
     Args:
@@ -48,8 +50,9 @@ def generate_instance_labels(model: BaseModel,
     if indices is None:
         indices = [i for i in range(len(dataset)) if not parts.has(dataset.get_data_info(i)['img_id'])]
     with parts.writer(rank) as writer:
-        return label_images(model, dataset, InstanceJob(dataset, maker, writer), workers, loading_workers, batch_size,
-                            indices)
+        return label_images(
+            model, dataset, InstanceJob(dataset, maker, writer), workers, loading_workers, batch_size, indices
+        )
 
 
 class InstanceJob(ImageJob):
@@ -70,7 +73,7 @@ class InstanceJob(ImageJob):
             raise ValueError(size_problem(info['img_path'], image.shape[:2], (info['height'], info['width'])))
         boxes, labels, ignored = map(torch.from_numpy, split_instances(info['instances']))
         layout = BoxLayout.from_boxes(image.shape[:2], boxes, labels, ignored)
-        return (self.maker.prepare(features, image, layout), ), layout
+        return (self.maker.prepare(features, image, layout),), layout
 
     def finish(self, index: int, features: Features, layout: BoxLayout, masks: list[InstanceMask]) -> None:
         info = self.dataset.get_data_info(index)
@@ -78,10 +81,13 @@ class InstanceJob(ImageJob):
         labels = self.maker.finish(features, layout, masks)
         entries = []
         for ann_id, (x1, y1, _, _), label in zip(ids, layout.boxes.tolist(), labels, strict=True):
-            entries.append(dict(
-                id=ann_id,
-                segmentation=encode_mask(label.mask, layout.size, (x1, y1)),
-                unreliable=encode_mask(label.unreliable, layout.size, (x1, y1)),
-                area=int(label.mask.sum()),
-                score=round(label.score, 6)))
+            entries.append(
+                dict(
+                    id=ann_id,
+                    segmentation=encode_mask(label.mask, layout.size, (x1, y1)),
+                    unreliable=encode_mask(label.unreliable, layout.size, (x1, y1)),
+                    area=int(label.mask.sum()),
+                    score=round(label.score, 6),
+                )
+            )
         self.writer.write(info['img_id'], entries)

@@ -29,8 +29,16 @@ class InstanceCrop:
     box: tuple[int, int, int, int]
 
     @classmethod
-    def cut(cls, image: np.ndarray, box: tuple[int, int, int, int], probability: np.ndarray, margin: float = 0.2,
-            min_margin: int = 8, side: int = 128, max_scale: float = 8.0) -> 'InstanceCrop':
+    def cut(
+        cls,
+        image: np.ndarray,
+        box: tuple[int, int, int, int],
+        probability: np.ndarray,
+        margin: float = 0.2,
+        min_margin: int = 8,
+        side: int = 128,
+        max_scale: float = 8.0,
+    ) -> 'InstanceCrop':
         """Cut a box out of an image.
 
         Args:
@@ -43,10 +51,10 @@ class InstanceCrop:
         longer = max(x2 - x1, y2 - y1)
         around = max(min_margin, round(margin * longer))
         left, top = max(x1 - around, 0), max(y1 - around, 0)
-        crop = image[top:y2 + around, left:x2 + around]
+        crop = image[top : y2 + around, left : x2 + around]
         inside = (x1 - left, y1 - top, x2 - left, y2 - top)
         whole = np.zeros(crop.shape[:2], np.float32)
-        whole[inside[1]:inside[3], inside[0]:inside[2]] = probability
+        whole[inside[1] : inside[3], inside[0] : inside[2]] = probability
         size, scale = crop.shape[:2], min(side / longer, max_scale)
         if scale != 1:
             scaled = tuple(max(1, round(scale * length)) for length in reversed(size))

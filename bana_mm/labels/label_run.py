@@ -56,7 +56,8 @@ class LabelRun:
             workers=sum(run.workers for run in runs),
             parts=dict(parts),
             skipped=skipped,
-            ranks=len(runs))
+            ranks=len(runs),
+        )
 
     def __str__(self) -> str:
         text = f'{self.images} images in {self.seconds:.1f} s'
@@ -76,8 +77,13 @@ class LabelRun:
         return text
 
 
-def label_missing(store: LabelStore, img_ids: Sequence[str], meta: dict[str, Any], overwrite: bool,
-                  label: Callable[[Sequence[int]], LabelRun]) -> LabelRun | None:
+def label_missing(
+    store: LabelStore,
+    img_ids: Sequence[str],
+    meta: dict[str, Any],
+    overwrite: bool,
+    label: Callable[[Sequence[int]], LabelRun],
+) -> LabelRun | None:
     """Label the images that a store lacks, each rank its share of them.
 
     What is left to do is found out by rank 0 alone and shared out anew in each run, so that the number of ranks may
@@ -96,6 +102,7 @@ def label_missing(store: LabelStore, img_ids: Sequence[str], meta: dict[str, Any
     Raises:
         RuntimeError: If images are still without labels at the end, or a rank fails; the message names them.
     """
+
     def begin() -> list[int]:
         store.begin(meta, overwrite)
         return [position for position, img_id in enumerate(img_ids) if not store.has(img_id)]
@@ -107,8 +114,9 @@ def label_missing(store: LabelStore, img_ids: Sequence[str], meta: dict[str, Any
     missing = store.missing(img_ids)
     if missing:
         names = ', '.join(map(str, missing[:3])) + (', ...' if len(missing) > 3 else '')
-        raise RuntimeError(f'{store.root}: {len(missing)} of {len(img_ids)} images have no labels yet ({names}); start '
-                           'again to go on')
+        raise RuntimeError(
+            f'{store.root}: {len(missing)} of {len(img_ids)} images have no labels yet ({names}); start again to go on'
+        )
     return LabelRun.total(runs, len(img_ids) - len(todo))
 
 

@@ -87,5 +87,5 @@ class MapCache:
 
 def view_names(recipe: LabelRecipe) -> list[str]:
     """A name for each view of a recipe, in the order of :func:`bana_mm.labels.network.extract_features`."""
-    mirrors = ('', ' flipped') if recipe.flip else ('', )
+    mirrors = ('', ' flipped') if recipe.flip else ('',)
     return [f'{scale:g}{mirror}' for scale in recipe.scales for mirror in mirrors]

@@ -16,8 +16,9 @@ Features = list[Tensor]
 
 
 @torch.inference_mode()
-def extract_features(model: BaseModel, items: Sequence[dict[str, Any]],
-                     recipe: LabelRecipe | None = None) -> list[Features]:
+def extract_features(
+    model: BaseModel, items: Sequence[dict[str, Any]], recipe: LabelRecipe | None = None
+) -> list[Features]:
     """Features of images of one size.
 
     Args:
@@ -36,16 +37,19 @@ def extract_features(model: BaseModel, items: Sequence[dict[str, Any]],
     batch = dict(inputs=[item['inputs'] for item in items], data_samples=[item['data_samples'] for item in items])
     inputs = model.data_preprocessor(batch)['inputs']
     if tuple(inputs.shape[2:]) != size:
-        raise ValueError(f'labels are made at the own size of an image, {size}, but model.data_preprocessor pads it to '
-                         f'{tuple(inputs.shape[2:])}; set its pad_size_divisor to 1')
+        raise ValueError(
+            f'labels are made at the own size of an image, {size}, but model.data_preprocessor pads it to '
+            f'{tuple(inputs.shape[2:])}; set its pad_size_divisor to 1'
+        )
     features = extract_views(model.extract_feat, inputs, recipe)
     if inputs.is_cuda:
         torch.cuda.synchronize(inputs.device)  # else its time would count as that of what comes next
     return features
 
 
-def extract_views(extract_feat: Callable[[Tensor], Tensor], inputs: Tensor,
-                  recipe: LabelRecipe | None = None) -> list[Features]:
+def extract_views(
+    extract_feat: Callable[[Tensor], Tensor], inputs: Tensor, recipe: LabelRecipe | None = None
+) -> list[Features]:
     """Features of normalised images of one size, see :func:`extract_features`.
 
     Args:

@@ -51,16 +51,19 @@ def read_label_png(path: str | Path, size: tuple[int, int] | None = None, num_cl
     try:
         with Image.open(path) as image:
             if image.mode not in ('P', 'L'):
-                raise ValueError(f'{path}: a label map holds one 8-bit class index a pixel, '
-                                 f'but this image has mode {image.mode!r}')
+                raise ValueError(
+                    f'{path}: a label map holds one 8-bit class index a pixel, but this image has mode {image.mode!r}'
+                )
             label = np.array(image)
     except FileNotFoundError:
         raise FileNotFoundError(f'{path}: label map is missing') from None
     except (UnidentifiedImageError, OSError, SyntaxError) as error:
         raise ValueError(f'{path}: label map cannot be read ({error}); delete it and make it again') from error
     if size is not None and label.shape != tuple(size):
-        raise ValueError(f'{path}: label map is {label.shape[0]} x {label.shape[1]} (height x width), '
-                         f'but its image is {size[0]} x {size[1]}')
+        raise ValueError(
+            f'{path}: label map is {label.shape[0]} x {label.shape[1]} (height x width), '
+            f'but its image is {size[0]} x {size[1]}'
+        )
     check_classes(label, num_classes, path)
     return label
 

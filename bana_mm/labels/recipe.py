@@ -11,13 +11,12 @@ _CHOICES = dict(
     normalise=('box', 'image'),
     competition=('image', 'pixel'),
     crf_labels=('class', 'instance'),
-    restore=('none', 'unseen', 'all'))
+    restore=('none', 'unseen', 'all'),
+)
 # Recipes by name. 'paper' stands for the defaults below, the choices behind the published numbers. 'bana_mm' is what a
 # search found best (tools/analysis/search_recipe.py, docs/results/voc_animals.md); on the same classifier its labels
 # are several points better.
-RECIPES = dict(
-    paper=dict(),
-    bana_mm=dict(background='cam', min_recognised=0.35, score='mean', flip=True))
+RECIPES = dict(paper=dict(), bana_mm=dict(background='cam', min_recognised=0.35, score='mean', flip=True))
 _CRF_DEFAULTS = dict(bilateral=(4, 55, 3), gaussian=(3, 3), iterations=10, backend='auto')
 
 
@@ -76,13 +75,13 @@ class LabelRecipe:
     threshold: float | None = 0.99
     threshold_mode: str = 'relative'
     background_range: str = 'image'
-    min_recognised: float = 0.
+    min_recognised: float = 0.0
     score: str = 'cam'
     normalise: str = 'box'
     temperature: float | None = 1.0
     competition: str = 'image'
     crf_labels: str = 'class'
-    scales: tuple[float, ...] = (1.0, )
+    scales: tuple[float, ...] = (1.0,)
     flip: bool = False
     amp: bool = False
     restore: str = 'all'
@@ -135,7 +134,7 @@ class LabelRecipe:
     @property
     def single_view(self) -> bool:
         """Whether the network sees the image at its own size only."""
-        return self.scales == (1.0, ) and not self.flip
+        return self.scales == (1.0,) and not self.flip
 
     def to_dict(self) -> dict:
         """All fields as JSON would give them back, so that a stored recipe can be compared with ``==``."""

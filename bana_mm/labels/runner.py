@@ -69,8 +69,15 @@ class ImageJob(ABC):
         return self.device.type != 'cpu' and self.recipe.crf['backend'] != 'pydensecrf'
 
 
-def label_images(model: BaseModel, dataset: BaseDataset, job: ImageJob, workers: int, loading_workers: int,
-                 batch_size: int, indices: Sequence[int]) -> LabelRun:
+def label_images(
+    model: BaseModel,
+    dataset: BaseDataset,
+    job: ImageJob,
+    workers: int,
+    loading_workers: int,
+    batch_size: int,
+    indices: Sequence[int],
+) -> LabelRun:
     """Run the network on images of a dataset, and a job's work on what it says, in worker processes.
 
     What the job gets depends neither on ``workers`` nor on where an earlier run was killed, and on ``batch_size`` only
@@ -94,8 +101,12 @@ def label_images(model: BaseModel, dataset: BaseDataset, job: ImageJob, workers:
     """
     start = time.perf_counter()
     seconds: dict[str, float] = defaultdict(float)
-    loader = DataLoader(_NamedItems(dataset), batch_sampler=size_batches(dataset, indices, batch_size),
-                        num_workers=loading_workers, collate_fn=_as_is)
+    loader = DataLoader(
+        _NamedItems(dataset),
+        batch_sampler=size_batches(dataset, indices, batch_size),
+        num_workers=loading_workers,
+        collate_fn=_as_is,
+    )
 
     def prepared_batches() -> Iterator[list[tuple[str, tuple, tuple]]]:
         for numbered in loader:
@@ -122,18 +133,26 @@ def label_images(model: BaseModel, dataset: BaseDataset, job: ImageJob, workers:
             progress.update()
     if not on_device:
         seconds['waiting for workers'] = pool.wait_seconds
-    return LabelRun(len(indices), time.perf_counter() - start, pool.busy_seconds + seconds.get('on the device', 0.),
-                    workers, dict(seconds), len(dataset) - len(indices))
+    return LabelRun(
+        len(indices),
+        time.perf_counter() - start,
+        pool.busy_seconds + seconds.get('on the device', 0.0),
+        workers,
+        dict(seconds),
+        len(dataset) - len(indices),
+    )
 
 
-def generate_labels(model: BaseModel,
-                    dataset: BaseDataset,
-                    store: LabelStore,
-                    generator: LabelGenerator,
-                    workers: int = 0,
-                    loading_workers: int = 0,
-                    batch_size: int = 1,
-                    indices: Sequence[int] | None = None) -> LabelRun:
+def generate_labels(
+    model: BaseModel,
+    dataset: BaseDataset,
+    store: LabelStore,
+    generator: LabelGenerator,
+    workers: int = 0,
+    loading_workers: int = 0,
+    batch_size: int = 1,
+    indices: Sequence[int] | None = None,
+) -> LabelRun:
     """Write Y_crf and Y_ret for images of a dataset, see :func:`label_images`.
 
     Args:
@@ -148,8 +167,9 @@ def generate_labels(model: BaseModel,
     """
     if indices is None:
         indices = [i for i in range(len(dataset)) if not store.has(dataset.get_data_info(i)['img_id'])]
-    return label_images(model, dataset, MapJob(dataset, store, generator), workers, loading_workers, batch_size,
-                        indices)
+    return label_images(
+        model, dataset, MapJob(dataset, store, generator), workers, loading_workers, batch_size, indices
+    )
 
 
 class MapJob(ImageJob):
@@ -218,8 +238,9 @@ def _features(model: BaseModel, items: Sequence[dict[str, Any]], recipe: LabelRe
     return [features[position] for position in range(len(items))]
 
 
-def _on_device(job: ImageJob, batches: Iterable[list[tuple[str, tuple, tuple]]],
-               seconds: dict[str, float]) -> Iterator[Done]:
+def _on_device(
+    job: ImageJob, batches: Iterable[list[tuple[str, tuple, tuple]]], seconds: dict[str, float]
+) -> Iterator[Done]:
     """What :meth:`CRFPool.map` yields, made by the job on its device, a batch at once."""
     for batch in batches:
         paths, args, contexts = zip(*batch)
@@ -252,8 +273,10 @@ def _stored_image(item: dict[str, Any]) -> np.ndarray:
     image, sample = item['inputs'], item['data_samples']
     if image.dtype != torch.uint8 or image.shape[0] != 3 or tuple(image.shape[1:]) != tuple(sample.ori_shape[:2]):
         found, stored = ' x '.join(map(str, image.shape)), ' x '.join(map(str, sample.ori_shape[:2]))
-        raise ValueError(f'{sample.img_path}: labels are made for the stored image, 3 x {stored} uint8, but the test '
-                         f'pipeline gives {found} {image.dtype}; it must only load, annotate and pack')
+        raise ValueError(
+            f'{sample.img_path}: labels are made for the stored image, 3 x {stored} uint8, but the test '
+            f'pipeline gives {found} {image.dtype}; it must only load, annotate and pack'
+        )
     return np.ascontiguousarray(image.flip(0).permute(1, 2, 0).numpy())
 
 

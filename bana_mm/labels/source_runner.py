@@ -16,14 +16,15 @@ from .store import LabelStore
 def source_maps(source: LabelSource) -> dict[str, LabelSource]:
     """The maps that a store holds of a source, by name: one, or one for each of merged sources."""
     maps: dict[str, LabelSource] = {}
-    for part in source.sources if isinstance(source, MergedSource) else (source, ):
+    for part in source.sources if isinstance(source, MergedSource) else (source,):
         taken = sum(name.rpartition('_')[0] == part.name or name == part.name for name in maps)
         maps[f'{part.name}_{taken + 1}' if taken else part.name] = part
     return maps
 
 
-def store_source_labels(source: LabelSource, dataset: BaseDataset, store: LabelStore, workers: int = 0,
-                        indices: Sequence[int] | None = None) -> LabelRun:
+def store_source_labels(
+    source: LabelSource, dataset: BaseDataset, store: LabelStore, workers: int = 0, indices: Sequence[int] | None = None
+) -> LabelRun:
     """Write the maps of a source for images of a dataset.
 
     Args:
@@ -50,8 +51,14 @@ def store_source_labels(source: LabelSource, dataset: BaseDataset, store: LabelS
         for _, img_id, labels in pool.map(jobs):
             store.write(img_id, **labels)
             progress.update()
-    return LabelRun(len(indices), time.perf_counter() - start, pool.busy_seconds, workers,
-                    {'waiting for workers': pool.wait_seconds}, len(dataset) - len(indices))
+    return LabelRun(
+        len(indices),
+        time.perf_counter() - start,
+        pool.busy_seconds,
+        workers,
+        {'waiting for workers': pool.wait_seconds},
+        len(dataset) - len(indices),
+    )
 
 
 def label_item(maps: dict[str, LabelSource], item: dict[str, Any]) -> dict[str, np.ndarray]:

@@ -44,11 +44,9 @@ class LabelStore:
         """Those of the images that lack a map, in the given order."""
         return [img_id for img_id in img_ids if not self.has(img_id)]
 
-    def read(self,
-             map_name: str,
-             img_id: str,
-             size: tuple[int, int] | None = None,
-             num_classes: int | None = None) -> np.ndarray:
+    def read(
+        self, map_name: str, img_id: str, size: tuple[int, int] | None = None, num_classes: int | None = None
+    ) -> np.ndarray:
         """Read one map, see :func:`bana_mm.labels.png.read_label_png`.
 
         Args:
@@ -116,12 +114,14 @@ class LabelStore:
             for path in labels:
                 path.unlink()
         elif not stored and labels:
-            raise ValueError(f'{self.root}: holds {len(labels)} label maps but no meta.json that says how they were '
-                             f'made; {way_out}')
+            raise ValueError(
+                f'{self.root}: holds {len(labels)} label maps but no meta.json that says how they were made; {way_out}'
+            )
         elif stored:
             for field, old, new in differences(stored, meta):
-                raise ValueError(f'{self.root}: its labels were made with {field} = {old!r}, this run has {new!r}; '
-                                 f'{way_out}')
+                raise ValueError(
+                    f'{self.root}: its labels were made with {field} = {old!r}, this run has {new!r}; {way_out}'
+                )
         for name in self.maps:
             (self.root / name).mkdir(parents=True, exist_ok=True)
             for leftover in (self.root / name).rglob('.*.part'):  # of a run that was killed

@@ -37,8 +37,9 @@ class BoxLayout:
     ignored: np.ndarray
 
     @classmethod
-    def from_boxes(cls, size: tuple[int, int], boxes: Tensor, labels: Tensor,
-                   ignored: Tensor | None = None) -> 'BoxLayout':
+    def from_boxes(
+        cls, size: tuple[int, int], boxes: Tensor, labels: Tensor, ignored: Tensor | None = None
+    ) -> 'BoxLayout':
         """From annotations.
 
         Args:
@@ -59,13 +60,15 @@ class BoxLayout:
             classes=(0, *(label + 1 for label in labels.tolist())),
             boxes=pixel_boxes(boxes, size).cpu().numpy(),
             rows=tuple(range(len(boxes))),
-            ignored=pixel_boxes(ignored, size).cpu().numpy()).by_class()
+            ignored=pixel_boxes(ignored, size).cpu().numpy(),
+        ).by_class()
 
     @classmethod
     def from_sample(cls, sample: Any) -> 'BoxLayout':
         """From an mmdet ``DetDataSample`` whose image has its own size."""
-        boxes, ignored = (getattr(part.bboxes, 'tensor', part.bboxes)
-                          for part in (sample.gt_instances, sample.ignored_instances))
+        boxes, ignored = (
+            getattr(part.bboxes, 'tensor', part.bboxes) for part in (sample.gt_instances, sample.ignored_instances)
+        )
         return cls.from_boxes(sample.ori_shape[:2], boxes, sample.gt_instances.labels, ignored)
 
     def by_instance(self) -> 'BoxLayout':
@@ -86,7 +89,8 @@ class BoxLayout:
     def unknown(self, device: torch.device | str = 'cpu') -> Tensor:
         """Pixels that lie in ignored boxes only: (H, W) bool."""
         ignored, kept = (
-            inside_boxes(torch.from_numpy(boxes).to(device), self.size) for boxes in (self.ignored, self.boxes))
+            inside_boxes(torch.from_numpy(boxes).to(device), self.size) for boxes in (self.ignored, self.boxes)
+        )
         return ignored & ~kept
 
     def background(self, device: torch.device | str = 'cpu') -> Tensor:
@@ -156,8 +160,9 @@ def crf_labels(images: Sequence[tuple[np.ndarray, LabelTask]], device: str | tor
     groups = defaultdict(list)
     for position, (image, task) in enumerate(images):
         if image.shape[:2] != task.layout.size:
-            raise ValueError(f'image of height and width {image.shape[:2]} where its boxes and features are for '
-                             f'{task.layout.size}')
+            raise ValueError(
+                f'image of height and width {image.shape[:2]} where its boxes and features are for {task.layout.size}'
+            )
         groups[task.probability.shape].append(position)
     labels: dict[int, np.ndarray] = {}
     for (rows, *_), positions in groups.items():

@@ -9,12 +9,19 @@ __all__ = ['VGG16LargeFOV']
 if find_spec('mmdet'):
     from .classifiers import BAPHead, BoxClassifier
     from .mask_heads import ReliableCondInstMaskHead, ReliableMaskHead
+
     __all__ += ['BAPHead', 'BoxClassifier', 'ReliableCondInstMaskHead', 'ReliableMaskHead']
 
 if find_spec('mmseg'):
     from .decode_heads import ASPPSumHead, CosineDecodeHead
     from .losses import BootstrappingLoss, EntropyLoss, NoiseAwareLoss
     from .segmentors import LogitTTAModel
+
     __all__ += [
-        'ASPPSumHead', 'BootstrappingLoss', 'CosineDecodeHead', 'EntropyLoss', 'LogitTTAModel', 'NoiseAwareLoss'
+        'ASPPSumHead',
+        'BootstrappingLoss',
+        'CosineDecodeHead',
+        'EntropyLoss',
+        'LogitTTAModel',
+        'NoiseAwareLoss',
     ]

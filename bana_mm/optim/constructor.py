@@ -18,9 +18,9 @@ class NewLayersOptimWrapperConstructor(DefaultOptimWrapperConstructor):
 
     def __call__(self, model: nn.Module) -> OptimWrapper:
         """Build the optimizer wrapper of a model."""
-        multiplier = self.paramwise_cfg.pop('new_layer_lr_mult', 1.)
-        bias_lr = self.paramwise_cfg.get('bias_lr_mult', 1.)
-        bias_decay = self.paramwise_cfg.get('bias_decay_mult', 1.)
+        multiplier = self.paramwise_cfg.pop('new_layer_lr_mult', 1.0)
+        bias_lr = self.paramwise_cfg.get('bias_lr_mult', 1.0)
+        bias_decay = self.paramwise_cfg.get('bias_decay_mult', 1.0)
         custom_keys = dict(self.paramwise_cfg.get('custom_keys', {}))
         for name, module in (model.module if is_model_wrapper(model) else model).named_modules():
             for layer in module.new_layers() if hasattr(module, 'new_layers') else ():

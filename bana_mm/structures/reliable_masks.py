@@ -36,16 +36,21 @@ class ReliableMasks(BitmapMasks):
         ValueError: If the two planes differ in number or size.
     """
 
-    def __init__(self, masks: Sequence[np.ndarray] | np.ndarray, height: int, width: int,
-                 unreliable: Sequence[np.ndarray] | np.ndarray | BitmapMasks | None = None) -> None:
+    def __init__(
+        self,
+        masks: Sequence[np.ndarray] | np.ndarray,
+        height: int,
+        width: int,
+        unreliable: Sequence[np.ndarray] | np.ndarray | BitmapMasks | None = None,
+    ) -> None:
         super().__init__(masks, height, width)
         if unreliable is None:
             raise TypeError(_LOST)
-        self.unreliable = (
-            unreliable if isinstance(unreliable, BitmapMasks) else BitmapMasks(unreliable, height, width))
+        self.unreliable = unreliable if isinstance(unreliable, BitmapMasks) else BitmapMasks(unreliable, height, width)
         if self.unreliable.masks.shape != self.masks.shape:
-            raise ValueError(f'masks are of shape {self.masks.shape}, their unreliable pixels of '
-                             f'{self.unreliable.masks.shape}')
+            raise ValueError(
+                f'masks are of shape {self.masks.shape}, their unreliable pixels of {self.unreliable.masks.shape}'
+            )
 
     @property
     def masks(self) -> np.ndarray:
@@ -84,5 +89,7 @@ def unreliable_pixels(masks: BitmapMasks) -> BitmapMasks:
     return BitmapMasks(np.zeros_like(masks.masks), masks.height, masks.width)
 
 
-_LOST = ('ReliableMasks: these masks were put together without their unreliable pixels, as CopyPaste and Albu do. '
-         'Leave that transform out, or bana_mm.LoadUnreliable, without which all pixels are reliable')
+_LOST = (
+    'ReliableMasks: these masks were put together without their unreliable pixels, as CopyPaste and Albu do. '
+    'Leave that transform out, or bana_mm.LoadUnreliable, without which all pixels are reliable'
+)

@@ -10,8 +10,20 @@ from .environment import require
 
 # What mmengine stores beside the weights: loss histories (HistoryBuffer) and values of the message hub, that is numpy
 # arrays and scalars of these kinds. Pickle names a dtype by its class, so each is listed.
-NUMPY_DTYPES = ('bool', 'int8', 'int16', 'int32', 'int64', 'uint8', 'uint16', 'uint32', 'uint64',
-                'float16', 'float32', 'float64')
+NUMPY_DTYPES = (
+    'bool',
+    'int8',
+    'int16',
+    'int32',
+    'int64',
+    'uint8',
+    'uint16',
+    'uint32',
+    'uint64',
+    'float16',
+    'float32',
+    'float64',
+)
 
 
 def allow_mmengine_checkpoints() -> None:
@@ -35,10 +47,14 @@ def allow_mmengine_checkpoints() -> None:
     rebuilders = [multiarray._reconstruct, multiarray.scalar]
     dtypes = {type(np.dtype(name)) for name in NUMPY_DTYPES}
     # A checkpoint may come from the other side of numpy 2, which moved these functions.
-    renamed = [(function, f'{package}.multiarray.{function.__name__}') for function in rebuilders
-               for package in ('numpy.core', 'numpy._core')]
+    renamed = [
+        (function, f'{package}.multiarray.{function.__name__}')
+        for function in rebuilders
+        for package in ('numpy.core', 'numpy._core')
+    ]
     torch.serialization.add_safe_globals(
-        [HistoryBuffer, np.ndarray, np.dtype, *dtypes, *renamed, (_history_method, 'builtins.getattr')])
+        [HistoryBuffer, np.ndarray, np.dtype, *dtypes, *renamed, (_history_method, 'builtins.getattr')]
+    )
 
 
 def _history_method(owner: type, name: str) -> Callable:

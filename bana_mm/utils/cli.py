@@ -19,7 +19,8 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
         '--cfg-options',
         nargs='+',
         action=DictAction,
-        help='override settings of the config: key=value, nested keys with dots, lists as key="[a,b]" (no white space)')
+        help='override settings of the config: key=value, nested keys with dots, lists as key="[a,b]" (no white space)',
+    )
 
 
 def add_launcher_arguments(parser: argparse.ArgumentParser) -> None:

@@ -21,7 +21,8 @@ PATIENCE = timedelta(days=7)
 _VARIABLES = dict(
     pytorch=dict(RANK='RANK', WORLD_SIZE='WORLD_SIZE', LOCAL_RANK='LOCAL_RANK'),
     slurm=dict(RANK='SLURM_PROCID', WORLD_SIZE='SLURM_NTASKS', LOCAL_RANK='SLURM_LOCALID'),
-    mpi=dict(RANK='OMPI_COMM_WORLD_RANK', WORLD_SIZE='OMPI_COMM_WORLD_SIZE', LOCAL_RANK='OMPI_COMM_WORLD_LOCAL_RANK'))
+    mpi=dict(RANK='OMPI_COMM_WORLD_RANK', WORLD_SIZE='OMPI_COMM_WORLD_SIZE', LOCAL_RANK='OMPI_COMM_WORLD_LOCAL_RANK'),
+)
 _STARTERS = dict(pytorch='torchrun', slurm='srun', mpi='mpirun')
 
 
@@ -42,8 +43,10 @@ def start_gloo(launcher: str, timeout: timedelta | None = None) -> None:
         raise ValueError(f'launcher must be one of none, {", ".join(_VARIABLES)}, got {launcher!r}')
     for variable in _VARIABLES[launcher].values():
         if variable not in os.environ:
-            raise RuntimeError(f'--launcher {launcher}: the environment variable {variable} is not set; start the '
-                               f'command with {_STARTERS[launcher]}')
+            raise RuntimeError(
+                f'--launcher {launcher}: the environment variable {variable} is not set; start the '
+                f'command with {_STARTERS[launcher]}'
+            )
     if torch.cuda.is_available():
         init_dist(launcher, backend='gloo', timeout=None if timeout is None else timeout.total_seconds())
         return
@@ -82,7 +85,7 @@ def leave_together() -> None:
 
 def share(items: Sequence[T]) -> Sequence[T]:
     """This rank's part of a list that is the same on all ranks: every world-size-th item, from its rank on."""
-    return items[get_rank()::get_world_size()]
+    return items[get_rank() :: get_world_size()]
 
 
 def on_first_rank(function: Callable[..., T], *args: Any) -> T:

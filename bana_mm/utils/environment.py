@@ -102,10 +102,14 @@ def find_problems() -> list[Problem]:
         kept, extra = (list(installed[family].values()) for family in ('mim', 'onedl'))
         extra_names = ' '.join(wanted.distribution for wanted in extra)
         both = ' '.join(wanted.distribution for wanted in kept + extra)
-        problems.append(Problem(
-            f'{kept[0].distribution} and {extra[0].distribution} come from two families with the same import names '
-            f'and overwrite each other, so remove both and install one anew: pip uninstall -y {both} and then '
-            f'pip install {MIM_INSTALL} (without {extra_names})', True))
+        problems.append(
+            Problem(
+                f'{kept[0].distribution} and {extra[0].distribution} come from two families with the same import names '
+                f'and overwrite each other, so remove both and install one anew: pip uninstall -y {both} and then '
+                f'pip install {MIM_INSTALL} (without {extra_names})',
+                True,
+            )
+        )
         return problems
     for members in installed.values():
         for wanted in members.values():
@@ -120,8 +124,9 @@ def find_problems() -> list[Problem]:
         remedy = f'pip uninstall -y mmcv-lite, then {command}' if name == 'mmcv-lite' else command
         problems.append(Problem(f'{name} was installed without its compiled ops (mmcv._ext): {remedy}', True))
     if any(installed.values()) and not _has_module('pydensecrf'):
-        problems.append(Problem(
-            f'pydensecrf is not installed, so DenseCRF takes longer on small images: {CRF_HINT}', False))
+        problems.append(
+            Problem(f'pydensecrf is not installed, so DenseCRF takes longer on small images: {CRF_HINT}', False)
+        )
     return problems
 
 
@@ -134,8 +139,13 @@ def _range_problems(wanted: VersionRange, user: str, missing_is_fatal: bool = Fa
     if _release(found) < _release(wanted.low):
         return [Problem(f'{wanted.distribution} {found} is too old for {user}: pip install {wanted.requirement}', True)]
     if _release(found) >= _release(wanted.high):
-        return [Problem(f'{wanted.distribution} {found} is newer than {user} was tried with, and if something breaks: '
-                        f'pip install {wanted.requirement}', False)]
+        return [
+            Problem(
+                f'{wanted.distribution} {found} is newer than {user} was tried with, and if something breaks: '
+                f'pip install {wanted.requirement}',
+                False,
+            )
+        ]
     return []
 
 

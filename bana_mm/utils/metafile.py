@@ -39,8 +39,9 @@ def task_of(config: Path) -> str:
     return 'Semantic Segmentation' if cfg.model.type == 'EncoderDecoder' else 'Instance Segmentation'
 
 
-def update_metafile(metafile: Mapping[str, Any], config_dir: Path, root: Path,
-                    found: Mapping[tuple[str, str, str], float] = ()) -> dict[str, Any]:
+def update_metafile(
+    metafile: Mapping[str, Any], config_dir: Path, root: Path, found: Mapping[tuple[str, str, str], float] = ()
+) -> dict[str, Any]:
     """A metafile that lists all configs of a folder, with its own and newly found figures.
 
     Args:
@@ -50,8 +51,10 @@ def update_metafile(metafile: Mapping[str, Any], config_dir: Path, root: Path,
         found (Mapping): Figures by config, data set and metric; they replace older ones. Defaults to none.
     """
     found = dict(found)
-    results = {model['Name']: [dict(one, Metrics=dict(one['Metrics'])) for one in model.get('Results', ())]
-               for model in metafile.get('Models', ())}
+    results = {
+        model['Name']: [dict(one, Metrics=dict(one['Metrics'])) for one in model.get('Results', ())]
+        for model in metafile.get('Models', ())
+    }
     for (name, dataset, metric), value in found.items():
         entries = results.setdefault(name, [])
         entry = next((one for one in entries if one['Dataset'] == dataset), None)
@@ -60,8 +63,9 @@ def update_metafile(metafile: Mapping[str, Any], config_dir: Path, root: Path,
             entries.append(entry)
         entry['Metrics'][metric] = round(value, 1)
     collection = metafile['Collections'][0]['Name']
-    models = [model_entry(path, root, collection, results.get(path.stem, ()))
-              for path in sorted(config_dir.glob('*.py'))]
+    models = [
+        model_entry(path, root, collection, results.get(path.stem, ())) for path in sorted(config_dir.glob('*.py'))
+    ]
     return dict(Collections=metafile['Collections'], Models=models)
 
 

@@ -20,8 +20,9 @@ class Progress:
 
     BAR = 24  # characters
 
-    def __init__(self, total: int, done: int = 0, title: str = '', unit: str = 'images',
-                 stream: TextIO | None = None) -> None:
+    def __init__(
+        self, total: int, done: int = 0, title: str = '', unit: str = 'images', stream: TextIO | None = None
+    ) -> None:
         self.total = total
         self.done = self.before = done
         self.title = title
@@ -48,7 +49,7 @@ class Progress:
         """Count items as done, and show it now and then."""
         self.done += count
         waited = time.monotonic() - self._shown_at
-        enough = waited >= .2 if self.is_terminal else waited >= 10 and (self.done - self._shown) * 20 >= self.total
+        enough = waited >= 0.2 if self.is_terminal else waited >= 10 and (self.done - self._shown) * 20 >= self.total
         if enough:
             self._show()
 
@@ -56,13 +57,16 @@ class Progress:
         """What is shown now."""
         seconds = time.monotonic() - self._start
         fresh = self.done - self.before
-        rate = fresh / seconds if seconds > 0 else 0.
+        rate = fresh / seconds if seconds > 0 else 0.0
         filled = self.BAR * self.done // self.total if self.total else self.BAR
         parts = [f'[{"#" * filled}{"." * (self.BAR - filled)}]', f'{self.done}/{self.total}']
         if rate:
             parts.append(f'{rate:.3g} {self.unit}/s')
-            parts.append(f'{_clock((self.total - self.done) / rate)} left'
-                         if self.done < self.total else f'took {_clock(seconds)}')
+            parts.append(
+                f'{_clock((self.total - self.done) / rate)} left'
+                if self.done < self.total
+                else f'took {_clock(seconds)}'
+            )
         return ' '.join([self.title, *parts] if self.title else parts)
 
     def _show(self) -> None:

@@ -29,8 +29,10 @@ def keep_record(path: str | Path, content: Mapping[str, Any]) -> None:
     except ValueError as error:
         raise ValueError(f'{path}: not valid JSON ({error})') from error
     for field, old, new in differences(stored, content):
-        raise ValueError(f'{path}: what is in this folder was made with {field} = {old!r}, this run has {new!r}; '
-                         'choose another folder')
+        raise ValueError(
+            f'{path}: what is in this folder was made with {field} = {old!r}, this run has {new!r}; '
+            'choose another folder'
+        )
 
 
 def differences(old: Mapping, new: Mapping, prefix: str = '') -> Iterator[tuple[str, Any, Any]]:

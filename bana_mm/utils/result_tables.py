@@ -61,12 +61,15 @@ def metric_name(figure: Mapping[str, Any], row: Mapping[str, Any]) -> str:
 
 def known_metrics(metafile: Mapping[str, Any]) -> dict[tuple[str, str, str], float]:
     """Our figures by config, data set and metric."""
-    return {(model['Name'], result['Dataset'], name): value for model in metafile['Models']
-            for result in model.get('Results', ()) for name, value in result['Metrics'].items()}
+    return {
+        (model['Name'], result['Dataset'], name): value
+        for model in metafile['Models']
+        for result in model.get('Results', ())
+        for name, value in result['Metrics'].items()
+    }
 
 
-def render_tables(experiments: Mapping[str, Any], metafile: Mapping[str, Any],
-                  descriptions: Mapping[str, str]) -> str:
+def render_tables(experiments: Mapping[str, Any], metafile: Mapping[str, Any], descriptions: Mapping[str, str]) -> str:
     """All tables as Markdown, and one of the configs that none of them names.
 
     Args:
@@ -88,13 +91,19 @@ def render_tables(experiments: Mapping[str, Any], metafile: Mapping[str, Any],
         for row in table['Rows']:
             shown.add(row['Config'])
             ours = [known.get((row['Config'], figure['Dataset'], metric_name(figure, row))) for figure in figures]
-            cells = [row['Method'], row.get('Run') or f'[{row["Config"]}]({files[row["Config"]]})',
-                     *map(_cell, (row.get('Paper', ()), row.get('Reproduction', ()), ours))]
+            cells = [
+                row['Method'],
+                row.get('Run') or f'[{row["Config"]}]({files[row["Config"]]})',
+                *map(_cell, (row.get('Paper', ()), row.get('Reproduction', ()), ours)),
+            ]
             if subset:
                 cells.append(_subset_cell(row, figures[0], subset, known))
             rows.append(cells)
-        parts = [f'### {table["Title"]}', f'Figures: {order}.' + (f' {table["Note"]}' if 'Note' in table else ''),
-                 markdown_table(header, rows)]
+        parts = [
+            f'### {table["Title"]}',
+            f'Figures: {order}.' + (f' {table["Note"]}' if 'Note' in table else ''),
+            markdown_table(header, rows),
+        ]
         sections.append('\n\n'.join(parts))
     others = [[f'[{name}]({file})', descriptions.get(name, '')] for name, file in files.items() if name not in shown]
     if others:
@@ -116,7 +125,7 @@ def splice(text: str, tables: str, path: str | Path) -> str:
     """
     if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
         raise ValueError(f'{path}: must hold the lines {BEGIN!r} and {END!r} once each, in this order')
-    return f'{text[:text.index(BEGIN)]}{BEGIN}\n\n{tables}\n\n{text[text.index(END):]}'
+    return f'{text[: text.index(BEGIN)]}{BEGIN}\n\n{tables}\n\n{text[text.index(END) :]}'
 
 
 def _cell(values: Sequence[float | None]) -> str:
@@ -125,8 +134,9 @@ def _cell(values: Sequence[float | None]) -> str:
     return ' / '.join(DASH if value is None else f'{value:.1f}' for value in values)
 
 
-def _subset_cell(row: Mapping[str, Any], figure: Mapping[str, Any], subset: str,
-                 known: Mapping[tuple[str, str, str], float]) -> str:
+def _subset_cell(
+    row: Mapping[str, Any], figure: Mapping[str, Any], subset: str, known: Mapping[tuple[str, str, str], float]
+) -> str:
     """Of the CPU-sized config, over the five animals and the background, and over all classes that occur."""
     name = metric_name(figure, row)
     return _cell([known.get((f'{row["Config"]}_cpu', subset, metric)) for metric in (name + SIX, name)])

@@ -79,8 +79,12 @@ class Step:
 
     @staticmethod
     def _call(arguments: list[str], output, env: Mapping[str, str] | None) -> int:
-        return subprocess.run([sys.executable, *arguments], stdout=output, stderr=subprocess.STDOUT if output else None,
-                              env={**os.environ, **(env or {})}).returncode
+        return subprocess.run(
+            [sys.executable, *arguments],
+            stdout=output,
+            stderr=subprocess.STDOUT if output else None,
+            env={**os.environ, **(env or {})},
+        ).returncode
 
 
 def final_checkpoint(cfg: Config, work_dir: str | os.PathLike) -> Path:
@@ -101,8 +105,14 @@ def final_checkpoint(cfg: Config, work_dir: str | os.PathLike) -> Path:
     raise ValueError(f'{cfg.filename}: train_cfg has neither max_iters nor max_epochs')
 
 
-def train_step(title: str, cfg: Config, work_dir: str | os.PathLike, options: Sequence[str] = (),
-               amp: bool = False, labels: str | os.PathLike | None = None) -> Step:
+def train_step(
+    title: str,
+    cfg: Config,
+    work_dir: str | os.PathLike,
+    options: Sequence[str] = (),
+    amp: bool = False,
+    labels: str | os.PathLike | None = None,
+) -> Step:
     """Train until the final checkpoint is there, from the last checkpoint if there is one.
 
     A copy of the labels' description stays in the work directory, so that a checkpoint is neither taken as a result nor
@@ -117,8 +127,15 @@ def train_step(title: str, cfg: Config, work_dir: str | os.PathLike, options: Se
         labels (str | os.PathLike | None): ``meta.json`` of the labels that it is trained on, or the JSON of pseudo
             masks. Defaults to None.
     """
-    command = ['train.py', cfg.filename, '--work-dir', work_dir, '--resume', *(['--amp'] if amp else []),
-               *_overrides(options)]
+    command = [
+        'train.py',
+        cfg.filename,
+        '--work-dir',
+        work_dir,
+        '--resume',
+        *(['--amp'] if amp else []),
+        *_overrides(options),
+    ]
     final = final_checkpoint(cfg, work_dir)
     # mmengine names a checkpoint in this file once it is written completely.
     record = final.with_name('last_checkpoint')
@@ -131,16 +148,29 @@ def train_step(title: str, cfg: Config, work_dir: str | os.PathLike, options: Se
             trained_on.parent.mkdir(parents=True, exist_ok=True)
             trained_on.write_text(description)
         elif trained_on.is_file() and trained_on.read_text() != description:
-            raise StepError(f'{title}: {work_dir} was trained on labels made in another way than those described by '
-                            f'{labels}; move it away to train anew (its own description is {trained_on})')
+            raise StepError(
+                f'{title}: {work_dir} was trained on labels made in another way than those described by '
+                f'{labels}; move it away to train anew (its own description is {trained_on})'
+            )
 
-    return Step(title, _strings(command),
-                lambda: final.is_file() and record.is_file() and Path(record.read_text().strip()).name == final.name,
-                prepare)
+    return Step(
+        title,
+        _strings(command),
+        lambda: final.is_file() and record.is_file() and Path(record.read_text().strip()).name == final.name,
+        prepare,
+    )
 
 
-def label_step(title: str, config: str, checkpoint: Path, label_dir: str | os.PathLike, split: str,
-               img_ids: Sequence[str], workers: int | None = None, options: Sequence[str] = ()) -> Step:
+def label_step(
+    title: str,
+    config: str,
+    checkpoint: Path,
+    label_dir: str | os.PathLike,
+    split: str,
+    img_ids: Sequence[str],
+    workers: int | None = None,
+    options: Sequence[str] = (),
+) -> Step:
     """Make the labels of a split.
 
     They are done when no image lacks any and they were begun after the checkpoint was written.
@@ -158,13 +188,23 @@ def label_step(title: str, config: str, checkpoint: Path, label_dir: str | os.Pa
     store = LabelStore(label_dir)
     command = ['generate_labels.py', config, checkpoint, '--out-dir', label_dir, '--split', split]
     command += ([] if workers is None else ['--workers', workers]) + _overrides(options)
-    return Step(title, _strings(command),
-                lambda: not store.missing(img_ids) and is_newer(store.root / 'meta.json', [checkpoint]))
+    return Step(
+        title,
+        _strings(command),
+        lambda: not store.missing(img_ids) and is_newer(store.root / 'meta.json', [checkpoint]),
+    )
 
 
-def instance_step(title: str, config: str, checkpoint: Path, boxes: str | os.PathLike, out: str | os.PathLike,
-                  img_dir: str | os.PathLike | None = None, workers: int | None = None,
-                  options: Sequence[str] = ()) -> Step:
+def instance_step(
+    title: str,
+    config: str,
+    checkpoint: Path,
+    boxes: str | os.PathLike,
+    out: str | os.PathLike,
+    img_dir: str | os.PathLike | None = None,
+    workers: int | None = None,
+    options: Sequence[str] = (),
+) -> Step:
     """Make masks of the instances of a COCO file. They are done when their file was written after the checkpoint.
 
     Args:
@@ -183,8 +223,14 @@ def instance_step(title: str, config: str, checkpoint: Path, boxes: str | os.Pat
     return Step(title, _strings(command), lambda: is_newer(Path(out), [checkpoint]))
 
 
-def evaluate_step(title: str, label_dir: str | os.PathLike, mask_dir: str | os.PathLike, data_root: str | os.PathLike,
-                  split: str, sources: Sequence[str] = ('box',)) -> Step:
+def evaluate_step(
+    title: str,
+    label_dir: str | os.PathLike,
+    mask_dir: str | os.PathLike,
+    data_root: str | os.PathLike,
+    split: str,
+    sources: Sequence[str] = ('box',),
+) -> Step:
     """Compare the labels of a split and those of some sources with masks; writes ``label_dir/SPLIT.json``.
 
     Args:
@@ -196,15 +242,30 @@ def evaluate_step(title: str, label_dir: str | os.PathLike, mask_dir: str | os.P
         sources (Sequence[str]): Labels made from the boxes to compare with. Defaults to ``('box',)``.
     """
     result = Path(label_dir) / f'{split}.json'
-    command = ['evaluate_labels.py', label_dir, '--gt', mask_dir, '--split',
-               Path(data_root) / 'ImageSets/Segmentation' / f'{split}.txt', '--merge', 'agree', '--json', result]
+    command = [
+        'evaluate_labels.py',
+        label_dir,
+        '--gt',
+        mask_dir,
+        '--split',
+        Path(data_root) / 'ImageSets/Segmentation' / f'{split}.txt',
+        '--merge',
+        'agree',
+        '--json',
+        result,
+    ]
     if sources:
         command += ['--sources', *sources, '--voc-root', data_root]
     return Step(title, _strings(command), lambda: is_newer(result, [Path(label_dir) / 'meta.json']))
 
 
-def test_step(title: str, cfg: Config, work_dir: str | os.PathLike, options: Sequence[str] = (),
-              out: str | os.PathLike | None = None) -> Step:
+def test_step(
+    title: str,
+    cfg: Config,
+    work_dir: str | os.PathLike,
+    options: Sequence[str] = (),
+    out: str | os.PathLike | None = None,
+) -> Step:
     """Test the final checkpoint of a training; the scores go below ``work_dir/test``.
 
     Args:
@@ -217,8 +278,7 @@ def test_step(title: str, cfg: Config, work_dir: str | os.PathLike, options: Seq
     checkpoint = final_checkpoint(cfg, work_dir)
     command = ['test.py', cfg.filename, checkpoint, '--work-dir', Path(work_dir) / 'test']
     command += ([] if out is None else ['--out', out]) + _overrides(options)
-    return Step(title, _strings(command),
-                lambda: any(is_newer(path, [checkpoint]) for path in _score_files(work_dir)))
+    return Step(title, _strings(command), lambda: any(is_newer(path, [checkpoint]) for path in _score_files(work_dir)))
 
 
 def read_scores(work_dir: str | os.PathLike) -> dict[str, float]:

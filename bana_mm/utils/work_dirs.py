@@ -52,13 +52,14 @@ def find_scores(root: Path) -> list[Found]:
     for path in files:
         if path.stem == path.parent.name:
             found += _test(path)
-        elif path.name != 'meta.json' and 'vis_data' not in path.parts and path.stat().st_size < 10 ** 7:
+        elif path.name != 'meta.json' and 'vis_data' not in path.parts and path.stat().st_size < 10**7:
             found += _labels(path)
     return found
 
 
-def match(experiments: Mapping[str, Any],
-          found: Sequence[Found]) -> tuple[dict[tuple[str, str, str], tuple[float, Path]], list[str]]:
+def match(
+    experiments: Mapping[str, Any], found: Sequence[Found]
+) -> tuple[dict[tuple[str, str, str], tuple[float, Path]], list[str]]:
     """Find the figures of the tables' rows.
 
     The data set of a figure is known by its number of images. Of several files the newest counts.
@@ -74,8 +75,16 @@ def match(experiments: Mapping[str, Any],
     figures, left_out = {}, []
     for scores in found:
         dataset = datasets.get(scores.images)
-        matched = {(dataset, metric): value for table in experiments['Tables'] for row in table['Rows']
-                   for metric, value in _figures(table, row, scores, dataset)} if dataset else {}
+        matched = (
+            {
+                (dataset, metric): value
+                for table in experiments['Tables']
+                for row in table['Rows']
+                for metric, value in _figures(table, row, scores, dataset)
+            }
+            if dataset
+            else {}
+        )
         figures.update({(scores.config, *key): (value, scores.path) for key, value in matched.items()})
         if not matched:
             left_out.append(f'{scores.path} ({scores.labels or "test"}): {_why(scores, dataset)}')

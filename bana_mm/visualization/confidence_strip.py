@@ -11,9 +11,15 @@ from bana_mm.utils.palette import voc_palette
 from .panels import IGNORED_COLOUR, heat_map, label_overlay, panel_row, resize
 
 
-def confidence_strip(image: np.ndarray, classes: Sequence[str], labels: Mapping[str, np.ndarray],
-                     reliable: np.ndarray | None, confidences: Mapping[str, np.ndarray],
-                     truth: np.ndarray | None = None, height: int = 224) -> np.ndarray:
+def confidence_strip(
+    image: np.ndarray,
+    classes: Sequence[str],
+    labels: Mapping[str, np.ndarray],
+    reliable: np.ndarray | None,
+    confidences: Mapping[str, np.ndarray],
+    truth: np.ndarray | None = None,
+    height: int = 224,
+) -> np.ndarray:
     """Columns: image, every label map, where they disagree, truth, every confidence map.
 
     Args:
@@ -54,6 +60,8 @@ def confidence_strip(image: np.ndarray, classes: Sequence[str], labels: Mapping[
         legend['unreliable or ignored'] = IGNORED_COLOUR
     if confidences:
         pixel = np.zeros((1, 1, 3), np.uint8)
-        legend |= {f'sigma {value:g}': heat_map(pixel, np.full((1, 1), value), opacity=1)[0, 0].tolist()
-                   for value in (0, 0.5, 1)}
+        legend |= {
+            f'sigma {value:g}': heat_map(pixel, np.full((1, 1), value), opacity=1)[0, 0].tolist()
+            for value in (0, 0.5, 1)
+        }
     return panel_row(cells, legend)

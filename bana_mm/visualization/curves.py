@@ -49,14 +49,20 @@ def draw_precision_recall(curves: Mapping[str, Curve], title: str = '') -> Figur
     left, middle, right = figure.subplots(1, 3)
     for name, curve in curves.items():
         look = dict(color=SERIES_COLOURS[curve.colour % len(SERIES_COLOURS)], linestyle=curve.style)
-        line, = left.plot(curve.recall, curve.precision, **look, label=name)
+        (line,) = left.plot(curve.recall, curve.precision, **look, label=name)
         middle.plot(curve.thresholds, curve.precision, **look)
         right.plot(curve.thresholds, curve.recall, **look)
-        for axes, x, y in ((left, curve.recall, curve.precision), (middle, curve.thresholds, curve.precision),
-                           (right, curve.thresholds, curve.recall)):
+        for axes, x, y in (
+            (left, curve.recall, curve.precision),
+            (middle, curve.thresholds, curve.precision),
+            (right, curve.thresholds, curve.recall),
+        ):
             axes.plot(x[curve.mark], y[curve.mark], 'o', color=line.get_color(), markersize=5)
-    for axes, xlabel, ylabel in ((left, 'recall', 'precision'), (middle, 'threshold', 'precision'),
-                                 (right, 'threshold', 'recall')):
+    for axes, xlabel, ylabel in (
+        (left, 'recall', 'precision'),
+        (middle, 'threshold', 'precision'),
+        (right, 'threshold', 'recall'),
+    ):
         axes.set(xlabel=xlabel, ylabel=ylabel, xlim=(0, 1), ylim=(None, 1.01))
         axes.grid(color='0.9')
         axes.set_axisbelow(True)

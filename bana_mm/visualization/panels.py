@@ -107,11 +107,19 @@ def panel_row(cells: Mapping[str, np.ndarray], legend: Mapping[str, Sequence[int
     return np.asarray(sheet)
 
 
-def render_panels(image: np.ndarray, classes: Sequence[str], boxes: np.ndarray | None = None,
-                  labels: Sequence[int] = (), attention: np.ndarray | None = None, cam: np.ndarray | None = None,
-                  y_crf: np.ndarray | None = None, y_ret: np.ndarray | None = None,
-                  predictions: Mapping[str, np.ndarray] | None = None, truth: np.ndarray | None = None,
-                  height: int = 224) -> np.ndarray:
+def render_panels(
+    image: np.ndarray,
+    classes: Sequence[str],
+    boxes: np.ndarray | None = None,
+    labels: Sequence[int] = (),
+    attention: np.ndarray | None = None,
+    cam: np.ndarray | None = None,
+    y_crf: np.ndarray | None = None,
+    y_ret: np.ndarray | None = None,
+    predictions: Mapping[str, np.ndarray] | None = None,
+    truth: np.ndarray | None = None,
+    height: int = 224,
+) -> np.ndarray:
     """What is known of an image, as one row; columns that are not given are left out.
 
     Columns: image, boxes, attention, CAM, Y_crf, Y_ret, agreement (of those two; white where they differ), one for each

@@ -42,9 +42,15 @@ def classifier_maps(model: BaseModel, item: dict) -> tuple[np.ndarray, np.ndarra
     return maps.attention.cpu().numpy(), cam
 
 
-def write_stage_panels(out_dir: str | PathLike, dataset: BaseDataset, indices: Sequence[int],
-                       model: BaseModel | None = None, label_dir: str | PathLike | None = None,
-                       predictions: Mapping[str, str | PathLike] | None = None, height: int = 224) -> list[Path]:
+def write_stage_panels(
+    out_dir: str | PathLike,
+    dataset: BaseDataset,
+    indices: Sequence[int],
+    model: BaseModel | None = None,
+    label_dir: str | PathLike | None = None,
+    predictions: Mapping[str, str | PathLike] | None = None,
+    height: int = 224,
+) -> list[Path]:
     """Write one panel for each image, ``out_dir/ID.png``, with the columns whose files are there.
 
     Args:
@@ -82,10 +88,14 @@ def write_stage_panels(out_dir: str | PathLike, dataset: BaseDataset, indices: S
             cam=cam,
             y_crf=labels.get('Y_crf'),
             y_ret=labels.get('Y_ret'),
-            predictions={name: read_label_png(folder / f'{img_id}.png') for name, folder in folders.items()
-                         if (folder / f'{img_id}.png').exists()},
+            predictions={
+                name: read_label_png(folder / f'{img_id}.png')
+                for name, folder in folders.items()
+                if (folder / f'{img_id}.png').exists()
+            },
             truth=read_label_png(info['seg_map_path']) if 'seg_map_path' in info else None,
-            height=height)
+            height=height,
+        )
         written.append(Path(out_dir) / f'{img_id}.png')
         Image.fromarray(panel).save(written[-1])
     return written

@@ -9,8 +9,9 @@ from matplotlib.figure import Figure
 SERIES_COLOURS = ('#555555', '#E69F00', '#0072B2', '#009E73', '#D55E00', '#CC79A7', '#56B4E9', '#F0E442')
 
 
-def draw_violins(groups: Mapping[str, Mapping[str, np.ndarray]], ylabel: str, title: str = '',
-                 limits: tuple[float, float] = (0, 1)) -> Figure:
+def draw_violins(
+    groups: Mapping[str, Mapping[str, np.ndarray]], ylabel: str, title: str = '', limits: tuple[float, float] = (0, 1)
+) -> Figure:
     """Violins in groups, a group for each class, a violin for each kind of labels.
 
     A violin is as wide as its values are dense; the black line marks their mean, thin lines the least and the largest.
@@ -31,9 +32,11 @@ def draw_violins(groups: Mapping[str, Mapping[str, np.ndarray]], ylabel: str, ti
     """
     series = list(next(iter(groups.values()), {}))
     if not series or any(list(group) != series for group in groups.values()):
-        raise ValueError(f'violins need one or more groups with the same series, got '
-                         f'{ {name: list(group) for name, group in groups.items()} }')
-    figure = Figure(figsize=(max(6, 1.2 + .32 * len(groups) * (len(series) + 1)), 4.2), layout='constrained')
+        raise ValueError(
+            f'violins need one or more groups with the same series, got '
+            f'{ {name: list(group) for name, group in groups.items()} }'
+        )
+    figure = Figure(figsize=(max(6, 1.2 + 0.32 * len(groups) * (len(series) + 1)), 4.2), layout='constrained')
     axes = figure.add_subplot()
     step = len(series) + 1
     for number, name in enumerate(series):
@@ -44,10 +47,10 @@ def draw_violins(groups: Mapping[str, Mapping[str, np.ndarray]], ylabel: str, ti
     middle = (len(series) - 1) / 2
     axes.set_xticks(np.arange(len(groups)) * step + middle, list(groups))
     axes.set_xlim(-1, step * len(groups) - 1)
-    margin = .02 * (limits[1] - limits[0])
+    margin = 0.02 * (limits[1] - limits[0])
     axes.set_ylim(limits[0] - margin, limits[1] + margin)
     for border in range(1, len(groups)):
-        axes.axvline(border * step - 1, color='0.85', linewidth=.8, zorder=0)
+        axes.axvline(border * step - 1, color='0.85', linewidth=0.8, zorder=0)
     axes.grid(axis='y', color='0.9')
     axes.set_axisbelow(True)
     axes.set_ylabel(ylabel)
@@ -60,9 +63,9 @@ def _draw_one(axes, values: np.ndarray, position: float, colour: str) -> None:
     if len(values) < 3 or np.ptp(values) < 1e-6:  # no density
         axes.plot([position] * len(values), values, '.', color=colour)
         return
-    drawn = axes.violinplot(values, positions=[position], widths=.9, showmeans=True, points=200)
+    drawn = axes.violinplot(values, positions=[position], widths=0.9, showmeans=True, points=200)
     for body in drawn['bodies']:
-        body.set(facecolor=colour, edgecolor=colour, alpha=.75)
+        body.set(facecolor=colour, edgecolor=colour, alpha=0.75)
     for part in ('cbars', 'cmins', 'cmaxes'):
-        drawn[part].set(color=colour, linewidth=.8)
+        drawn[part].set(color=colour, linewidth=0.8)
     drawn['cmeans'].set(color='black', linewidth=1.5)

@@ -41,7 +41,8 @@ def make(name: str, images: int, channels: int, cells: int, boxes: int, device: 
     feats, background, rois = make_case(images, channels, cells, boxes, device)
     feats.requires_grad_()
     function = dict(
-        fused=partial(background_aware_features, counts=[boxes] * images), loops=loop_features, steps=steps)[name]
+        fused=partial(background_aware_features, counts=[boxes] * images), loops=loop_features, steps=steps
+    )[name]
 
     def run() -> None:
         feats.grad = None
@@ -64,8 +65,9 @@ def make_case(images: int, channels: int, cells: int, boxes: int, device: str) -
     return feats.to(device), background.to(device), rois.to(device)
 
 
-def steps(feats: Tensor, background: Tensor, rois: Tensor, grid_size: int,
-          scale: float) -> tuple[Tensor, Tensor, Tensor]:
+def steps(
+    feats: Tensor, background: Tensor, rois: Tensor, grid_size: int, scale: float
+) -> tuple[Tensor, Tensor, Tensor]:
     """The three functions in a row, with autograd's backward pass."""
     queries, valid = background_queries(feats, background, grid_size)
     return background_aware_pool(feats, rois, background_attention(feats, queries, valid), scale), queries, valid

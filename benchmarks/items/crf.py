@@ -36,8 +36,14 @@ def rows(options: Options) -> Iterator[Row]:
                 results['theirs'] = dense_crf(*inputs, *settings, backend='pydensecrf')
 
             ours, theirs = take_turns([torch_version, cpp_version], options)
-            yield Row(f'CRF {name}, {num_classes} classes, {image_name}', ours, 'pydensecrf', theirs, target,
-                      note=agreement(results['ours'], results['theirs']))
+            yield Row(
+                f'CRF {name}, {num_classes} classes, {image_name}',
+                ours,
+                'pydensecrf',
+                theirs,
+                target,
+                note=agreement(results['ours'], results['theirs']),
+            )
     if options.device.startswith('cuda'):
         yield _batch(options)
 
@@ -48,10 +54,13 @@ def _batch(options: Options) -> Row:
     image = next(iter(photographs(options).values())).to(options.device)
     prob = probability(num_classes, *image.shape[:2]).to(options.device)
     images, probs = (each.expand(8, *each.shape).contiguous() for each in (image, prob))
-    times = take_turns([
-        lambda: dense_crf(images, probs, *settings, backend='torch'),
-        lambda: [dense_crf(image, prob, *settings, backend='torch') for _ in range(8)]
-    ], options)
+    times = take_turns(
+        [
+            lambda: dense_crf(images, probs, *settings, backend='torch'),
+            lambda: [dense_crf(image, prob, *settings, backend='torch') for _ in range(8)],
+        ],
+        options,
+    )
     return Row('CRF labels, 8 images at once', times[0], 'one by one', times[1])
 
 

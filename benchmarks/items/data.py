@@ -14,8 +14,14 @@ def rows(options: Options) -> Iterator[Row]:
     """Reading, scaling, cropping, flipping and jittering images of 500 x 375, without worker processes."""
     with tempfile.TemporaryDirectory() as folder:
         seconds = seconds_an_image(options, Path(folder))
-    yield Row('data of stage 1, one image, one core', seconds, 'what 3 x a GPU step takes', NEEDED, '>= 1',
-              note=f'{1 / seconds:.0f} images/s; needed {1 / NEEDED:.1f}')
+    yield Row(
+        'data of stage 1, one image, one core',
+        seconds,
+        'what 3 x a GPU step takes',
+        NEEDED,
+        '>= 1',
+        note=f'{1 / seconds:.0f} images/s; needed {1 / NEEDED:.1f}',
+    )
 
 
 def seconds_an_image(options: Options, folder: Path) -> float:
@@ -29,6 +35,7 @@ def seconds_an_image(options: Options, folder: Path) -> float:
     except ImportError as error:
         raise SkipItem(f'the data pipeline needs the mm* packages: {error}') from error
     from benchmarks.made_up import voc_folder
+
     if options.voc_root is None:
         voc_folder(folder, 4 if options.quick else 32)
     cfg = Config.fromfile(CONFIG).train_dataloader.dataset
@@ -42,6 +49,6 @@ def seconds_an_image(options: Options, folder: Path) -> float:
         for index in range(count):
             dataset[index]
 
-    seconds, = take_turns([run], options)
+    (seconds,) = take_turns([run], options)
     cv2.setNumThreads(threads)
     return seconds / count

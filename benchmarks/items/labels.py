@@ -37,9 +37,16 @@ def rows(options: Options) -> Iterator[Row]:
     yield Row('stage 2, one image', times[0], 'target', SECONDS, '>= 1')
     everything, network, crf = make_everything(options.quick, options.device)
     times = take_turns([everything, network, crf], options)
-    peak = None if options.quick else _peak(Candidate(_everything, (options.device, )), options.device)
-    yield Row('stage 2, network and CRF too', times[0], 'network and CRF alone', times[1] + times[2],
-              f'>= 0.77; {TARGET}', [peak, None], f'network {times[1]:.3g} s, CRF {times[2]:.3g} s')
+    peak = None if options.quick else _peak(Candidate(_everything, (options.device,)), options.device)
+    yield Row(
+        'stage 2, network and CRF too',
+        times[0],
+        'network and CRF alone',
+        times[1] + times[2],
+        f'>= 0.77; {TARGET}',
+        [peak, None],
+        f'network {times[1]:.3g} s, CRF {times[2]:.3g} s',
+    )
 
 
 def _peak(candidate: Candidate, device: str) -> int | None:
@@ -53,7 +60,7 @@ def make(name: str, channels: int, device: str) -> Callable[[], tuple[np.ndarray
     weight = (torch.randn(CLASSES + 1, channels, generator=torch.Generator().manual_seed(1)) * 0.01).to(device)
     y_crf = np.zeros(SIZE, dtype=np.uint8)
     for (x1, y1, x2, y2), label in zip(BOXES, LABELS):
-        y_crf[y1 + 20:y2 - 20, x1 + 20:x2 - 20] = label + 1
+        y_crf[y1 + 20 : y2 - 20, x1 + 20 : x2 - 20] = label + 1
 
     def slow() -> tuple[np.ndarray, np.ndarray]:
         probability = image_size_unaries(feats, weight, SIZE, BOXES, LABELS)
@@ -62,6 +69,7 @@ def make(name: str, channels: int, device: str) -> Callable[[], tuple[np.ndarray
     if name == 'slow':
         return slow
     from bana_mm.labels.generator import LabelGenerator
+
     generator = LabelGenerator(weight, RECIPE)
     boxes, labels = torch.tensor(BOXES).float(), torch.tensor(LABELS)
 
@@ -81,6 +89,7 @@ def make_everything(quick: bool, device: str) -> tuple[Callable[[], object], ...
     """Functions that label one image, run the network alone, and run the CRF alone."""
     from bana_mm.labels.generator import LabelGenerator
     from bana_mm.labels.task import crf_label
+
     model = build_classifier(quick).to(device).eval()
     generator = LabelGenerator.from_model(model, RECIPE)
     image, boxes, labels = photograph(*SIZE), torch.tensor(BOXES).float(), torch.tensor(LABELS)

@@ -19,8 +19,9 @@ def rows(options: Options) -> Iterator[Row]:
     def candidate(name):
         return Candidate(make, (name, shape, options.device))
 
-    yield compare(options, 'NAL', candidate('nal'), 'cross entropy', candidate('cross entropy'),
-                  '>= 0.5; memory <= 1.5 x')
+    yield compare(
+        options, 'NAL', candidate('nal'), 'cross entropy', candidate('cross entropy'), '>= 0.5; memory <= 1.5 x'
+    )
     yield compare(options, 'NAL', candidate('nal'), 'index lists', candidate('index lists'))
 
 

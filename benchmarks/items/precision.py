@@ -24,10 +24,11 @@ def rows(options: Options) -> Iterator[Row]:
     def network(precision):
         return Candidate(make_network, (precision, batch, options.quick, options.device))
 
-    for precision in ('bfloat16', 'float16') if options.device.startswith('cuda') else ('bfloat16', ):
+    for precision in ('bfloat16', 'float16') if options.device.startswith('cuda') else ('bfloat16',):
         try:
-            yield compare(options, f'VGG-16, {batch} images, {precision}', network(precision), 'float32',
-                          network('float32'))
+            yield compare(
+                options, f'VGG-16, {batch} images, {precision}', network(precision), 'float32', network('float32')
+            )
         except ImportError as error:
             raise SkipItem(f'the network of stage 1 needs the mm* packages: {error}') from error
 
@@ -37,16 +38,18 @@ def make_head(compiled: bool, images: int, channels: int, cells: int, boxes: int
     feats, background, rois = make_case(images, channels, cells, boxes, device)
     feats.requires_grad_()
     weight = torch.randn(21, channels, device=device).mul_(0.01).requires_grad_()
-    labels = torch.randint(1, 21, (4 * len(rois), ), device=device)  # 2 x 2 bins a box
+    labels = torch.randint(1, 21, (4 * len(rois),), device=device)  # 2 x 2 bins a box
 
     def loss(feats: torch.Tensor) -> torch.Tensor:
-        pooled, queries, valid = background_aware_features(feats, background, rois, GRID_SIZE, SCALE,
-                                                           counts=[boxes] * images)
+        pooled, queries, valid = background_aware_features(
+            feats, background, rois, GRID_SIZE, SCALE, counts=[boxes] * images
+        )
         vectors = pooled.flatten(2).transpose(1, 2).flatten(0, 1)
         box_loss = F.cross_entropy(vectors @ weight.T, labels, reduction='sum')
         query_logits = (queries @ weight.T).flatten(0, 1)
-        query_loss = F.cross_entropy(query_logits, torch.zeros_like(query_logits[:, 0], dtype=torch.long),
-                                     reduction='none')
+        query_loss = F.cross_entropy(
+            query_logits, torch.zeros_like(query_logits[:, 0], dtype=torch.long), reduction='none'
+        )
         return (box_loss + (query_loss * valid.flatten()).sum()) / (len(labels) + valid.sum())
 
     function = torch.compile(loss) if compiled else loss

@@ -20,7 +20,7 @@ def rows(options: Options) -> Iterator[Row]:
     except ImportError as error:
         raise SkipItem(f'the model of stage 1 needs the mm* packages: {error}') from error
     batch = 1 if options.quick else options.step_batch
-    optimizer = torch.optim.SGD(model.backbone.parameters(), lr=0., momentum=0.9, weight_decay=5e-4)
+    optimizer = torch.optim.SGD(model.backbone.parameters(), lr=0.0, momentum=0.9, weight_decay=5e-4)
     raw = _raw_batch(batch)
     data = model.data_preprocessor(raw, training=True)
     feats = model.extract_feat(data['inputs']).detach()
@@ -47,8 +47,14 @@ def rows(options: Options) -> Iterator[Row]:
     cores = CORES if options.device.startswith('cuda') else torch.get_num_threads()
     title = f'stage 1, {batch} images of {CROP}'
     yield Row(f'{title}: head and loss', head_time, 'VGG-16', network_time)
-    yield Row(f'{title}: head, loss, data', head_time + data_time + loading / cores, 'VGG-16', network_time,
-              '>= 12.5 (8 %)', note=f'loading {loading / cores:.3g} s on {cores} cores, moving {data_time:.3g} s')
+    yield Row(
+        f'{title}: head, loss, data',
+        head_time + data_time + loading / cores,
+        'VGG-16',
+        network_time,
+        '>= 12.5 (8 %)',
+        note=f'loading {loading / cores:.3g} s on {cores} cores, moving {data_time:.3g} s',
+    )
 
 
 def build_classifier(quick: bool) -> nn.Module:
@@ -57,6 +63,7 @@ def build_classifier(quick: bool) -> nn.Module:
     from mmengine.registry import init_default_scope
 
     from bana_mm.registry import MODELS
+
     cfg = Config.fromfile(CONFIG).model
     cfg.backbone.pretrained = None
     if quick:
@@ -71,6 +78,7 @@ def _raw_batch(batch: int) -> dict:
     from mmdet.structures import DetDataSample
     from mmdet.structures.bbox import HorizontalBoxes
     from mmengine.structures import InstanceData
+
     generator = torch.Generator().manual_seed(0)
     samples = []
     for _ in range(batch):
@@ -79,9 +87,11 @@ def _raw_batch(batch: int) -> dict:
         sample = DetDataSample(metainfo=dict(img_shape=(CROP, CROP)))
         sample.gt_instances = InstanceData(
             bboxes=HorizontalBoxes(torch.cat([corner, corner + extent], dim=1)),
-            labels=torch.randint(0, 20, (BOXES, ), generator=generator))
+            labels=torch.randint(0, 20, (BOXES,), generator=generator),
+        )
         sample.ignored_instances = InstanceData(
-            bboxes=HorizontalBoxes(torch.zeros(0, 4)), labels=torch.zeros(0, dtype=torch.long))
+            bboxes=HorizontalBoxes(torch.zeros(0, 4)), labels=torch.zeros(0, dtype=torch.long)
+        )
         samples.append(sample)
     inputs = [torch.randint(0, 256, (3, CROP, CROP), dtype=torch.uint8, generator=generator) for _ in range(batch)]
     return dict(inputs=inputs, data_samples=samples)

@@ -55,8 +55,9 @@ def loop_attention(feats: Tensor, queries: Tensor, valid: Tensor) -> Tensor:
     return torch.stack(maps)[:, None]
 
 
-def loop_pool(feats: Tensor, rois: Tensor, attention: Tensor, scale: float, bins: int = 2,
-              align_corners: bool = True) -> Tensor:
+def loop_pool(
+    feats: Tensor, rois: Tensor, attention: Tensor, scale: float, bins: int = 2, align_corners: bool = True
+) -> Tensor:
     """Eq. 4, one box at a time: RoIAlign's samples of (1 - A) f over those of 1 - A. (K, D, s, s)
 
     Args:
@@ -75,8 +76,10 @@ def loop_pool(feats: Tensor, rois: Tensor, attention: Tensor, scale: float, bins
     for image, *box in rois.tolist():
         x1, y1, x2, y2 = (edge * scale - shift for edge in box)
         samples_y, samples_x = (max(math.ceil(extent / bins), 1) for extent in (y2 - y1, x2 - x1))
-        y, x = (low + (torch.arange(count, dtype=torch.float64) + 0.5) / count * (high - low)
-                for low, high, count in ((y1, y2, bins * samples_y), (x1, x2, bins * samples_x)))  # in cells
+        y, x = (
+            low + (torch.arange(count, dtype=torch.float64) + 0.5) / count * (high - low)
+            for low, high, count in ((y1, y2, bins * samples_y), (x1, x2, bins * samples_x))
+        )  # in cells
         y, x = (position / max(cells - 1, 1) * 2 - 1 for position, cells in ((y, height), (x, width)))
         grid = torch.stack(torch.meshgrid(y, x, indexing='ij')[::-1], dim=-1).to(feats)
         samples = F.grid_sample(weighted[int(image)][None], grid[None], align_corners=True, padding_mode='border')
@@ -85,8 +88,9 @@ def loop_pool(feats: Tensor, rois: Tensor, attention: Tensor, scale: float, bins
     return torch.stack(pooled)
 
 
-def loop_features(feats: Tensor, background: Tensor, rois: Tensor, grid_size: int,
-                  scale: float) -> tuple[Tensor, Tensor, Tensor]:
+def loop_features(
+    feats: Tensor, background: Tensor, rois: Tensor, grid_size: int, scale: float
+) -> tuple[Tensor, Tensor, Tensor]:
     """All of it, with the arguments and results of ``background_aware_features``; for crops of n / scale + 1 pixels."""
     stride = round(1 / scale)
     queries, valid = loop_queries(feats, background[:, 0, ::stride, ::stride], grid_size)

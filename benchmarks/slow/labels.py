@@ -11,8 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def image_size_unaries(feats: Tensor, weight: Tensor, size: tuple[int, int], boxes: Sequence[Sequence[int]],
-                       labels: Sequence[int]) -> Tensor:
+def image_size_unaries(
+    feats: Tensor, weight: Tensor, size: tuple[int, int], boxes: Sequence[Sequence[int]], labels: Sequence[int]
+) -> Tensor:
     """Probabilities for the CRF (Eq. 1-3 and 5-7).
 
     Args:
@@ -40,8 +41,14 @@ def image_size_unaries(feats: Tensor, weight: Tensor, size: tuple[int, int], box
     return torch.where(background, certain, unary.softmax(0))
 
 
-def image_size_retrieval(feats: Tensor, weight: Tensor, size: tuple[int, int], boxes: Sequence[Sequence[int]],
-                         labels: Sequence[int], y_crf: np.ndarray) -> np.ndarray:
+def image_size_retrieval(
+    feats: Tensor,
+    weight: Tensor,
+    size: tuple[int, int],
+    boxes: Sequence[Sequence[int]],
+    labels: Sequence[int],
+    y_crf: np.ndarray,
+) -> np.ndarray:
     """Y_ret (Eq. 8 and 9), (H, W); arguments as above, and Y_crf, (H, W) class indices."""
     large = _upsample(feats, size)
     classes = sorted(set(labels))

@@ -4,8 +4,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def index_list_loss(cosine: Tensor, label: Tensor, reliable: Tensor, temperature: float = 20.0, gamma: float = 7.0,
-                    balance: float = 0.1, detach: bool = False) -> tuple[Tensor, Tensor]:
+def index_list_loss(
+    cosine: Tensor,
+    label: Tensor,
+    reliable: Tensor,
+    temperature: float = 20.0,
+    gamma: float = 7.0,
+    balance: float = 0.1,
+    detach: bool = False,
+) -> tuple[Tensor, Tensor]:
     """Both terms of the loss, where both kinds of pixels exist.
 
     Args:
@@ -23,7 +30,7 @@ def index_list_loss(cosine: Tensor, label: Tensor, reliable: Tensor, temperature
     loss_ce = F.cross_entropy(temperature * scores[trusted], label[trusted])
     correlation = 1 + scores[doubted]  # (P, C), Eq. 11
     own = correlation[list(range(len(correlation))), label[doubted]]
-    confidence = (own / correlation.max(dim=1).values)**gamma  # Eq. 12
+    confidence = (own / correlation.max(dim=1).values) ** gamma  # Eq. 12
     confidence = confidence.detach() if detach else confidence
     each = F.cross_entropy(temperature * scores[doubted], label[doubted], reduction='none')
     return loss_ce, balance * (confidence * each).sum() / confidence.sum()

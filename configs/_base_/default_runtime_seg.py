@@ -2,14 +2,16 @@
 custom_imports = dict(imports=['bana_mm.registry'], allow_failed_imports=False)
 default_scope = 'mmseg'
 env_cfg = dict(
-    cudnn_benchmark=True, mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0), dist_cfg=dict(backend='nccl'))
+    cudnn_benchmark=True, mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0), dist_cfg=dict(backend='nccl')
+)
 default_hooks = dict(
     timer=dict(type='IterTimerHook'),
     logger=dict(type='LoggerHook', interval=50, log_metric_by_epoch=False),
     param_scheduler=dict(type='ParamSchedulerHook'),
     checkpoint=dict(type='CheckpointHook', by_epoch=False, interval=2000, max_keep_ckpts=2),
     sampler_seed=dict(type='DistSamplerSeedHook'),
-    visualization=dict(type='SegVisualizationHook'))
+    visualization=dict(type='SegVisualizationHook'),
+)
 # stop at once where labels are missing, or the model has another number of classes than the data
 custom_hooks = [dict(type='bana_mm.LabelCheckHook'), dict(type='bana_mm.NumClassesHook')]
 vis_backends = [dict(type='LocalVisBackend')]

@@ -1,7 +1,9 @@
 # The classifier of stage 1 on COCO's boxes, and the labels it makes (paper Table 2, COCO-to-COCO).
 _base_ = [
-    '../_base_/models/bap_vgg16.py', '../_base_/datasets/coco_box.py', '../_base_/schedules/classifier_8k.py',
-    '../_base_/default_runtime_det.py'
+    '../_base_/models/bap_vgg16.py',
+    '../_base_/datasets/coco_box.py',
+    '../_base_/schedules/classifier_8k.py',
+    '../_base_/default_runtime_det.py',
 ]
 model = dict(bap_head=dict(num_classes=80))
 # VOC's schedule five times as long (ours; the paper gives none for COCO). COCO has 11 times as many images and about 30

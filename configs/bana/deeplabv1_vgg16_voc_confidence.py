@@ -6,5 +6,6 @@ custom_hooks = [
     dict(
         type='bana_mm.ConfidenceMapHook',
         images=('2008_002766', '2008_007045', '2010_004933'),
-        epochs=(0, 11, 22, 33, 45))
+        epochs=(0, 11, 22, 33, 45),
+    ),
 ]

@@ -5,5 +5,6 @@ custom_hooks = [
     dict(
         type='bana_mm.ConfidenceMapHook',
         images=('2008_002766', '2008_007045', '2010_004933'),
-        iterations=(0, 100, 200, 300, 400))
+        iterations=(0, 100, 200, 300, 400),
+    ),
 ]

@@ -10,7 +10,7 @@ train_dataloader = dict(batch_size=8, num_workers=1, dataset=dict(pipeline=train
 val_dataloader = dict(num_workers=1)
 test_dataloader = dict(num_workers=1)
 model = dict(data_preprocessor=dict(size=crop_size), backbone=dict(channels_last=True))
-param_scheduler = [dict(type='PolyLR', power=0.9, eta_min=0., begin=0, end=400, by_epoch=False)]
+param_scheduler = [dict(type='PolyLR', power=0.9, eta_min=0.0, begin=0, end=400, by_epoch=False)]
 train_cfg = dict(max_iters=400, val_interval=400)
 auto_scale_lr = dict(base_batch_size=8)
 default_hooks = dict(logger=dict(interval=10), checkpoint=dict(interval=100))

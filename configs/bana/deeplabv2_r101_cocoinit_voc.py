@@ -3,5 +3,4 @@
 _base_ = 'deeplabv2_r101_voc.py'
 load_from = '{{$DEEPLABV2_COCO_WEIGHTS:data/deeplabv2_r101_coco.pth}}'
 # instead of ImageNet's weights and mean
-model = dict(
-    data_preprocessor=dict(mean=[104.008, 116.669, 122.675]), backbone=dict(init_cfg=None))
+model = dict(data_preprocessor=dict(mean=[104.008, 116.669, 122.675]), backbone=dict(init_cfg=None))

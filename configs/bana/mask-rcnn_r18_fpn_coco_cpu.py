@@ -16,12 +16,14 @@ model = dict(
         bbox_roi_extractor=dict(out_channels=64, finest_scale=28),
         bbox_head=dict(in_channels=64, fc_out_channels=256),
         mask_roi_extractor=dict(out_channels=64, finest_scale=28),
-        mask_head=dict(num_convs=2, in_channels=64, conv_out_channels=64)),
+        mask_head=dict(num_convs=2, in_channels=64, conv_out_channels=64),
+    ),
     train_cfg=dict(rpn_proposal=dict(nms_pre=500, max_per_img=200), rcnn=dict(sampler=dict(num=128))),
-    test_cfg=dict(rpn=dict(nms_pre=500, max_per_img=200)))
+    test_cfg=dict(rpn=dict(nms_pre=500, max_per_img=200)),
+)
 train_pipeline = _base_.train_pipeline
 train_pipeline[4].update(scale=scale)
-train_pipeline[5].update(prob=0.)
+train_pipeline[5].update(prob=0.0)
 test_pipeline = _base_.test_pipeline
 test_pipeline[1].update(scale=scale)
 # the metric takes the truth from the images, as it would otherwise count those that are not there
@@ -31,26 +33,30 @@ train_dataloader = dict(
     num_workers=1,
     sampler=dict(type='InfiniteSampler'),
     dataset=dict(
-        ann_file=label_json, made_by=pseudo_labels, filter_cfg=None, indices=num_images, pipeline=train_pipeline))
+        ann_file=label_json, made_by=pseudo_labels, filter_cfg=None, indices=num_images, pipeline=train_pipeline
+    ),
+)
 val_dataloader = dict(
     num_workers=1,
     dataset=dict(
         ann_file='annotations/instances_train2017.json',
         data_prefix=dict(img='train2017/'),
         indices=num_images,
-        pipeline=test_pipeline))
+        pipeline=test_pipeline,
+    ),
+)
 test_dataloader = val_dataloader
 val_evaluator = dict(ann_file=None)
 test_evaluator = val_evaluator
 optim_wrapper = dict(
-    optimizer=dict(_delete_=True, type='AdamW', lr=1e-3, weight_decay=1e-4), clip_grad=dict(max_norm=10.))
+    optimizer=dict(_delete_=True, type='AdamW', lr=1e-3, weight_decay=1e-4), clip_grad=dict(max_norm=10.0)
+)
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=20),
-    dict(type='MultiStepLR', by_epoch=False, begin=0, end=400, milestones=[320], gamma=0.1)
+    dict(type='MultiStepLR', by_epoch=False, begin=0, end=400, milestones=[320], gamma=0.1),
 ]
 train_cfg = dict(_delete_=True, type='IterBasedTrainLoop', max_iters=400, val_interval=100)
 auto_scale_lr = dict(base_batch_size=4)
-default_hooks = dict(
-    logger=dict(interval=10, log_metric_by_epoch=False), checkpoint=dict(by_epoch=False, interval=200))
+default_hooks = dict(logger=dict(interval=10, log_metric_by_epoch=False), checkpoint=dict(by_epoch=False, interval=200))
 log_processor = dict(by_epoch=False)
 env_cfg = dict(dist_cfg=dict(backend='gloo'))

@@ -3,4 +3,6 @@ _base_ = 'mask-rcnn_r101_fpn_coco2coco.py'
 model = dict(
     backbone=dict(
         depth=50,
-        init_cfg=dict(checkpoint='{{$TV_R50_WEIGHTS:https://download.pytorch.org/models/resnet50-0676ba61.pth}}')))
+        init_cfg=dict(checkpoint='{{$TV_R50_WEIGHTS:https://download.pytorch.org/models/resnet50-0676ba61.pth}}'),
+    )
+)

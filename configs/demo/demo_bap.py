@@ -12,15 +12,16 @@ train_dataloader = dict(
     batch_size=8,
     num_workers=0,
     persistent_workers=False,
-    dataset=dict(data_root=data_root, metainfo=metainfo, pipeline=train_pipeline))
-val_dataloader = dict(
-    num_workers=0, persistent_workers=False, dataset=dict(data_root=data_root, metainfo=metainfo))
+    dataset=dict(data_root=data_root, metainfo=metainfo, pipeline=train_pipeline),
+)
+val_dataloader = dict(num_workers=0, persistent_workers=False, dataset=dict(data_root=data_root, metainfo=metainfo))
 test_dataloader = val_dataloader
 
 model = dict(
     type='bana_mm.BoxClassifier',
     data_preprocessor=dict(
-        type='DetDataPreprocessor', mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], bgr_to_rgb=True),
+        type='DetDataPreprocessor', mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], bgr_to_rgb=True
+    ),
     # three stages without stride behind the stem: output stride 4
     backbone=dict(
         type='mmseg.ResNetV1c',
@@ -30,18 +31,21 @@ model = dict(
         num_stages=3,
         strides=(1, 1, 1),
         dilations=(1, 1, 2),
-        out_indices=(2, ),
-        norm_cfg=dict(type='BN')),
+        out_indices=(2,),
+        norm_cfg=dict(type='BN'),
+    ),
     bap_head=dict(type='bana_mm.BAPHead', num_classes=5, in_channels=64, stride=4, pooling='bap'),
     # The images are a quarter as large as VOC's, and so are the CRF's distances; the objects are textured, which asks
     # for wider colours.
-    label_recipe=dict(background='attention', crf=dict(bilateral=(4, 15, 13), gaussian=(3, 1))))
+    label_recipe=dict(background='attention', crf=dict(bilateral=(4, 15, 13), gaussian=(3, 1))),
+)
 
 optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(type='AdamW', lr=3e-3, weight_decay=1e-4),
-    paramwise_cfg=dict(custom_keys={'bap_head': dict(lr_mult=5.)}))
-param_scheduler = [dict(type='PolyLR', power=0.9, eta_min=0., by_epoch=False, begin=0, end=800)]
+    paramwise_cfg=dict(custom_keys={'bap_head': dict(lr_mult=5.0)}),
+)
+param_scheduler = [dict(type='PolyLR', power=0.9, eta_min=0.0, by_epoch=False, begin=0, end=800)]
 train_cfg = dict(type='IterBasedTrainLoop', max_iters=800, val_interval=800)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')

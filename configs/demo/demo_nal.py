@@ -4,7 +4,8 @@ root = '{{$DEMO_ROOT:work_dirs/demo}}'
 work_dir = root + '/nal'
 label_dir = root + '/labels_bap'
 pseudo_labels = dict(
-    config='configs/demo/demo_bap.py', checkpoint=None, dir=label_dir, split='train_aug', val_split='val')
+    config='configs/demo/demo_bap.py', checkpoint=None, dir=label_dir, split='train_aug', val_split='val'
+)
 
 data_root = root + '/data'
 metainfo = dict(classes=('ring', 'triangle', 'cross', 'star', 'animal'))
@@ -16,9 +17,9 @@ train_dataloader = dict(
     batch_size=8,
     num_workers=0,
     persistent_workers=False,
-    dataset=dict(data_root=data_root, metainfo=metainfo, pipeline=train_pipeline))
-val_dataloader = dict(
-    num_workers=0, persistent_workers=False, dataset=dict(data_root=data_root, metainfo=metainfo))
+    dataset=dict(data_root=data_root, metainfo=metainfo, pipeline=train_pipeline),
+)
+val_dataloader = dict(num_workers=0, persistent_workers=False, dataset=dict(data_root=data_root, metainfo=metainfo))
 test_dataloader = val_dataloader
 test_evaluator = dict(crf=dict(bilateral=(4, 15, 13), gaussian=(3, 1)))
 
@@ -31,7 +32,8 @@ model = dict(
         bgr_to_rgb=True,
         pad_val=0,
         seg_pad_val=255,
-        size=(96, 96)),
+        size=(96, 96),
+    ),
     backbone=dict(
         type='ResNetV1c',
         depth=18,
@@ -40,8 +42,9 @@ model = dict(
         num_stages=3,
         strides=(1, 1, 1),
         dilations=(1, 1, 2),
-        out_indices=(2, ),
-        norm_cfg=dict(type='BN')),
+        out_indices=(2,),
+        norm_cfg=dict(type='BN'),
+    ),
     decode_head=dict(
         type='bana_mm.CosineDecodeHead',
         temperature=20.0,
@@ -52,16 +55,19 @@ model = dict(
             channels=64,
             num_convs=1,
             concat_input=False,
-            dropout_ratio=0.,
+            dropout_ratio=0.0,
             num_classes=6,
             norm_cfg=dict(type='BN'),
             align_corners=True,
-            loss_decode=dict(type='bana_mm.NoiseAwareLoss'))),
+            loss_decode=dict(type='bana_mm.NoiseAwareLoss'),
+        ),
+    ),
     train_cfg=dict(),
-    test_cfg=dict(mode='whole'))
+    test_cfg=dict(mode='whole'),
+)
 
 optim_wrapper = dict(type='OptimWrapper', optimizer=dict(type='AdamW', lr=3e-3, weight_decay=1e-4))
-param_scheduler = [dict(type='PolyLR', power=0.9, eta_min=0., by_epoch=False, begin=0, end=1000)]
+param_scheduler = [dict(type='PolyLR', power=0.9, eta_min=0.0, by_epoch=False, begin=0, end=1000)]
 train_cfg = dict(type='IterBasedTrainLoop', max_iters=1000, val_interval=1000)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')

@@ -23,12 +23,12 @@ def test_ratio_is_how_many_times_as_fast():
     row = Row('it', 0.05, 'other', 0.2, '>= 4', [5_000_000, 20_000_000], 'so')
     assert row.cells() == ['it', '50 ms', 'other', '0.2 s', '4 x', '>= 4', '5 / 20 MB', 'so']
     assert row.to_dict()['ratio'] == 4
-    assert Row('it', 1., 'other', 1.).cells()[-2] == ''
+    assert Row('it', 1.0, 'other', 1.0).cells()[-2] == ''
 
 
 def test_turns_and_shortest_times():
     calls = []
-    naps = dict(a=iter([.03, .01, .02]), b=iter([.001, .03, .03]))
+    naps = dict(a=iter([0.03, 0.01, 0.02]), b=iter([0.001, 0.03, 0.03]))
 
     def nap(name):
         calls.append(name)
@@ -36,18 +36,18 @@ def test_turns_and_shortest_times():
 
     times = take_turns([lambda: nap('a'), lambda: nap('b')], Options(repeats=2))
     assert calls == list('ababab')
-    assert .01 <= times[0] < .02 and .001 <= times[1] < .01
+    assert 0.01 <= times[0] < 0.02 and 0.001 <= times[1] < 0.01
 
 
 def test_long_rounds_are_not_repeated(monkeypatch):
-    monkeypatch.setattr('benchmarks.harness.PATIENCE', 0.)
+    monkeypatch.setattr('benchmarks.harness.PATIENCE', 0.0)
     calls = []
     take_turns([lambda: calls.append(0)], Options(repeats=5))
     assert len(calls) == 1
 
 
 def test_memory_beyond_the_inputs():
-    found = extra_memory(Candidate(allocate, (50, )), 'cpu')
+    found = extra_memory(Candidate(allocate, (50,)), 'cpu')
     if found is None:
         pytest.skip('memory is measured on Linux only')
     assert found == pytest.approx(50 * 2**20, rel=0.2)
@@ -59,14 +59,19 @@ def test_an_error_in_a_child_comes_back():
 
 
 def test_compare_in_quick_mode():
-    row = compare(Options(quick=True, repeats=1), 'NAL', Candidate(nal.make, ('nal', (1, 3, 5, 5), 'cpu')), 'CE',
-                  Candidate(nal.make, ('cross entropy', (1, 3, 5, 5), 'cpu')))
+    row = compare(
+        Options(quick=True, repeats=1),
+        'NAL',
+        Candidate(nal.make, ('nal', (1, 3, 5, 5), 'cpu')),
+        'CE',
+        Candidate(nal.make, ('cross entropy', (1, 3, 5, 5), 'cpu')),
+    )
     assert row.memory == [None, None] and row.ours > 0 and row.theirs > 0
 
 
 def test_agreement_by_hand():
-    ours = torch.tensor([[[.6, .4, .6, .6]], [[.4, .6, .4, .4]]])
-    theirs = torch.tensor([[[.5, .6, .7, .6]], [[.4, .4, .3, .4]]])
+    ours = torch.tensor([[[0.6, 0.4, 0.6, 0.6]], [[0.4, 0.6, 0.4, 0.4]]])
+    theirs = torch.tensor([[[0.5, 0.6, 0.7, 0.6]], [[0.4, 0.4, 0.3, 0.4]]])
     assert crf.agreement(ours, theirs) == 'same label 75.0000 %, posterior within 2e-01'
 
 
@@ -88,8 +93,22 @@ def test_run_prints_and_stores_rows_and_reasons(monkeypatch, tmp_path, capsys):
         raise SkipItem('no such package')
 
     monkeypatch.setattr('benchmarks.items.crf.rows', left_out)
-    run.main(['--items', 'bap', 'crf', 'nal', '--quick', '--repeats', '0', '--threads', '1', '--markdown', '--json',
-              str(tmp_path / 'out.json')])
+    run.main(
+        [
+            '--items',
+            'bap',
+            'crf',
+            'nal',
+            '--quick',
+            '--repeats',
+            '0',
+            '--threads',
+            '1',
+            '--markdown',
+            '--json',
+            str(tmp_path / 'out.json'),
+        ]
+    )
     report = json.loads((tmp_path / 'out.json').read_text())
     assert {row['item'].split(',')[0] for row in report['rows']} == {'BAP', 'NAL'}
     assert report['skipped'] == dict(crf='no such package') and report['machine']['torch'] == torch.__version__
@@ -100,7 +119,7 @@ def test_run_prints_and_stores_rows_and_reasons(monkeypatch, tmp_path, capsys):
 def test_what_was_measured_survives_an_error(monkeypatch, tmp_path):
 
     def fails(options):
-        yield Row('first', 1., 'other', 2.)
+        yield Row('first', 1.0, 'other', 2.0)
         raise MemoryError
 
     monkeypatch.setattr('benchmarks.items.nal.rows', fails)

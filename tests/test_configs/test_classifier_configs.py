@@ -16,14 +16,18 @@ from bana_mm.labels.recipe import LabelRecipe
 CONFIG_DIR = Path(__file__).parents[2] / 'configs' / 'bana'
 CONFIGS = sorted(path.stem for path in CONFIG_DIR.glob('*ap_vgg16*.py') if '2coco' not in path.stem)
 # The small data has two classes of its own; the other names only fill up to VOC's twenty and COCO's eighty.
-CLASSES = {data: ('ring', 'triangle', *names[2:])
-           for data, names in (('voc', VOC_CLASSES), ('coco', CocoBoxDataset.METAINFO['classes']))}
+CLASSES = {
+    data: ('ring', 'triangle', *names[2:])
+    for data, names in (('voc', VOC_CLASSES), ('coco', CocoBoxDataset.METAINFO['classes']))
+}
 
 
 @pytest.fixture(scope='module')
 def roots(tmp_path_factory):
-    return (make_tiny_voc(tmp_path_factory.mktemp('voc')),
-            make_tiny_coco(tmp_path_factory.mktemp('coco'), more_categories=CLASSES['coco'][2:]))
+    return (
+        make_tiny_voc(tmp_path_factory.mktemp('voc')),
+        make_tiny_coco(tmp_path_factory.mktemp('coco'), more_categories=CLASSES['coco'][2:]),
+    )
 
 
 @pytest.fixture
@@ -40,8 +44,9 @@ def load(roots, tmp_path, monkeypatch):
 
 
 def test_there_are_configs():
-    assert {f'{pooling}_vgg16_{data}{size}' for pooling in ('bap', 'gap') for data in CLASSES
-            for size in ('', '_cpu')} <= set(CONFIGS)
+    assert {
+        f'{pooling}_vgg16_{data}{size}' for pooling in ('bap', 'gap') for data in CLASSES for size in ('', '_cpu')
+    } <= set(CONFIGS)
 
 
 @pytest.mark.parametrize('name', CONFIGS)

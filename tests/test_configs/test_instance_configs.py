@@ -69,9 +69,7 @@ def load(root, monkeypatch):
 
 
 class _Lab:
-
     class color:
-
         @staticmethod
         def rgb2lab(image):
             return cv2.cvtColor(image.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
@@ -118,9 +116,15 @@ def training_step(cfg):
 
 def test_there_are_configs():
     assert set(CONFIGS) == {
-        'mask-rcnn_r101_fpn_voc2coco', 'mask-rcnn_r101_fpn_coco2coco', 'mask-rcnn_r101_fpn_coco2coco_nal',
-        'mask-rcnn_r101_fpn_coco_masks', 'mask-rcnn_r50_fpn_coco2coco', 'mask-rcnn_r18_fpn_coco_cpu',
-        'condinst_r50_fpn_coco2coco', 'boxinst_r101_fpn_coco'}
+        'mask-rcnn_r101_fpn_voc2coco',
+        'mask-rcnn_r101_fpn_coco2coco',
+        'mask-rcnn_r101_fpn_coco2coco_nal',
+        'mask-rcnn_r101_fpn_coco_masks',
+        'mask-rcnn_r50_fpn_coco2coco',
+        'mask-rcnn_r18_fpn_coco_cpu',
+        'condinst_r50_fpn_coco2coco',
+        'boxinst_r101_fpn_coco',
+    }
 
 
 @pytest.mark.parametrize('name', CONFIGS)
@@ -150,7 +154,7 @@ def test_labels(load, root, name):
         assert cfg.pseudo_labels.boxes == f'{root}/annotations/instances_train2017.json'
     for step in cfg.train_dataloader.dataset.pipeline:
         if step['type'] in ('Resize', 'RandomFlip'):
-            step.update(scale=(W, H)) if step['type'] == 'Resize' else step.update(prob=0.)
+            step.update(scale=(W, H)) if step['type'] == 'Resize' else step.update(prob=0.0)
     instances = DATASETS.build(cfg.train_dataloader.dataset)[0]['data_samples'].gt_instances
     assert instances.bboxes.tensor.tolist() == [[15, 10, 60, 50]] and instances.labels.tolist() == [16]
     if 'boxinst' in name:
@@ -192,8 +196,9 @@ def test_evaluation(load, name):
     truth[0, 10:50, 15:60] = True
     for index in range(2):
         sample = dataset[index]['data_samples'].to_dict()
-        sample['pred_instances'] = dict(bboxes=torch.tensor([[15., 10, 60, 50]]), scores=torch.ones(1),
-                                        labels=torch.tensor([16]), masks=truth)
+        sample['pred_instances'] = dict(
+            bboxes=torch.tensor([[15.0, 10, 60, 50]]), scores=torch.ones(1), labels=torch.tensor([16]), masks=truth
+        )
         metric.process({}, [sample])
     scores = metric.evaluate(2)
     assert scores['coco/bbox_mAP'] == scores['coco/segm_mAP'] == 1

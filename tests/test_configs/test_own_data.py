@@ -30,11 +30,11 @@ def configs(tmp_path, monkeypatch):
     folder = tmp_path / 'configs/zoo'
     folder.mkdir(parents=True)
     for name in ('bap_zoo', 'deeplabv1_zoo', 'bap_zoo_coco', 'deeplabv1_zoo_coco'):
-        code, = re.findall(rf'`configs/zoo/{name}.py`.*?```python\n(.*?)```', text, re.DOTALL)
+        (code,) = re.findall(rf'`configs/zoo/{name}.py`.*?```python\n(.*?)```', text, re.DOTALL)
         (folder / f'{name}.py').write_text(code)
     (tmp_path / 'configs/bana').symlink_to(REPO / 'configs/bana')
     (tmp_path / 'configs/_base_').symlink_to(REPO / 'configs/_base_')
-    without_masks, = re.findall(r'```python\n(val_dataloader = val_cfg.*?)```', text, re.DOTALL)
+    (without_masks,) = re.findall(r'```python\n(val_dataloader = val_cfg.*?)```', text, re.DOTALL)
     (folder / 'no_masks.py').write_text(f"_base_ = 'deeplabv1_zoo.py'\n{without_masks}")
     monkeypatch.chdir(tmp_path)
     for variable in ('VOC_ROOT', 'COCO_ROOT', 'LABEL_DIR'):
@@ -101,8 +101,12 @@ def train_loss(cfg, model):
 
 
 def test_boxes_of_own_classes(zoo):
-    dataset = VOCBoxDataset('ImageSets/Segmentation/train.txt', 'data/zoo', metainfo=dict(classes=CLASSES),
-                            data_prefix=dict(seg_map_path='SegmentationClass'))
+    dataset = VOCBoxDataset(
+        'ImageSets/Segmentation/train.txt',
+        'data/zoo',
+        metainfo=dict(classes=CLASSES),
+        data_prefix=dict(seg_map_path='SegmentationClass'),
+    )
     assert dataset.metainfo['classes'] == CLASSES and len(dataset) == 3
     for item in dataset:
         mask = read_label_png(item['seg_map_path'])
@@ -144,7 +148,7 @@ def check_segmentation(name):
             assert dataset.metainfo['classes'] == ('background', *CLASSES) and len(dataset) == 2
             item = dataset[0]
             batch = model.data_preprocessor(dict(inputs=[item['inputs']], data_samples=[item['data_samples']]))
-            prediction, = model.eval()(**batch, mode='predict')
+            (prediction,) = model.eval()(**batch, mode='predict')
             assert len(prediction.seg_logits.data) == 3
             metric = METRICS.build(evaluator)
             metric.dataset_meta = dataset.metainfo
@@ -156,8 +160,9 @@ def check_segmentation(name):
 def test_segmentation(zoo):
     check_segmentation('deeplabv1_zoo')
     without = Config.fromfile('configs/zoo/no_masks.py')
-    assert all(without[f'{mode}_{part}'] is None for mode in ('val', 'test')
-               for part in ('dataloader', 'cfg', 'evaluator'))
+    assert all(
+        without[f'{mode}_{part}'] is None for mode in ('val', 'test') for part in ('dataloader', 'cfg', 'evaluator')
+    )
 
 
 def test_all_stages_in_coco_format(coco_zoo):

@@ -21,8 +21,16 @@ CONFIGS = sorted(path.stem for path in CONFIG_DIR.glob('deeplab*.py'))
 BASES = ['deeplabv1_vgg16_voc', 'deeplabv1_vgg16_voc_cpu', 'deeplabv2_r101_voc', 'deeplabv2_r101_voc_cpu']
 # What a config's name ends with, apart from _cpu, and the term of its loss beside loss_ce.
 VARIANTS = dict(
-    ycrf='loss_wce', yret='loss_wce', masks='loss_wce', semi='loss_wce', ignore='loss_wce', entropy='loss_entropy',
-    bootstrap_soft='loss_bootstrap', bootstrap_hard='loss_bootstrap', confidence='loss_wce')
+    ycrf='loss_wce',
+    yret='loss_wce',
+    masks='loss_wce',
+    semi='loss_wce',
+    ignore='loss_wce',
+    entropy='loss_entropy',
+    bootstrap_soft='loss_bootstrap',
+    bootstrap_hard='loss_bootstrap',
+    confidence='loss_wce',
+)
 BOX = '<bndbox><xmin>21</xmin><ymin>11</ymin><xmax>70</xmax><ymax>60</ymax></bndbox>'
 
 
@@ -91,8 +99,11 @@ def variant(name):
 
 
 def test_there_are_configs():
-    names = {f'{base}_voc{what}' for base in ('deeplabv1_vgg16', 'deeplabv2_r101', 'deeplabv2_r101_cocoinit')
-             for what in ('', '_ycrf', '_yret', '_masks', '_semi')}
+    names = {
+        f'{base}_voc{what}'
+        for base in ('deeplabv1_vgg16', 'deeplabv2_r101', 'deeplabv2_r101_cocoinit')
+        for what in ('', '_ycrf', '_yret', '_masks', '_semi')
+    }
     names |= {f'deeplabv1_vgg16_voc_{what}' for what in VARIANTS}
     names |= {f'{name}_cpu' for name in names if 'v1' in name} | {'deeplabv2_r101_voc_cpu'}
     assert names == set(CONFIGS)
@@ -127,8 +138,17 @@ def test_what_variants_share(load, name):
     base, _ = variant(name)
     base = f'{base.removesuffix("_cocoinit")}_voc{"_cpu" * name.endswith("_cpu")}'
     cfg, other = load(name), load(base)
-    for key in ('val_dataloader', 'test_dataloader', 'val_evaluator', 'test_evaluator', 'tta_pipeline', 'tta_model',
-                'optim_wrapper', 'param_scheduler', 'train_cfg'):
+    for key in (
+        'val_dataloader',
+        'test_dataloader',
+        'val_evaluator',
+        'test_evaluator',
+        'tta_pipeline',
+        'tta_model',
+        'optim_wrapper',
+        'param_scheduler',
+        'train_cfg',
+    ):
         assert cfg[key] == other[key], key
     for key in ('batch_size', 'sampler'):
         assert cfg.train_dataloader[key] == other.train_dataloader[key]
@@ -142,15 +162,20 @@ def test_labels(load, root, name):
     """Which map each image learns from, and where it is reliable."""
     cfg = load(name)
     cfg.train_dataloader.dataset.pipeline = [
-        *cfg.train_dataloader.dataset.pipeline[:2], dict(type='bana_mm.PackBoxSegInputs')]
+        *cfg.train_dataloader.dataset.pipeline[:2],
+        dict(type='bana_mm.PackBoxSegInputs'),
+    ]
     dataset = DATASETS.build(cfg.train_dataloader.dataset)
     store = LabelStore(root / 'labels')
     y_crf, y_ret = (torch.from_numpy(store.read(name, 'b')) for name in store.maps)
     mask, everywhere = torch.where(y_crf > 0, 15, 0), torch.ones(80, 100, dtype=torch.bool)
     agreed = (y_crf, y_crf == y_ret)
     expected = dict(
-        ycrf=[(y_crf, everywhere)] * 2, yret=[(y_ret, everywhere)] * 2, masks=[(mask, None)] * 2,
-        semi=[(mask, everywhere), agreed])
+        ycrf=[(y_crf, everywhere)] * 2,
+        yret=[(y_ret, everywhere)] * 2,
+        masks=[(mask, None)] * 2,
+        semi=[(mask, everywhere), agreed],
+    )
     for index, (label, reliable) in enumerate(expected.get(variant(name)[1], [agreed] * 2)):
         sample = dataset[index]['data_samples']
         assert torch.equal(sample.gt_sem_seg.data[0], label.long())
@@ -161,14 +186,18 @@ def test_labels(load, root, name):
 
 
 def test_losses_of_table_3(load):
-    losses = {what: load(f'deeplabv1_vgg16_voc_{what}').model.decode_head.head.loss_decode
-              for what in ('ignore', 'entropy', 'bootstrap_soft', 'bootstrap_hard')}
+    losses = {
+        what: load(f'deeplabv1_vgg16_voc_{what}').model.decode_head.head.loss_decode
+        for what in ('ignore', 'entropy', 'bootstrap_soft', 'bootstrap_hard')
+    }
     base = load('deeplabv1_vgg16_voc').model.decode_head.head.loss_decode
     assert base == dict(type='bana_mm.NoiseAwareLoss', balance=0.1)
     assert losses == dict(
-        ignore={**base, 'balance': 0.0}, entropy={**base, 'type': 'bana_mm.EntropyLoss'},
+        ignore={**base, 'balance': 0.0},
+        entropy={**base, 'type': 'bana_mm.EntropyLoss'},
         bootstrap_soft={**base, 'type': 'bana_mm.BootstrappingLoss', 'mode': 'soft'},
-        bootstrap_hard={**base, 'type': 'bana_mm.BootstrappingLoss', 'mode': 'hard'})
+        bootstrap_hard={**base, 'type': 'bana_mm.BootstrappingLoss', 'mode': 'hard'},
+    )
 
 
 @pytest.mark.parametrize('name', [name for name in CONFIGS if 'cocoinit' in name])

@@ -30,16 +30,18 @@ def test_color_jitter_by_hand():
 
 def test_color_jitter_draws_from_its_ranges():
     np.random.seed(0)
-    jitter = ColorJitter(0.5, 0.2, 2.)
+    jitter = ColorJitter(0.5, 0.2, 2.0)
     draws = np.array([jitter._factors() for _ in range(300)])
-    assert draws.min(0) == pytest.approx([0.5, 0.8, 0.], abs=0.05)
-    assert draws.max(0) == pytest.approx([1.5, 1.2, 3.], abs=0.05)
+    assert draws.min(0) == pytest.approx([0.5, 0.8, 0.0], abs=0.05)
+    assert draws.max(0) == pytest.approx([1.5, 1.2, 3.0], abs=0.05)
     with pytest.raises(ValueError, match='contrast must not be negative'):
         ColorJitter(contrast=-1)
 
 
 def test_small_boxes_are_ignored_not_dropped():
-    boxes = HorizontalBoxes(torch.tensor([[0., 0., 5., 5.], [0., 0., 0.5, 9.], [2., 2., 6., 2.9], [1., 1., 9., 9.]]))
+    boxes = HorizontalBoxes(
+        torch.tensor([[0.0, 0.0, 5.0, 5.0], [0.0, 0.0, 0.5, 9.0], [2.0, 2.0, 6.0, 2.9], [1.0, 1.0, 9.0, 9.0]])
+    )
     results = dict(gt_bboxes=boxes, gt_ignore_flags=np.array([False, False, False, True]))
     results = IgnoreSmallBoxes(min_size=1.0)(results)
     assert results['gt_ignore_flags'].tolist() == [False, True, True, True]

@@ -22,12 +22,17 @@ def annotation(number, bbox=(1, 1, 4, 4), category=7, image=5, **fields):
 @pytest.fixture
 def write(tmp_path):
     """Write a file with one image of 20 x 10 pixels (width x height), and the image."""
+
     def writer(*annotations, image=None, **changes):
         (tmp_path / 'img').mkdir(exist_ok=True)
         (image or Image.fromarray(np.zeros((10, 20, 3), np.uint8))).save(tmp_path / 'img/one.jpg')
-        content = dict(images=[dict(id=5, file_name='one.jpg', height=10, width=20)], annotations=list(annotations),
-                       categories=CATEGORIES)
+        content = dict(
+            images=[dict(id=5, file_name='one.jpg', height=10, width=20)],
+            annotations=list(annotations),
+            categories=CATEGORIES,
+        )
         (tmp_path / 'boxes.json').write_text(json.dumps({**content, **changes}))
+
     return writer
 
 
@@ -35,6 +40,7 @@ def write(tmp_path):
 def build(tmp_path):
     def builder(classes=('zebra', 'lion'), **kwargs):
         return CocoBoxDataset('boxes.json', str(tmp_path), dict(img='img'), metainfo=dict(classes=classes), **kwargs)
+
     return builder
 
 
@@ -43,7 +49,8 @@ def test_boxes_labels_and_ids(write, build, tmp_path):
     item = build().get_data_info(0)
     assert item['instances'] == [  # in the order of the file; labels in that of the classes; the gnu is background
         dict(bbox=[0, 0, 20, 10], bbox_label=1, ignore_flag=0, ann_id=12),
-        dict(bbox=[2.5, 3, 3.75, 3.5], bbox_label=0, ignore_flag=0, ann_id=3)]
+        dict(bbox=[2.5, 3, 3.75, 3.5], bbox_label=0, ignore_flag=0, ann_id=3),
+    ]
     assert (item['img_id'], item['width'], item['height']) == (5, 20, 10)
     assert item['img_path'] == str(tmp_path / 'img/one.jpg')
     assert build(('lion', 'zebra', 'gnu')).get_cat_ids(0) == [0, 1, 2]
@@ -52,27 +59,42 @@ def test_boxes_labels_and_ids(write, build, tmp_path):
         build(id_from='stem')
 
 
-@pytest.mark.parametrize('fields', [{}, dict(segmentation=None), dict(segmentation=[]),
-                                    dict(segmentation=[[1, 1, 5, 1, 5, 5]]),
-                                    dict(segmentation=dict(size=[10, 20], counts='0P6')),
-                                    dict(segmentation=dict(size=[10, 20], counts=[10, 190]))])
+@pytest.mark.parametrize(
+    'fields',
+    [
+        {},
+        dict(segmentation=None),
+        dict(segmentation=[]),
+        dict(segmentation=[[1, 1, 5, 1, 5, 5]]),
+        dict(segmentation=dict(size=[10, 20], counts='0P6')),
+        dict(segmentation=dict(size=[10, 20], counts=[10, 190])),
+    ],
+)
 def test_masks_make_no_difference(write, build, fields):
     write(annotation(1, **fields))
     assert build().get_data_info(0)['instances'] == [dict(bbox=[1, 1, 5, 5], bbox_label=0, ignore_flag=0, ann_id=1)]
 
 
 def test_crowds_and_ignored_boxes_are_neither_object_nor_background(write, build):
-    write(annotation(1, (0, 0, 4, 10), iscrowd=1), annotation(2, (8, 0, 4, 10), ignore=1),
-          annotation(3, (16, 0, 4, 10), iscrowd=0, ignore=None))
-    pipeline = [dict(type='LoadImageFromFile'), dict(type='bana_mm.CheckImageSize'),
-                dict(type='LoadAnnotations', with_bbox=True), dict(type='PackDetInputs')]
+    write(
+        annotation(1, (0, 0, 4, 10), iscrowd=1),
+        annotation(2, (8, 0, 4, 10), ignore=1),
+        annotation(3, (16, 0, 4, 10), iscrowd=0, ignore=None),
+    )
+    pipeline = [
+        dict(type='LoadImageFromFile'),
+        dict(type='bana_mm.CheckImageSize'),
+        dict(type='LoadAnnotations', with_bbox=True),
+        dict(type='PackDetInputs'),
+    ]
     with DefaultScope.overwrite_default_scope('mmdet'):
         sample = build(pipeline=pipeline)[0]['data_samples']
     assert sample.gt_instances.bboxes.tensor.tolist() == [[16, 0, 20, 10]]
     assert sample.ignored_instances.bboxes.tensor.tolist() == [[0, 0, 4, 10], [8, 0, 12, 10]]
     # stage 2: no class there, and label 255
-    layout = BoxLayout.from_boxes((10, 20), sample.gt_instances.bboxes.tensor, sample.gt_instances.labels,
-                                  sample.ignored_instances.bboxes.tensor)
+    layout = BoxLayout.from_boxes(
+        (10, 20), sample.gt_instances.bboxes.tensor, sample.gt_instances.labels, sample.ignored_instances.bboxes.tensor
+    )
     columns = np.arange(20) // 4  # five stripes: ignored, background, ignored, background, object
     assert (layout.unknown().numpy() == np.isin(columns, (0, 2))).all()
     assert (layout.background().numpy() == np.isin(columns, (1, 3))).all()
@@ -84,13 +106,19 @@ def test_crowds_and_ignored_boxes_are_neither_object_nor_background(write, build
 
 
 def test_boxes_over_the_edge_are_clipped_and_empty_ones_counted(write, build, monkeypatch):
-    write(annotation(1, (-3, -1, 30, 4)), annotation(2, (3, 3, 0, 4)), annotation(3, (20, 0, 5, 5)),
-          annotation(4, (3, 3, 4, -1)), annotation(5, (-5, 0, 5, 5)), annotation(6, (19.5, 9.5, 8, 8)))
+    write(
+        annotation(1, (-3, -1, 30, 4)),
+        annotation(2, (3, 3, 0, 4)),
+        annotation(3, (20, 0, 5, 5)),
+        annotation(4, (3, 3, 4, -1)),
+        annotation(5, (-5, 0, 5, 5)),
+        annotation(6, (19.5, 9.5, 8, 8)),
+    )
     lines = []
     monkeypatch.setattr('bana_mm.datasets.coco_box.print_log', lambda text, logger: lines.append(text))
     instances = build().get_data_info(0)['instances']
     assert [(i['ann_id'], i['bbox']) for i in instances] == [(1, [0, 0, 20, 3]), (6, [19.5, 9.5, 20, 10])]
-    line, = lines
+    (line,) = lines
     assert line.endswith('4 boxes without area inside their image are left out (annotation ids 2, 3, 4, ...)')
 
 
@@ -118,7 +146,7 @@ def test_metainfo(write, build):
     assert with_background.metainfo['palette'] == [[0, 0, 0], [128, 0, 0], [0, 128, 0]]
     write(annotation(1, category=90))
     assert build(background_class=True).get_data_info(0)['instances'][0]['bbox_label'] == 1  # still the object's label
-    assert build('lion').metainfo['classes'] == ('lion', )
+    assert build('lion').metainfo['classes'] == ('lion',)
     with pytest.raises(ValueError, match="boxes.json: no category is called 'person'.*lion, zebra, gnu"):
         CocoBoxDataset('boxes.json', own.data_root, dict(img='img'))  # COCO's 80 classes
     with pytest.raises(ValueError, match='named twice'):
@@ -135,8 +163,10 @@ def test_masks_are_named_where_they_exist(write, build, tmp_path):
         build(require_masks=True)
     (tmp_path / 'masks').mkdir()
     prefix = dict(img='img', seg='masks')
+
     def with_masks(**kwargs):
-        return CocoBoxDataset('boxes.json', str(tmp_path), prefix, metainfo=dict(classes=('lion', )), **kwargs)
+        return CocoBoxDataset('boxes.json', str(tmp_path), prefix, metainfo=dict(classes=('lion',)), **kwargs)
+
     with pytest.raises(FileNotFoundError, match='masks/one.png: the mask does not exist'):
         with_masks(require_masks=True)
     Image.fromarray(np.zeros((10, 20), np.uint8)).save(tmp_path / 'masks/one.png')
@@ -150,26 +180,29 @@ def without(entry, field):
 IMAGE = dict(id=5, file_name='one.jpg', height=10, width=20)
 
 
-@pytest.mark.parametrize('changes, message', [
-    (dict(images=None), 'images is missing'),
-    (dict(annotations={}), 'annotations is no list'),
-    (dict(categories=None), 'categories is missing'),
-    (dict(images=[]), 'images is empty'),
-    (dict(images=[IMAGE, IMAGE]), r'images\[1\]: id 5 is there twice'),
-    (dict(images=[without(IMAGE, 'file_name')]), r'images\[0\] \(id 5\): file_name is missing'),
-    (dict(images=[without(IMAGE, 'width')]), r'images\[0\] \(id 5\): width is missing'),
-    (dict(images=[dict(IMAGE, height=0)]), r'images\[0\] \(id 5\): height must be a whole number of pixels, got 0'),
-    (dict(images=[dict(IMAGE, id='five')]), r"images\[0\] .*id must be a whole number, got 'five'"),
-    (dict(annotations=[annotation(1), annotation(1)]), r'annotations\[1\]: id 1 is there twice'),
-    (dict(annotations=[without(annotation(1), 'id')]), r'annotations\[0\] \(id None\): id is missing'),
-    (dict(annotations=[without(annotation(1), 'bbox')]), r'annotations\[0\] \(id 1\): bbox is missing'),
-    (dict(annotations=[without(annotation(1), 'category_id')]), r'\(id 1\): category_id is missing'),
-    (dict(annotations=[annotation(1, (1, 2, 3))]), r'\(id 1\): bbox must be the four finite numbers .*\[1, 2, 3\]'),
-    (dict(annotations=[annotation(1, (1, 2, 3, float('nan')))]), r'\(id 1\): bbox must be the four finite numbers'),
-    (dict(annotations=[annotation(1, image=6)]), r'\(id 1\): image_id 6 is not among the images'),
-    (dict(annotations=[annotation(1, category=8)]), r'\(id 1\): category_id 8 is not among the categories'),
-    (dict(annotations=['box']), r"annotations\[0\] must be an object, got 'box'"),
-])
+@pytest.mark.parametrize(
+    'changes, message',
+    [
+        (dict(images=None), 'images is missing'),
+        (dict(annotations={}), 'annotations is no list'),
+        (dict(categories=None), 'categories is missing'),
+        (dict(images=[]), 'images is empty'),
+        (dict(images=[IMAGE, IMAGE]), r'images\[1\]: id 5 is there twice'),
+        (dict(images=[without(IMAGE, 'file_name')]), r'images\[0\] \(id 5\): file_name is missing'),
+        (dict(images=[without(IMAGE, 'width')]), r'images\[0\] \(id 5\): width is missing'),
+        (dict(images=[dict(IMAGE, height=0)]), r'images\[0\] \(id 5\): height must be a whole number of pixels, got 0'),
+        (dict(images=[dict(IMAGE, id='five')]), r"images\[0\] .*id must be a whole number, got 'five'"),
+        (dict(annotations=[annotation(1), annotation(1)]), r'annotations\[1\]: id 1 is there twice'),
+        (dict(annotations=[without(annotation(1), 'id')]), r'annotations\[0\] \(id None\): id is missing'),
+        (dict(annotations=[without(annotation(1), 'bbox')]), r'annotations\[0\] \(id 1\): bbox is missing'),
+        (dict(annotations=[without(annotation(1), 'category_id')]), r'\(id 1\): category_id is missing'),
+        (dict(annotations=[annotation(1, (1, 2, 3))]), r'\(id 1\): bbox must be the four finite numbers .*\[1, 2, 3\]'),
+        (dict(annotations=[annotation(1, (1, 2, 3, float('nan')))]), r'\(id 1\): bbox must be the four finite numbers'),
+        (dict(annotations=[annotation(1, image=6)]), r'\(id 1\): image_id 6 is not among the images'),
+        (dict(annotations=[annotation(1, category=8)]), r'\(id 1\): category_id 8 is not among the categories'),
+        (dict(annotations=['box']), r"annotations\[0\] must be an object, got 'box'"),
+    ],
+)
 def test_bad_files_are_named_with_the_field(write, build, changes, message):
     write(**copy.deepcopy(changes))
     with pytest.raises(ValueError, match=f'boxes.json: .*{message}'):
@@ -201,11 +234,14 @@ def load(build):
         return build(pipeline=pipeline)[0]['img']
 
 
-@pytest.mark.parametrize('mode, colour, expected', [
-    ('RGB', (200, 40, 90), (200, 40, 90)),
-    ('L', 77, (77, 77, 77)),
-    ('CMYK', (0, 0, 255, 0), (255, 255, 0)),  # yellow ink alone
-])
+@pytest.mark.parametrize(
+    'mode, colour, expected',
+    [
+        ('RGB', (200, 40, 90), (200, 40, 90)),
+        ('L', 77, (77, 77, 77)),
+        ('CMYK', (0, 0, 255, 0), (255, 255, 0)),  # yellow ink alone
+    ],
+)
 def test_grey_and_cmyk_images_have_three_channels(write, build, mode, colour, expected):
     write(image=Image.new(mode, (20, 10), colour))
     image = load(build)
@@ -234,8 +270,11 @@ def test_exif_orientation(write, build, tmp_path, orientation, top_is_white):
     # Stored 20 x 10, shown 10 x 20: the file means the pixels as stored.
     image, exif = turned((20, 10), orientation)
     image.save(tmp_path / 'img/one.jpg', exif=exif)
-    with pytest.raises(ValueError, match=r'one.jpg: .* 20 x 10, but .* says 10 x 20: .*EXIF orientation '
-                       rf'\({orientation}\)'):
+    with pytest.raises(
+        ValueError,
+        match=r'one.jpg: .* 20 x 10, but .* says 10 x 20: .*EXIF orientation '
+        rf'\({orientation}\)',
+    ):
         load(build)
     Image.new('RGB', (21, 10)).save(tmp_path / 'img/one.jpg')
     with pytest.raises(ValueError, match='one.jpg: .* 10 x 21, but .* says 10 x 20; correct'):

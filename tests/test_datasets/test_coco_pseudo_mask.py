@@ -42,9 +42,20 @@ def planes():
 def content(planes):
     """Two images; the first has three instances (one without unreliable pixels), a crowd and a narrow box."""
     boxes = [[5, 5, 30, 20], [0, 0, 60, 40], [20, 10, 25, 25]]
-    annotations = [dict(id=10 + i, image_id=7, category_id=[3, 90, 3][i], bbox=box, area=box[2] * box[3], iscrowd=0,
-                        segmentation=rle(planes[0, i]), unreliable=rle(planes[1, i]), score=0.5)
-                   for i, box in enumerate(boxes)]
+    annotations = [
+        dict(
+            id=10 + i,
+            image_id=7,
+            category_id=[3, 90, 3][i],
+            bbox=box,
+            area=box[2] * box[3],
+            iscrowd=0,
+            segmentation=rle(planes[0, i]),
+            unreliable=rle(planes[1, i]),
+            score=0.5,
+        )
+        for i, box in enumerate(boxes)
+    ]
     del annotations[1]['unreliable']
     annotations.insert(1, dict(id=30, image_id=7, category_id=3, bbox=[1, 1, 9, 9], area=81, iscrowd=1))
     annotations.append(dict(id=31, image_id=7, category_id=3, bbox=[1, 1, 0.5, 9], area=4.5, iscrowd=0))
@@ -60,9 +71,16 @@ def build(tmp_path, content):
 
     def build(*pipeline, type='bana_mm.CocoPseudoMaskDataset', **settings):
         (tmp_path / 'labels.json').write_text(json.dumps(content))
-        return DATASETS.build(dict(type=type, ann_file=str(tmp_path / 'labels.json'),
-                                   data_prefix=dict(img=str(tmp_path)), metainfo=dict(classes=('cat', 'dog')),
-                                   pipeline=list(pipeline), **settings))
+        return DATASETS.build(
+            dict(
+                type=type,
+                ann_file=str(tmp_path / 'labels.json'),
+                data_prefix=dict(img=str(tmp_path)),
+                metainfo=dict(classes=('cat', 'dog')),
+                pipeline=list(pipeline),
+                **settings,
+            )
+        )
 
     with DefaultScope.overwrite_default_scope('mmdet'):
         yield build
@@ -71,7 +89,11 @@ def build(tmp_path, content):
 def test_items(build, content):
     item = build().get_data_info(0)
     assert [(one['ann_id'], one['bbox_label'], one['ignore_flag']) for one in item['instances']] == [
-        (10, 0, 0), (30, 0, 1), (11, 1, 0), (12, 0, 0)]
+        (10, 0, 0),
+        (30, 0, 1),
+        (11, 1, 0),
+        (12, 0, 0),
+    ]
     given = {annotation['id']: annotation for annotation in content['annotations']}
     for instance in item['instances']:
         annotation = given[instance['ann_id']]
@@ -95,14 +117,24 @@ def test_images_without_instances(build):
     assert len(sample['data_samples'].gt_instances) == 0
 
 
-@pytest.mark.parametrize('pipeline', [
-    [dict(type='Resize', scale=(90, 90), keep_ratio=True), dict(type='RandomFlip', prob=1.),
-     dict(type='Pad', size=(70, 95))],
-    [dict(type='RandomFlip', prob=1., direction='diagonal'), dict(type='RandomCrop', crop_size=(30, 30))],
-    [dict(type='RandomResize', scale=(80, 80), ratio_range=(0.5, 2.), keep_ratio=True),
-     dict(type='MinIoURandomCrop'), dict(type='Expand', mean=(0, 0, 0))],
-    [dict(type='Rotate', prob=1.), dict(type='ShearX', prob=1.), dict(type='TranslateY', prob=1.)],
-    [dict(type='FixScaleResize', scale=(90, 80)), dict(type='PhotoMetricDistortion')]])
+@pytest.mark.parametrize(
+    'pipeline',
+    [
+        [
+            dict(type='Resize', scale=(90, 90), keep_ratio=True),
+            dict(type='RandomFlip', prob=1.0),
+            dict(type='Pad', size=(70, 95)),
+        ],
+        [dict(type='RandomFlip', prob=1.0, direction='diagonal'), dict(type='RandomCrop', crop_size=(30, 30))],
+        [
+            dict(type='RandomResize', scale=(80, 80), ratio_range=(0.5, 2.0), keep_ratio=True),
+            dict(type='MinIoURandomCrop'),
+            dict(type='Expand', mean=(0, 0, 0)),
+        ],
+        [dict(type='Rotate', prob=1.0), dict(type='ShearX', prob=1.0), dict(type='TranslateY', prob=1.0)],
+        [dict(type='FixScaleResize', scale=(90, 80)), dict(type='PhotoMetricDistortion')],
+    ],
+)
 def test_planes_stay_aligned(build, content, planes, pipeline):
     """With the same pixels in both planes, they must be the same after any transforms."""
     for annotation in content['annotations']:
@@ -119,23 +151,27 @@ def test_mosaic_and_mix_up(build, content):
             annotation['unreliable'] = annotation['segmentation']
     dataset = build(*LOAD, dict(type='bana_mm.LoadUnreliable'))
     for mix in ('CachedMosaic', 'CachedMixUp'):
-        mix = dict(type=mix, img_scale=(64, 64), pad_val=0.)
+        mix = dict(type=mix, img_scale=(64, 64), pad_val=0.0)
         wrapped = DATASETS.build(dict(type='MultiImageMixDataset', dataset=dataset, pipeline=[mix, PACK]))
         masks = [wrapped[0] for _ in range(5)][-1]['data_samples'].gt_instances.masks
         assert isinstance(masks, ReliableMasks) and np.array_equal(masks.masks, masks.unreliable.masks)
 
 
 def test_copy_paste_is_an_error(build):
-    wrapped = DATASETS.build(dict(
-        type='MultiImageMixDataset', dataset=build(*LOAD, dict(type='bana_mm.LoadUnreliable')),
-        pipeline=[dict(type='CopyPaste', max_num_pasted=5)]))
+    wrapped = DATASETS.build(
+        dict(
+            type='MultiImageMixDataset',
+            dataset=build(*LOAD, dict(type='bana_mm.LoadUnreliable')),
+            pipeline=[dict(type='CopyPaste', max_num_pasted=5)],
+        )
+    )
     with pytest.raises(TypeError, match='CopyPaste and Albu do'):
         for _ in range(20):
             wrapped[0]
 
 
 def test_other_kinds_of_masks(build, content, planes):
-    polygon = [[5., 5, 25, 5, 25, 25, 5, 25]]
+    polygon = [[5.0, 5, 25, 5, 25, 25, 5, 25]]
     first, second = content['annotations'][0], content['annotations'][2]
     first.update(segmentation=polygon, unreliable=runs(planes[1, 0]))
     second.update(segmentation=runs(planes[0, 1]), unreliable=None)
@@ -157,13 +193,17 @@ def test_stock_pipeline(build, content, planes, type):
     assert sample.gt_instances.labels.tolist() == [0, 1, 0]
 
 
-@pytest.mark.parametrize('change, message', [
-    (dict(segmentation=None), r'labels.json: annotation 10: no segmentation; make masks'),
-    (dict(segmentation=[]), 'annotation 10: no segmentation'),
-    (dict(segmentation=dict(size=[W, H], counts='0')), r'height and width \[60, 40\], but the image \[40, 60\]'),
-    (dict(segmentation=dict(size=[H, W])), 'segmentation must be run lengths, with size and counts'),
-    (dict(unreliable=[[1, 2, 3, 4, 5, 6]]), 'unreliable must be run lengths'),
-    (dict(unreliable=dict(size=[1, 2], counts='0')), r'unreliable has height and width \[1, 2\]')])
+@pytest.mark.parametrize(
+    'change, message',
+    [
+        (dict(segmentation=None), r'labels.json: annotation 10: no segmentation; make masks'),
+        (dict(segmentation=[]), 'annotation 10: no segmentation'),
+        (dict(segmentation=dict(size=[W, H], counts='0')), r'height and width \[60, 40\], but the image \[40, 60\]'),
+        (dict(segmentation=dict(size=[H, W])), 'segmentation must be run lengths, with size and counts'),
+        (dict(unreliable=[[1, 2, 3, 4, 5, 6]]), 'unreliable must be run lengths'),
+        (dict(unreliable=dict(size=[1, 2], counts='0')), r'unreliable has height and width \[1, 2\]'),
+    ],
+)
 def test_bad_masks(build, content, change, message):
     content['annotations'][0].update(change)
     with pytest.raises(ValueError, match=message):
@@ -178,7 +218,8 @@ def test_missing_file(build, tmp_path):
         DATASETS.build(dict(type='bana_mm.CocoPseudoMaskDataset', ann_file='no.json', made_by=made_by))
     assert str(caught.value).splitlines()[1:3] == [
         f'    python tools/train.py {config}',
-        f'    python tools/generate_labels.py {config} wd/iter_5.pth --coco boxes.json --out no.json']
+        f'    python tools/generate_labels.py {config} wd/iter_5.pth --coco boxes.json --out no.json',
+    ]
 
 
 def test_order_of_transforms(build):

@@ -13,20 +13,26 @@ from bana_mm.datasets.mask_boxes import component_boxes, instance_boxes, masks_t
 from bana_mm.labels import write_label_png
 
 TOOL = Path(__file__).parents[2] / 'tools/dataset_converters/voc_from_masks.py'
-CLASSES = np.array([
-    [255, 255, 255, 0, 0, 2],
-    [255, 1, 1, 0, 0, 2],
-    [255, 1, 255, 255, 2, 0],
-    [0, 0, 255, 1, 0, 0],
-    [2, 0, 255, 1, 0, 0],
-], np.uint8)
-INSTANCES = np.array([
-    [255, 255, 255, 0, 0, 7],
-    [255, 1, 1, 0, 0, 7],
-    [255, 1, 255, 255, 7, 0],
-    [0, 0, 255, 3, 0, 0],
-    [2, 0, 255, 3, 0, 0],
-], np.uint8)
+CLASSES = np.array(
+    [
+        [255, 255, 255, 0, 0, 2],
+        [255, 1, 1, 0, 0, 2],
+        [255, 1, 255, 255, 2, 0],
+        [0, 0, 255, 1, 0, 0],
+        [2, 0, 255, 1, 0, 0],
+    ],
+    np.uint8,
+)
+INSTANCES = np.array(
+    [
+        [255, 255, 255, 0, 0, 7],
+        [255, 1, 1, 0, 0, 7],
+        [255, 1, 255, 255, 7, 0],
+        [0, 0, 255, 3, 0, 0],
+        [2, 0, 255, 3, 0, 0],
+    ],
+    np.uint8,
+)
 
 
 def test_boxes_of_instances_by_hand():
@@ -90,8 +96,13 @@ def run_tool(monkeypatch, *arguments):
 def test_the_dataset_reads_tight_boxes(root, monkeypatch, capsys):
     run_tool(monkeypatch, root, '--classes', 'lion', 'zebra')
     assert '2 files written' in capsys.readouterr().out
-    dataset = VOCBoxDataset('ImageSets/Segmentation/split.txt', str(root), metainfo=dict(classes=('lion', 'zebra')),
-                            data_prefix=dict(seg_map_path='SegmentationClass'), require_masks=True)
+    dataset = VOCBoxDataset(
+        'ImageSets/Segmentation/split.txt',
+        str(root),
+        metainfo=dict(classes=('lion', 'zebra')),
+        data_prefix=dict(seg_map_path='SegmentationClass'),
+        require_masks=True,
+    )
     first, second = dataset[0], dataset[1]
     assert (first['width'], first['height'], second['instances']) == (6, 5, [])
     assert [instance['bbox_label'] + 1 for instance in first['instances']] == [1, 2, 1, 2]
@@ -116,7 +127,7 @@ def test_written_xml_is_kept_until_overwrite(root, monkeypatch, capsys):
 def test_bad_input_is_named(root):
     two = ('lion', 'zebra')
     with pytest.raises(ValueError, match='SegmentationClass/a.png: label map holds class 2'):
-        masks_to_xml(root, ('lion', ))
+        masks_to_xml(root, ('lion',))
     write_label_png(root / 'SegmentationObject/a.png', INSTANCES[:, ::-1])
     with pytest.raises(ValueError, match='SegmentationObject/a.png: instance .* lies on no class'):
         masks_to_xml(root, two)

@@ -31,7 +31,7 @@ def sbd_mask(value):
 def save_sbd(path, mask):
     boundaries = np.empty((20, 1), object)
     boundaries[:, 0] = [csc_matrix(SHAPE)] * 20  # cells of sparse matrices, as in SBD
-    struct = dict(Boundaries=boundaries, Segmentation=mask, CategoriesPresent=np.array([[3.]]))
+    struct = dict(Boundaries=boundaries, Segmentation=mask, CategoriesPresent=np.array([[3.0]]))
     savemat(path, dict(GTcls=struct), do_compression=True)
 
 
@@ -45,8 +45,12 @@ def voc_mask(value):
 def roots(tmp_path):
     """VOC with classes 1.. and borders, SBD with classes 11.. and none."""
     voc, sbd = tmp_path / 'VOC2012', tmp_path / 'SBD'
-    for folder in (voc / 'JPEGImages', voc / 'SegmentationClass', voc / 'ImageSets/Segmentation',
-                   sbd / 'benchmark_RELEASE/dataset/cls'):
+    for folder in (
+        voc / 'JPEGImages',
+        voc / 'SegmentationClass',
+        voc / 'ImageSets/Segmentation',
+        sbd / 'benchmark_RELEASE/dataset/cls',
+    ):
         folder.mkdir(parents=True)
     for split in ('train', 'val'):
         (voc / f'ImageSets/Segmentation/{split}.txt').write_text('\n'.join(VOC[split]))
@@ -72,8 +76,9 @@ def test_masks_and_list(roots, monkeypatch, capsys):
     # SBD and VOC's train without VOC's val
     assert (voc / 'ImageSets/Segmentation/train_aug.txt').read_text() == 'both\ns1\ns2\nv1\n'
     folder = voc / 'SegmentationClassAug'
-    expected = dict(both=voc_mask(1), v1=voc_mask(2), held=voc_mask(3), w1=voc_mask(4), s1=sbd_mask(13),
-                    s2=sbd_mask(14))
+    expected = dict(
+        both=voc_mask(1), v1=voc_mask(2), held=voc_mask(3), w1=voc_mask(4), s1=sbd_mask(13), s2=sbd_mask(14)
+    )
     assert sorted(path.stem for path in folder.glob('*.png')) == sorted(expected)
     for img_id, mask in expected.items():
         np.testing.assert_array_equal(read_label_png(folder / f'{img_id}.png'), mask)
@@ -141,8 +146,12 @@ def test_counts_are_checked(roots, monkeypatch):
 
 def test_missing_files_are_named(roots):
     voc, sbd = roots
-    for path, what in ((sbd / 'benchmark_RELEASE/dataset/cls/s2.mat', 'mask'), (voc / 'JPEGImages/v1.jpg', 'image'),
-                       (voc / 'SegmentationClass/w1.png', 'mask'), (voc / 'ImageSets/Segmentation/val.txt', 'list')):
+    for path, what in (
+        (sbd / 'benchmark_RELEASE/dataset/cls/s2.mat', 'mask'),
+        (voc / 'JPEGImages/v1.jpg', 'image'),
+        (voc / 'SegmentationClass/w1.png', 'mask'),
+        (voc / 'ImageSets/Segmentation/val.txt', 'list'),
+    ):
         content = path.read_bytes()
         path.unlink()
         with pytest.raises(FileNotFoundError, match=f'{path.name}.*: {what}.* is missing'):
@@ -158,7 +167,7 @@ def test_masks_of_matlab(tmp_path):
         found = read_sbd_mask(path)
         assert found.dtype == np.uint8
         np.testing.assert_array_equal(found, mask)
-    for mask in (sbd_mask(21), sbd_mask(2) + .5, np.zeros((2, 2, 2)), np.zeros((0, 0))):
+    for mask in (sbd_mask(21), sbd_mask(2) + 0.5, np.zeros((2, 2, 2)), np.zeros((0, 0))):
         save_sbd(path, mask)
         with pytest.raises(ValueError, match='a.mat: GTcls.Segmentation must be a matrix of classes 0..20'):
             read_sbd_mask(path)

@@ -89,15 +89,18 @@ def test_metainfo_with_own_classes_and_with_background(tmp_path):
         build(tmp_path, metainfo=dict(classes=('lion', 'zebra'), palette=[[1, 2, 3]]))
 
 
-@pytest.mark.parametrize('objects, message', [
-    (make_object('unicorn'), r"one.xml: object 0 has the unknown class 'unicorn'"),
-    (make_object() + make_object(box=(5, 5, 4, 8)), r'one.xml: object 1: bndbox xmin=5 .* empty'),
-    (make_object(box=(30, 1, 40, 5)), r'one.xml: object 0: bndbox xmin=30 .* outside the 20 x 10 image'),
-    (make_object(box=('nan', 1, 4, 5)), r'one.xml: object 0: bndbox xmin=nan .* not finite'),
-    (make_object(box=('left', 1, 4, 5)), r'one.xml: object 0: bndbox must hold the numbers'),
-    ('<object><name>cat</name></object>', r'one.xml: object 0: bndbox must hold the numbers'),
-    ('<object>', r'one.xml is not valid XML'),
-])
+@pytest.mark.parametrize(
+    'objects, message',
+    [
+        (make_object('unicorn'), r"one.xml: object 0 has the unknown class 'unicorn'"),
+        (make_object() + make_object(box=(5, 5, 4, 8)), r'one.xml: object 1: bndbox xmin=5 .* empty'),
+        (make_object(box=(30, 1, 40, 5)), r'one.xml: object 0: bndbox xmin=30 .* outside the 20 x 10 image'),
+        (make_object(box=('nan', 1, 4, 5)), r'one.xml: object 0: bndbox xmin=nan .* not finite'),
+        (make_object(box=('left', 1, 4, 5)), r'one.xml: object 0: bndbox must hold the numbers'),
+        ('<object><name>cat</name></object>', r'one.xml: object 0: bndbox must hold the numbers'),
+        ('<object>', r'one.xml is not valid XML'),
+    ],
+)
 def test_bad_annotations_name_file_and_field(tmp_path, objects, message):
     write_image(tmp_path, objects=objects)
     with pytest.raises(ValueError, match=message):

@@ -12,12 +12,15 @@ def test_lists_round_trip(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ['a.txt']
 
 
-@pytest.mark.parametrize('text, message', [
-    ('a\nb\na\n', "a.txt: 'a' is there twice"),
-    ('/JPEGImages/a.jpg /SegmentationClassAug/a.png\n', 'a.txt: .* is no image id'),
-    ('a 1\n', "a.txt: 'a 1' is no image id"),
-    (' \n', 'a.txt: lists no image'),
-])
+@pytest.mark.parametrize(
+    'text, message',
+    [
+        ('a\nb\na\n', "a.txt: 'a' is there twice"),
+        ('/JPEGImages/a.jpg /SegmentationClassAug/a.png\n', 'a.txt: .* is no image id'),
+        ('a 1\n', "a.txt: 'a 1' is no image id"),
+        (' \n', 'a.txt: lists no image'),
+    ],
+)
 def test_bad_lists(tmp_path, text, message):
     (tmp_path / 'a.txt').write_text(text)
     with pytest.raises(ValueError, match=message):

@@ -6,14 +6,16 @@ from bana_mm.evaluation.cam_precision import SCORES, CAMPrecision, box_foregroun
 from bana_mm.labels.generator import ImageMaps, LabelGenerator
 from bana_mm.labels.task import BoxLayout
 
-LAYOUT = BoxLayout.from_boxes((2, 4), torch.tensor([[0., 0, 2, 2], [1, 0, 4, 1]]), torch.tensor([2, 0]))
+LAYOUT = BoxLayout.from_boxes((2, 4), torch.tensor([[0.0, 0, 2, 2], [1, 0, 4, 1]]), torch.tensor([2, 0]))
 GENERATOR = LabelGenerator(torch.ones(4, 8), dict(score='mean', normalise='image'))  # neither matters here
-ATTENTION = torch.tensor([[.2, .6, .6, 1.], [.4, .4, 0., 0.]])
-CAMS = torch.tensor([
-    [[9., 9., 9., 9.], [9., 9., 9., 9.]],  # background
-    [[5., 2., 4., 1.], [5., 5., 5., 5.]],  # class 1
-    [[4., 0., 7., 7.], [2., 1., 7., 7.]],  # class 3
-])
+ATTENTION = torch.tensor([[0.2, 0.6, 0.6, 1.0], [0.4, 0.4, 0.0, 0.0]])
+CAMS = torch.tensor(
+    [
+        [[9.0, 9.0, 9.0, 9.0], [9.0, 9.0, 9.0, 9.0]],  # background
+        [[5.0, 2.0, 4.0, 1.0], [5.0, 5.0, 5.0, 5.0]],  # class 1
+        [[4.0, 0.0, 7.0, 7.0], [2.0, 1.0, 7.0, 7.0]],  # class 3
+    ]
+)
 TRUTH = np.array([[3, 1, 1, 255], [3, 0, 0, 0]], dtype=np.uint8)
 
 
@@ -21,9 +23,9 @@ def test_scores_by_hand():
     scores = box_foreground_scores(GENERATOR, ImageMaps(ATTENTION, CAMS), LAYOUT)
     assert tuple(scores) == SCORES
     expected = {
-        'CAM': ([[1., 0.], [.5, .25]], [[.5, 1., .25]]),
-        '1 - A': ([[.8, .4], [.6, .6]], [[.4, .4, 0.]]),
-        '1 - A, stretched': ([[1., 0.], [.5, .5]], [[1., 1., 0.]]),
+        'CAM': ([[1.0, 0.0], [0.5, 0.25]], [[0.5, 1.0, 0.25]]),
+        '1 - A': ([[0.8, 0.4], [0.6, 0.6]], [[0.4, 0.4, 0.0]]),
+        '1 - A, stretched': ([[1.0, 0.0], [0.5, 0.5]], [[1.0, 1.0, 0.0]]),
     }
     for name, values in expected.items():
         for found, value in zip(scores[name], values, strict=True):
@@ -35,11 +37,11 @@ def test_counts_by_hand():
     precision.update(box_foreground_scores(GENERATOR, ImageMaps(ATTENTION, CAMS), LAYOUT), LAYOUT, TRUTH)
     cam = precision.curves['CAM']
     # box of class 3: scores 1 0 / .5 .25, object 1 0 / 1 0; box of class 1: scores .5 1 (255), object 1 1
-    assert cam.precision(3).tolist() == [2 / 4, 1., 1.] and cam.recall(3).tolist() == [1., 1., 1 / 2]
-    assert cam.precision(1).tolist() == [1., 1., 1.] and cam.recall(1).tolist() == [1., 1., 1 / 2]
+    assert cam.precision(3).tolist() == [2 / 4, 1.0, 1.0] and cam.recall(3).tolist() == [1.0, 1.0, 1 / 2]
+    assert cam.precision(1).tolist() == [1.0, 1.0, 1.0] and cam.recall(1).tolist() == [1.0, 1.0, 1 / 2]
     likelihood = precision.curves['1 - A']  # .8 .4 / .6 .6 and .4 .4
     assert likelihood.precision(3).tolist()[:2] == [2 / 4, 2 / 3]
-    assert likelihood.recall(1).tolist() == [1., 0., 0.]
+    assert likelihood.recall(1).tolist() == [1.0, 0.0, 0.0]
     assert (precision.boxes, precision.without_cam) == (2, 0)
 
 
@@ -51,7 +53,7 @@ def test_box_without_activation():
     precision = CAMPrecision(3, bins=2)
     precision.update(scores, LAYOUT, TRUTH)
     assert (precision.boxes, precision.without_cam) == (2, 1)
-    assert precision.curves['CAM'].recall(1).tolist() == [1., 0., 0.]
+    assert precision.curves['CAM'].recall(1).tolist() == [1.0, 0.0, 0.0]
 
 
 def test_mask_of_another_size():

@@ -16,9 +16,16 @@ def test_by_hand():
     quality.update(sigma, label, reliable, truth)
     # four pixels have a label and a truth; the second to fourth of them are doubted, and the third is wrong
     figures = quality.figures()
-    assert figures == pytest.approx(dict(
-        doubted=3 / 4, right=2 / 3, right_by_weight=1 / 1.5, sigma_right=0.5, sigma_wrong=0.5,
-        average_precision=(1 + 2 / 3) / 2))
+    assert figures == pytest.approx(
+        dict(
+            doubted=3 / 4,
+            right=2 / 3,
+            right_by_weight=1 / 1.5,
+            sigma_right=0.5,
+            sigma_wrong=0.5,
+            average_precision=(1 + 2 / 3) / 2,
+        )
+    )
     quality.update(np.array([[0.5]]), np.array([[1]], np.uint8), np.array([[False]]), np.array([[0]], np.uint8))
     assert quality.figures()['right_by_weight'] == pytest.approx(1 / 2)
 

@@ -13,22 +13,25 @@ def slow_iou(pairs, num_classes):
             if truth[place] != 255 and prediction[place] != 255:
                 truth_of[int(truth[place])].add((number, place))
                 predicted[int(prediction[place])].add((number, place))
-    return [len(truth_of[c] & predicted[c]) / len(truth_of[c] | predicted[c]) if truth_of[c] | predicted[c] else np.nan
-            for c in truth_of]
+    return [
+        len(truth_of[c] & predicted[c]) / len(truth_of[c] | predicted[c]) if truth_of[c] | predicted[c] else np.nan
+        for c in truth_of
+    ]
 
 
 def test_by_hand():
     confusion = ConfusionMatrix(3)
     confusion.update(
-        np.array([[0, 0, 0, 1, 1, 2, 255, 255]], np.uint8), np.array([[0, 0, 1, 1, 255, 0, 3, 255]], np.uint8))
+        np.array([[0, 0, 0, 1, 1, 2, 255, 255]], np.uint8), np.array([[0, 0, 1, 1, 255, 0, 3, 255]], np.uint8)
+    )
     # background: 2 hits, of 3 true and 3 predicted; class 1: 1 hit of 1 counted and 2 predicted; class 2: missed;
     # class 3: only predicted where the truth is 255
-    assert confusion.iou()[:3].tolist() == [2 / 4, 1 / 2, 0.]
+    assert confusion.iou()[:3].tolist() == [2 / 4, 1 / 2, 0.0]
     assert np.isnan(confusion.iou()[3])
     assert confusion.present().tolist() == [True, True, True, False]
     assert confusion.mean_iou() == pytest.approx(1 / 3)
-    assert confusion.mean_iou([0, 1]) == .5
-    assert confusion.mean_iou([1, 3]) == .5  # class 3 is not in the truth
+    assert confusion.mean_iou([0, 1]) == 0.5
+    assert confusion.mean_iou([1, 3]) == 0.5  # class 3 is not in the truth
     assert np.isnan(confusion.mean_iou([3]))
     assert confusion.ignored_share() == 1 / 6
 
@@ -36,16 +39,16 @@ def test_by_hand():
 def test_false_alarms_of_absent_classes_count_against_others_only():
     confusion = ConfusionMatrix(2)
     confusion.update(np.array([[0, 0, 1, 1]], np.uint8), np.array([[0, 2, 1, 1]], np.uint8))
-    assert confusion.iou().tolist() == [.5, 1., 0.]
-    assert confusion.mean_iou() == .75  # class 2 does not occur
+    assert confusion.iou().tolist() == [0.5, 1.0, 0.0]
+    assert confusion.mean_iou() == 0.75  # class 2 does not occur
 
 
 def test_class_that_is_ignored_altogether():
     confusion = ConfusionMatrix(1)
     confusion.update(np.array([[0, 1]], np.uint8), np.array([[0, 255]], np.uint8))
     assert confusion.present().tolist() == [True, True]
-    assert confusion.mean_iou() == 1.
-    assert confusion.ignored_share() == .5
+    assert confusion.mean_iou() == 1.0
+    assert confusion.ignored_share() == 0.5
 
 
 def test_against_slow_version_over_several_images():
@@ -64,11 +67,14 @@ def test_nothing_counted():
     assert np.isnan(confusion.mean_iou()) and np.isnan(confusion.ignored_share())
 
 
-@pytest.mark.parametrize(('truth', 'prediction', 'message'), [
-    ([[0, 3]], [[0, 0]], r'truth holds class 3; allowed are 0\.\.2 and 255'),
-    ([[0, 0]], [[254, 0]], r'prediction holds class 254'),
-    ([[0, 0]], [[0], [0]], r'truth has shape \(1, 2\), prediction \(2, 1\)'),
-])
+@pytest.mark.parametrize(
+    ('truth', 'prediction', 'message'),
+    [
+        ([[0, 3]], [[0, 0]], r'truth holds class 3; allowed are 0\.\.2 and 255'),
+        ([[0, 0]], [[254, 0]], r'prediction holds class 254'),
+        ([[0, 0]], [[0], [0]], r'truth has shape \(1, 2\), prediction \(2, 1\)'),
+    ],
+)
 def test_bad_input(truth, prediction, message):
     with pytest.raises(ValueError, match=message):
         ConfusionMatrix(2).update(np.array(truth, np.uint8), np.array(prediction, np.uint8))

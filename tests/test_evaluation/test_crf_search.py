@@ -11,9 +11,18 @@ from bana_mm.labels.crf_inputs import label_crf_input, write_crf_input
 from bana_mm.labels.task import BoxLayout, LabelTask
 
 CLASSES = ('cat', 'cow')
-GRID = grid(dict(bilateral_weight=(2, 4), bilateral_xy=(3., ), bilateral_rgb=(5., 40.), gaussian_weight=(1, ),
-                 gaussian_xy=(1., ), iterations=(0, 3), temperature=(1., .5)))
-PLANTED = CRFPoint(4, 3., 40., 1, 1., 3, .5)
+GRID = grid(
+    dict(
+        bilateral_weight=(2, 4),
+        bilateral_xy=(3.0,),
+        bilateral_rgb=(5.0, 40.0),
+        gaussian_weight=(1,),
+        gaussian_xy=(1.0,),
+        iterations=(0, 3),
+        temperature=(1.0, 0.5),
+    )
+)
+PLANTED = CRFPoint(4, 3.0, 40.0, 1, 1.0, 3, 0.5)
 
 
 def make_images(folder, number=3):
@@ -44,11 +53,15 @@ def reference(images, tmp_path_factory):
 
 
 def test_grid_holds_every_combination_once():
-    assert len(GRID) == 16 and GRID[0] == (2, 3, 5, 1, 1, 0, 1) and GRID[-1] == (4, 3, 40, 1, 1, 3, .5)
+    assert len(GRID) == 16 and GRID[0] == (2, 3, 5, 1, 1, 0, 1) and GRID[-1] == (4, 3, 40, 1, 1, 3, 0.5)
     values = {name: [value] for name, value in PLANTED._asdict().items()}
-    assert grid({**values, 'bilateral_weight': [4, 4.]}) == [PLANTED]
-    for name, value, bound in (('bilateral_rgb', 0., 'above 0'), ('gaussian_weight', -1, 'at least 0'),
-                               ('temperature', 0., 'above 0'), ('iterations', -1, 'at least 0')):
+    assert grid({**values, 'bilateral_weight': [4, 4.0]}) == [PLANTED]
+    for name, value, bound in (
+        ('bilateral_rgb', 0.0, 'above 0'),
+        ('gaussian_weight', -1, 'at least 0'),
+        ('temperature', 0.0, 'above 0'),
+        ('iterations', -1, 'at least 0'),
+    ):
         with pytest.raises(ValueError, match=f'{name} must be finite and {bound}, got {value}'):
             grid({**values, name: [value]})
 
@@ -66,8 +79,13 @@ def test_same_as_a_plain_loop(images, reference):
         for image in images:
             pixels, probability = crf_search_input(image)
             tempered = torch.from_numpy(probability).log().div(point.temperature).softmax(dim=0).numpy()
-            posterior = dense_crf(pixels, tempered, (point.bilateral_weight, point.bilateral_xy, point.bilateral_rgb),
-                                  (point.gaussian_weight, point.gaussian_xy), point.iterations)
+            posterior = dense_crf(
+                pixels,
+                tempered,
+                (point.bilateral_weight, point.bilateral_xy, point.bilateral_rgb),
+                (point.gaussian_weight, point.gaussian_xy),
+                point.iterations,
+            )
             confusion.update(read_label_png(image.truth_path), posterior.argmax(0).astype(np.uint8))
         assert reference.mean_iou(point) == pytest.approx(100 * confusion.mean_iou(), abs=1e-9)
         assert reference.mean_iou(point, [0, 2]) == pytest.approx(100 * confusion.mean_iou([0, 2]), abs=1e-9)
@@ -75,6 +93,7 @@ def test_same_as_a_plain_loop(images, reference):
 
 def crf_search_input(image):
     import pickle
+
     pixels, probability = pickle.loads(image.input_path.read_bytes())
     return pixels, probability.astype(np.float32)
 
@@ -115,9 +134,9 @@ def test_equal_points_rank_by_their_parameters(tmp_path):
     table = SearchTable(tmp_path / 'search.csv', CLASSES)
     confusion = ConfusionMatrix(2)
     confusion.counts[:2, :2] = [[6, 2], [0, 2]]  # IoU 3/4 and 1/2; the masks hold no cow
-    for point in (PLANTED, PLANTED._replace(bilateral_xy=2.)):
+    for point in (PLANTED, PLANTED._replace(bilateral_xy=2.0)):
         table.add(point, confusion)
-    assert table.ranking() == [PLANTED._replace(bilateral_xy=2.), PLANTED]
+    assert table.ranking() == [PLANTED._replace(bilateral_xy=2.0), PLANTED]
     assert table.mean_iou(PLANTED) == 62.5 and table.mean_iou(PLANTED, [0, 2]) == 75
     assert np.isnan(SearchTable(tmp_path / 'search.csv', CLASSES).rows[PLANTED][2])
 
@@ -134,11 +153,11 @@ def test_broken_tables(tmp_path):
 
 def test_inputs_of_the_label_crf(tmp_path):
     """The rule of box regions holds, and a box without a pixel gets some back."""
-    layout = BoxLayout.from_boxes((8, 8), torch.tensor([[1., 1, 5, 5], [6, 6, 8, 8]]), torch.tensor([0, 1]))
+    layout = BoxLayout.from_boxes((8, 8), torch.tensor([[1.0, 1, 5, 5], [6, 6, 8, 8]]), torch.tensor([0, 1]))
     probability = np.zeros((3, 8, 8), np.float32)
     probability[0] = 1
-    probability[:, 1:5, 1:5] = np.array([.3, .4, .3])[:, None, None]
-    probability[:, 6:, 6:] = np.array([.5, .1, .4])[:, None, None]
+    probability[:, 1:5, 1:5] = np.array([0.3, 0.4, 0.3])[:, None, None]
+    probability[:, 6:, 6:] = np.array([0.5, 0.1, 0.4])[:, None, None]
     task = LabelTask(layout, probability, restore=(True, True), crf={})
     write_crf_input(tmp_path / 'a.pkl', np.zeros((8, 8, 3), np.uint8), task)
     expected = np.zeros((8, 8), np.uint8)

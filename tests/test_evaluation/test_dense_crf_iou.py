@@ -32,8 +32,13 @@ def images(tmp_path):
         truth = torch.from_numpy(truth)[None].clone()
         truth[:, 0, :5] = 255
         samples.append(
-            dict(img_path=path, seg_logits=dict(data=logits), gt_sem_seg=dict(data=truth),
-                 pred_sem_seg=dict(data=logits.argmax(0, keepdim=True))))
+            dict(
+                img_path=path,
+                seg_logits=dict(data=logits),
+                gt_sem_seg=dict(data=truth),
+                pred_sem_seg=dict(data=logits.argmax(0, keepdim=True)),
+            )
+        )
     return samples
 
 
@@ -92,11 +97,20 @@ def test_single_scale_beside_augmented_images(images, with_crf, tmp_path):
     scores = evaluate(images, with_crf=with_crf, crf=CRF, output_dir=str(tmp_path / 'out'))
     expected = {}
     for suffix, prefix in (('', 'plain_'), ('_tta', '')):
-        views = [{key.removeprefix(prefix): sample[key] for key in (
-            'img_path', 'gt_sem_seg', f'{prefix}seg_logits', f'{prefix}pred_sem_seg')} for sample in images]
+        views = [
+            {
+                key.removeprefix(prefix): sample[key]
+                for key in ('img_path', 'gt_sem_seg', f'{prefix}seg_logits', f'{prefix}pred_sem_seg')
+            }
+            for sample in images
+        ]
         alone = evaluate(views, with_crf=with_crf, crf=CRF)
-        expected.update({key.removesuffix('_crf') + suffix + ('_crf' if key.endswith('_crf') else ''): value
-                         for key, value in alone.items()})
+        expected.update(
+            {
+                key.removesuffix('_crf') + suffix + ('_crf' if key.endswith('_crf') else ''): value
+                for key, value in alone.items()
+            }
+        )
     assert scores == expected and len(scores) == (12 if with_crf else 6) and scores['mIoU_tta'] < scores['mIoU']
     saved = np.array(Image.open(tmp_path / 'out/a.png'))
     assert np.array_equal(saved, (refined(images[0]) if with_crf else images[0]['pred_sem_seg']['data'])[0])
@@ -104,8 +118,10 @@ def test_single_scale_beside_augmented_images(images, with_crf, tmp_path):
 
 def test_format_only_refines_what_it_saves_and_needs_no_truth(images, tmp_path, monkeypatch):
     calls = []
-    monkeypatch.setattr('bana_mm.evaluation.dense_crf_iou.CRFPool.submit',
-                        lambda self, name, image, probability, context: calls.append(probability) or [])
+    monkeypatch.setattr(
+        'bana_mm.evaluation.dense_crf_iou.CRFPool.submit',
+        lambda self, name, image, probability, context: calls.append(probability) or [],
+    )
     for sample in images:
         sample['plain_seg_logits'], sample['plain_pred_sem_seg'] = dict(data=None), dict(data=None)
         del sample['gt_sem_seg']

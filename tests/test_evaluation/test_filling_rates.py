@@ -5,11 +5,14 @@ import pytest
 from bana_mm.evaluation.filling_rates import FillingRates, box_filling_rates, measure_filling_rates
 from bana_mm.labels import BoxSource, FilesSource, write_label_png
 
-LABEL = np.array([
-    [0, 1, 1, 255],
-    [0, 1, 2, 2],
-    [0, 0, 2, 2],
-], dtype=np.uint8)
+LABEL = np.array(
+    [
+        [0, 1, 1, 255],
+        [0, 1, 2, 2],
+        [0, 0, 2, 2],
+    ],
+    dtype=np.uint8,
+)
 BOXES = np.array([[1, 0, 4, 2], [2, 1, 4, 3], [0, 0, 4, 3]], dtype=float)
 
 
@@ -23,14 +26,14 @@ def test_values_by_hand():
 
 
 def test_boxes_are_rounded_and_clipped():
-    assert box_filling_rates(LABEL, [[1.6, .7, 9., 2.6]], [2]) == [1.]  # columns 2 and 3, rows 1 and 2
-    assert box_filling_rates(LABEL, [[1.2, .3, 1.3, .4]], [1]) == [1.]  # the pixel in column 1 and row 0
+    assert box_filling_rates(LABEL, [[1.6, 0.7, 9.0, 2.6]], [2]) == [1.0]  # columns 2 and 3, rows 1 and 2
+    assert box_filling_rates(LABEL, [[1.2, 0.3, 1.3, 0.4]], [1]) == [1.0]  # the pixel in column 1 and row 0
 
 
 def test_box_without_a_pixel_that_counts():
     rates = FillingRates()
     rates.update(LABEL, [[3, 0, 4, 1], [1, 0, 3, 1]], [1, 1])
-    assert np.isnan(rates.rates[0]) and rates.of_class(1).tolist() == [1.]
+    assert np.isnan(rates.rates[0]) and rates.of_class(1).tolist() == [1.0]
     assert rates.mean() == rates.mean(1) == 1
     assert np.isnan(rates.mean(2)) and np.isnan(FillingRates().mean())
     none = FillingRates()
@@ -49,10 +52,10 @@ def test_means_weigh_classes_alike():
 
 def test_difference_and_distance():
     first, second = FillingRates(), FillingRates()
-    first.extend(np.array([.2, .6, np.nan, .5]), [1, 1, 2, 2])
-    second.extend(np.array([.6, .1, .5, .5]), [1, 1, 2, 2])
-    assert first.difference(second) == pytest.approx((.4 + .5 + 0) / 3)
-    assert first.distance(second) == pytest.approx((.1 + .0 + .0) / 3)  # .2 .5 .6 against .1 .5 .6
+    first.extend(np.array([0.2, 0.6, np.nan, 0.5]), [1, 1, 2, 2])
+    second.extend(np.array([0.6, 0.1, 0.5, 0.5]), [1, 1, 2, 2])
+    assert first.difference(second) == pytest.approx((0.4 + 0.5 + 0) / 3)
+    assert first.distance(second) == pytest.approx((0.1 + 0.0 + 0.0) / 3)  # .2 .5 .6 against .1 .5 .6
     assert first.difference(first) == first.distance(first) == 0
 
 
@@ -62,8 +65,8 @@ def test_bad_input():
     with pytest.raises(ValueError, match=r'label map has shape \(3, 4\), valid \(4, 3\)'):
         box_filling_rates(LABEL, BOXES, [1, 2, 1], np.ones((4, 3), bool))
     first, second = FillingRates(), FillingRates()
-    first.extend(np.array([.5]), [1])
-    second.extend(np.array([.5]), [2])
+    first.extend(np.array([0.5]), [1])
+    second.extend(np.array([0.5]), [2])
     with pytest.raises(ValueError, match=r'different boxes \(1 and 1\)'):
         first.difference(second)
 
@@ -72,13 +75,21 @@ def test_bad_input():
 def dataset(tmp_path):
     """An image with an object and an ignored box, and one without boxes."""
     items = []
-    instances = [dict(bbox=[0, 0, 4, 3], bbox_label=1, ignore_flag=0),
-                 dict(bbox=[2, 1, 4, 3], bbox_label=0, ignore_flag=1)]
+    instances = [
+        dict(bbox=[0, 0, 4, 3], bbox_label=1, ignore_flag=0),
+        dict(bbox=[2, 1, 4, 3], bbox_label=0, ignore_flag=1),
+    ]
     for img_id, boxes in (('a', instances), ('b', [])):
         cv2.imwrite(str(tmp_path / f'{img_id}.jpg'), np.zeros((3, 4, 3), np.uint8))
         write_label_png(tmp_path / f'{img_id}.png', LABEL)
-        items.append(dict(img_id=img_id, img_path=str(tmp_path / f'{img_id}.jpg'), instances=boxes,
-                          seg_map_path=str(tmp_path / f'{img_id}.png')))
+        items.append(
+            dict(
+                img_id=img_id,
+                img_path=str(tmp_path / f'{img_id}.jpg'),
+                instances=boxes,
+                seg_map_path=str(tmp_path / f'{img_id}.png'),
+            )
+        )
     return Items(items)
 
 
@@ -94,13 +105,16 @@ def test_measures_sources_and_truth(dataset, tmp_path):
     rates = measure_filling_rates(sources, dataset)
     # the box holds four pixels of its class (2) among eleven with a truth; the ignored box has no rate
     assert {name: total.rates.tolist() for name, total in rates.items()} == {
-        'truth': [4 / 11], 'box': [1.], 'files': [4 / 11]}
+        'truth': [4 / 11],
+        'box': [1.0],
+        'files': [4 / 11],
+    }
     assert list(rates) == ['truth', 'box', 'files'] and rates['box'].classes.tolist() == [2]
 
 
 def test_without_truth(dataset):
     del dataset[0]['seg_map_path']
-    assert measure_filling_rates(dict(box=BoxSource()), dataset, with_truth=False)['box'].rates.tolist() == [1.]
+    assert measure_filling_rates(dict(box=BoxSource()), dataset, with_truth=False)['box'].rates.tolist() == [1.0]
     with pytest.raises(FileNotFoundError, match=r'truth: 1 of 2 images have no label map: a$'):
         measure_filling_rates({}, dataset)
 

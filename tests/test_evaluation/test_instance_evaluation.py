@@ -28,18 +28,29 @@ def rectangle(x1, y1, x2, y2, size=(200, 200)):
 def entry(number, box, image=1, category=3, **fields):
     """An annotation whose mask is its box; ``fields`` may replace it."""
     x1, y1, x2, y2 = box
-    return dict(dict(id=number, image_id=image, category_id=category, bbox=[x1, y1, x2 - x1, y2 - y1],
-                     segmentation=rectangle(*box)), **fields)
+    return dict(
+        dict(
+            id=number,
+            image_id=image,
+            category_id=category,
+            bbox=[x1, y1, x2 - x1, y2 - y1],
+            segmentation=rectangle(*box),
+        ),
+        **fields,
+    )
 
 
 @pytest.fixture
 def write(tmp_path):
-    def writer(name, annotations, images=(1, ), size=(200, 200), categories=(3, 8)):
+    def writer(name, annotations, images=(1,), size=(200, 200), categories=(3, 8)):
         content = dict(
             images=[dict(id=number, file_name=f'{number}.png', height=size[0], width=size[1]) for number in images],
-            categories=[dict(id=number, name=str(number)) for number in categories], annotations=annotations)
+            categories=[dict(id=number, name=str(number)) for number in categories],
+            annotations=annotations,
+        )
         (tmp_path / name).write_text(json.dumps(content))
         return tmp_path / name
+
     return writer
 
 
@@ -53,8 +64,15 @@ def test_average_precision_depends_on_the_order(write):
     true = [entry(number, box) for number, box in enumerate(boxes, 1)]
     scores = [0.1, 0.9, 0.2, 0.8]
     # Nos. 2 and 4 are right; 1 and 3 reach IoU 0.25 only.
-    labels = [entry(number, box, score=score, segmentation=rectangle(*(box if number in (2, 4) else (
-        box[0], box[1], box[0] + 5, box[3])))) for number, box, score in zip((1, 2, 3, 4), boxes, scores)]
+    labels = [
+        entry(
+            number,
+            box,
+            score=score,
+            segmentation=rectangle(*(box if number in (2, 4) else (box[0], box[1], box[0] + 5, box[3]))),
+        )
+        for number, box, score in zip((1, 2, 3, 4), boxes, scores)
+    ]
     # By area the order is wrong, right, wrong, right: precision 1/2 up to recall 1/4, again 1/2 up to 2/4, then none.
     # pycocotools takes the precision at the recalls 0, 0.01, ..., 1: at 51 of 101 of them.
     figures = compare(write, true, labels)
@@ -80,8 +98,10 @@ def test_rank():
 
 def read_like(areas):
     """Stands for true masks of which only the boxes matter."""
+
     class Boxes:
         annotations = {number: dict(bbox=[0, 0, 1, area]) for number, area in areas.items()}
+
     return Boxes()
 
 
@@ -89,8 +109,11 @@ def test_thresholds_sizes_and_objects_without_a_mask(write):
     boxes = dict(S=(0, 0, 10, 10), M=(20, 20, 70, 70), L=(40, 40, 190, 190))
     true = [entry(number, box) for number, box in enumerate(boxes.values())]  # pycocotools takes id 0 for no object
     # The small one is exact, of the middle one half (IoU 0.5) is found, of the large one nothing.
-    labels = [entry(0, boxes['S']), entry(1, boxes['M'], segmentation=rectangle(20, 20, 45, 70)),
-              entry(2, boxes['L'], segmentation=None)]
+    labels = [
+        entry(0, boxes['S']),
+        entry(1, boxes['M'], segmentation=rectangle(20, 20, 45, 70)),
+        entry(2, boxes['L'], segmentation=None),
+    ]
     figures = compare(write, true, labels)
     assert (figures['AP_S'], figures['AP_M'], figures['AP_L']) == (100, 10, 0)  # 0.5 passes one of ten thresholds
     assert [figures[f'mIoU_{size}'] for size in boxes] == [100, 50, 0] and figures['mIoU'] == 50
@@ -111,8 +134,10 @@ def test_thresholds_sizes_and_objects_without_a_mask(write):
 
 def test_classes_and_images_are_told_apart(write):
     # The same box in two images and two classes; three labels are exact, one lies in the wrong place.
-    true = [entry(number, (0, 0, 40, 40), image, category)
-            for number, (image, category) in enumerate(((1, 3), (1, 8), (2, 3), (2, 8)), 1)]
+    true = [
+        entry(number, (0, 0, 40, 40), image, category)
+        for number, (image, category) in enumerate(((1, 3), (1, 8), (2, 3), (2, 8)), 1)
+    ]
     labels = [*true[:3], dict(true[3], segmentation=rectangle(100, 100, 140, 140))]
     figures = compare(write, true, labels, images=(1, 2))
     # Class 3: all found. Class 8: the first in order is right, recall 1/2.
@@ -120,8 +145,10 @@ def test_classes_and_images_are_told_apart(write):
 
 
 def test_two_hundred_objects_in_an_image(write):
-    true = [entry(number, (x, y, x + 6, y + 6)) for number, (x, y) in
-            enumerate(((x, y) for x in range(0, 190, 10) for y in range(0, 110, 10)), 5)]
+    true = [
+        entry(number, (x, y, x + 6, y + 6))
+        for number, (x, y) in enumerate(((x, y) for x in range(0, 190, 10) for y in range(0, 110, 10)), 5)
+    ]
     assert len(true) == 209
     assert compare(write, true, true)['AP'] == 100  # pycocotools by itself stops at 100
 
@@ -154,24 +181,32 @@ def test_formats_of_masks():
     two = [[1, 1, 5, 1, 5, 3, 1, 3], [1, 3, 5, 3, 5, 5, 1, 5]]
     for segmentation in ([[1, 1, 5, 1, 5, 5, 1, 5]], two, dict(size=[6, 8], counts=counts), encoded):
         assert (mask_api.decode(to_run_lengths(segmentation, (6, 8))) == expected).all()
-    for segmentation, message in (([[1, 1, 5, 5]], 'at least three points'), ('mask', "got 'mask'"),
-                                  (dict(size=[8, 6], counts=counts), r'size \[8, 6\].*\[6, 8\]')):
+    for segmentation, message in (
+        ([[1, 1, 5, 5]], 'at least three points'),
+        ('mask', "got 'mask'"),
+        (dict(size=[8, 6], counts=counts), r'size \[8, 6\].*\[6, 8\]'),
+    ):
         with pytest.raises(ValueError, match=message):
             to_run_lengths(segmentation, (6, 8))
 
 
-@pytest.mark.parametrize('labels, message', [
-    ([entry(9, (0, 0, 4, 4))], 'annotation 9 is not there in .*true.json'),
-    ([entry(1, (0, 0, 4, 4), category=8)], 'annotation 1 has category_id 3, not 8 in'),
-    ([entry(1, (0, 0, 4, 4), segmentation=rectangle(0, 0, 4, 4, (9, 9)))],
-     r'annotation 1: segmentation is no mask of its image .*\[9, 9\].*\[200, 200\]'),
-    ([entry(1, (0, 0, 4, 4), unreliable=[[1, 2]])], 'annotation 1: unreliable is no mask of its image'),
-])
+@pytest.mark.parametrize(
+    'labels, message',
+    [
+        ([entry(9, (0, 0, 4, 4))], 'annotation 9 is not there in .*true.json'),
+        ([entry(1, (0, 0, 4, 4), category=8)], 'annotation 1 has category_id 3, not 8 in'),
+        (
+            [entry(1, (0, 0, 4, 4), segmentation=rectangle(0, 0, 4, 4, (9, 9)))],
+            r'annotation 1: segmentation is no mask of its image .*\[9, 9\].*\[200, 200\]',
+        ),
+        ([entry(1, (0, 0, 4, 4), unreliable=[[1, 2]])], 'annotation 1: unreliable is no mask of its image'),
+    ],
+)
 def test_labels_of_other_data_are_named(write, labels, message):
     truth = read_true_masks(write('true.json', [entry(1, (0, 0, 4, 4))]))
     with pytest.raises(ValueError, match=f'labels.json: {message}'):
         read_label_masks(write('labels.json', labels), truth)
-    for images, size in (((1, 2), (200, 200)), ((1, ), (100, 200))):
+    for images, size in (((1, 2), (200, 200)), ((1,), (100, 200))):
         with pytest.raises(ValueError, match=r'labels.json: image [12] is not in .*true.json'):
             read_label_masks(write('labels.json', [], images, size), truth)
 
@@ -179,8 +214,8 @@ def test_labels_of_other_data_are_named(write, labels, message):
 def test_some_of_the_images(write):
     true = [entry(1, (0, 0, 40, 40), 1), entry(2, (0, 0, 40, 40), 2)]
     truth = read_true_masks(write('true.json', true, (1, 2)))
-    labels = read_label_masks(write('labels.json', true[1:], (2, )), truth)
-    assert labels.img_ids == (2, )
+    labels = read_label_masks(write('labels.json', true[1:], (2,)), truth)
+    assert labels.img_ids == (2,)
     assert evaluate_instances(truth.only(labels.img_ids), labels)['mIoU'] == 100
     assert evaluate_instances(truth, labels)['mIoU'] == 50
     with pytest.raises(ValueError, match='true.json: annotation 1: segmentation is missing'):
@@ -190,13 +225,16 @@ def test_some_of_the_images(write):
 def test_masks_made_from_boxes(write, tmp_path):
     # A green disc on grey: GrabCut finds it, the whole box does not.
     y, x = np.mgrid[:60, :80]
-    disc = (x - 40) ** 2 + (y - 30) ** 2 < 18 ** 2
+    disc = (x - 40) ** 2 + (y - 30) ** 2 < 18**2
     image = np.where(disc[..., None], (30, 200, 60), (120, 120, 120)).astype(np.uint8)
     image += np.random.default_rng(0).integers(0, 9, image.shape, dtype=np.uint8)
     Image.fromarray(image).save(tmp_path / '1.png')
     fields = dict(bbox=[22.3, 12.1, 35.9, 36.2], segmentation=encode_mask(disc, disc.shape))
-    true = [entry(4, (0, 0, 1, 1), **fields), entry(5, (0, 0, 1, 1), **dict(fields, bbox=[3, 3, 0, 5])),
-            entry(6, (0, 0, 1, 1), **dict(fields, iscrowd=1))]
+    true = [
+        entry(4, (0, 0, 1, 1), **fields),
+        entry(5, (0, 0, 1, 1), **dict(fields, bbox=[3, 3, 0, 5])),
+        entry(6, (0, 0, 1, 1), **dict(fields, iscrowd=1)),
+    ]
     path = write('true.json', true, size=(60, 80))
     truth = read_true_masks(path)
     whole = make_label_masks(build_label_source('box'), truth, tmp_path)
@@ -206,7 +244,7 @@ def test_masks_made_from_boxes(write, tmp_path):
     assert (mask_api.decode(whole.masks[4]) == expected).all()
     found = make_label_masks(build_label_source('grabcut'), truth, tmp_path)
     box, cut = (evaluate_instances(truth, labels)['mIoU'] for labels in (whole, found))
-    assert box == pytest.approx(50 * disc.sum() / 36 ** 2, abs=1e-3) and cut > 49  # of two objects, one has no mask
+    assert box == pytest.approx(50 * disc.sum() / 36**2, abs=1e-3) and cut > 49  # of two objects, one has no mask
     with pytest.raises(ValueError, match='no masks of single boxes: choose box, grabcut or box_crf'):
         make_label_masks(build_label_source('box+grabcut'), truth, tmp_path)
     Image.fromarray(image[:50]).save(tmp_path / '1.png')

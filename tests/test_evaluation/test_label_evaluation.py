@@ -51,7 +51,8 @@ def voc(tmp_path):
         corners = ''.join(f'<{key}>{value}</{key}>' for key, value in zip(('xmin', 'ymin', 'xmax', 'ymax'), box))
         (tmp_path / f'Annotations/{img_id}.xml').write_text(
             '<annotation><size><width>5</width><height>1</height></size>'
-            f'<object><name>{name}</name><bndbox>{corners}</bndbox></object></annotation>')
+            f'<object><name>{name}</name><bndbox>{corners}</bndbox></object></annotation>'
+        )
     (tmp_path / 'split.txt').write_text('a\nb\n')
     return tmp_path
 
@@ -59,10 +60,14 @@ def voc(tmp_path):
 def rows_of(root):
     store = LabelStore(root / 'labels')
     crf, ret = StoredMap(store, 'Y_crf'), StoredMap(store, 'Y_ret')
-    items = {'a': dict(img_path=str(root / 'JPEGImages/a.jpg'),
-                       instances=[dict(bbox=[1, 0, 4, 1], bbox_label=0, ignore_flag=0)]),
-             'b': dict(img_path=str(root / 'JPEGImages/b.jpg'),
-                       instances=[dict(bbox=[0, 0, 3, 1], bbox_label=1, ignore_flag=0)])}
+    items = {
+        'a': dict(
+            img_path=str(root / 'JPEGImages/a.jpg'), instances=[dict(bbox=[1, 0, 4, 1], bbox_label=0, ignore_flag=0)]
+        ),
+        'b': dict(
+            img_path=str(root / 'JPEGImages/b.jpg'), instances=[dict(bbox=[0, 0, 3, 1], bbox_label=1, ignore_flag=0)]
+        ),
+    }
     return dict(Y_crf=crf, Y_ret=ret, agree=AgreedMaps(crf, ret), box=SourceLabels(BoxSource(), items))
 
 
@@ -72,9 +77,9 @@ def test_values_by_hand(voc, workers):
     assert result['Y_crf'].iou().tolist() == [2 / 4, 2 / 3, 3 / 4]
     assert result['Y_ret'].iou().tolist() == [3 / 6, 1 / 2, 2 / 4]
     # agreed: a = 0 . 1 . (255), b = 2 2 . 2 0
-    assert result['agree'].iou().tolist() == [2 / 3, 1., 2 / 3]
+    assert result['agree'].iou().tolist() == [2 / 3, 1.0, 2 / 3]
     assert result['agree'].ignored_share() == 3 / 9
-    assert result['box'].iou().tolist() == [3 / 4, 2 / 3, 1.]
+    assert result['box'].iou().tolist() == [3 / 4, 2 / 3, 1.0]
 
 
 def test_missing_files_are_counted_and_named(voc):
@@ -100,10 +105,14 @@ def test_summary_and_table():
     confusion.update(np.array([[0, 0, 1, 2]], np.uint8), np.array([[0, 0, 1, 255]], np.uint8))
     names = ['cat', 'cow', 'dog']
     summary = summarise(confusion, names, class_indices(['cat', 'dog'], names))
-    assert summary == dict(mIoU=100., mIoU_chosen=100., ignored=25., IoU=dict(background=100., cat=100., cow=None))
+    assert summary == dict(mIoU=100.0, mIoU_chosen=100.0, ignored=25.0, IoU=dict(background=100.0, cat=100.0, cow=None))
     assert label_table(dict(Y_crf=summary)).splitlines()[2:] == [
-        'mIoU, all present  100.0', 'mIoU, chosen       100.0', 'ignored pixels, %   25.0', 'background         100.0',
-        'cat                100.0', 'cow                    -'
+        'mIoU, all present  100.0',
+        'mIoU, chosen       100.0',
+        'ignored pixels, %   25.0',
+        'background         100.0',
+        'cat                100.0',
+        'cow                    -',
     ]
 
 
@@ -119,9 +128,26 @@ def run_tool(monkeypatch, *arguments):
 
 
 def test_tool(voc, monkeypatch, capsys):
-    run_tool(monkeypatch, voc / 'labels', '--gt', voc / 'SegmentationClassAug', '--split', voc / 'split.txt', '--merge',
-             'agree', '--classes', 'cow', '--sources', 'box', 'box_crf', f'box+files:{voc / "labels/Y_crf"}',
-             '--voc-root', voc, '--json', voc / 'out.json')
+    run_tool(
+        monkeypatch,
+        voc / 'labels',
+        '--gt',
+        voc / 'SegmentationClassAug',
+        '--split',
+        voc / 'split.txt',
+        '--merge',
+        'agree',
+        '--classes',
+        'cow',
+        '--sources',
+        'box',
+        'box_crf',
+        f'box+files:{voc / "labels/Y_crf"}',
+        '--voc-root',
+        voc,
+        '--json',
+        voc / 'out.json',
+    )
     content = json.loads((voc / 'out.json').read_text())
     merged = f'box+files:{voc / "labels/Y_crf"}'
     assert list(content['rows']) == ['box', 'box_crf', merged, 'Y_crf', 'Y_ret', 'agree']
@@ -132,15 +158,22 @@ def test_tool(voc, monkeypatch, capsys):
     assert content['rows']['agree']['ignored'] == pytest.approx(100 / 3, abs=1e-3)
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert ['box', 'box_crf', merged, 'Y_crf', 'Y_ret', 'agree'] in lines
-    cow, = (line for line in lines if line[0] == 'cow')
+    (cow,) = (line for line in lines if line[0] == 'cow')
     assert (cow[1], cow[3:]) == ('100.0', ['100.0', '75.0', '50.0', '66.7'])
 
 
 def test_tool_tells_several_folders_apart(voc, monkeypatch, capsys):
     for name in ('bap', 'gap'):
         shutil.copytree(voc / 'labels', voc / name / 'labels')
-    run_tool(monkeypatch, voc / 'bap/labels', voc / 'gap/labels', '--gt', voc / 'SegmentationClassAug', '--split',
-             voc / 'split.txt')
+    run_tool(
+        monkeypatch,
+        voc / 'bap/labels',
+        voc / 'gap/labels',
+        '--gt',
+        voc / 'SegmentationClassAug',
+        '--split',
+        voc / 'split.txt',
+    )
     assert 'bap/Y_crf  bap/Y_ret  gap/Y_crf  gap/Y_ret' in capsys.readouterr().out
 
 
@@ -148,8 +181,21 @@ def test_several_splits(voc, monkeypatch, capsys):
     (voc / 'ImageSets/Segmentation').mkdir(parents=True)
     (voc / 'ImageSets/Segmentation/train.txt').write_text('a\n')
     (voc / 'val.txt').write_text('b\n')
-    run_tool(monkeypatch, voc / 'labels', '--split', 'train', voc / 'val.txt', '--voc-root', voc, '--sources', 'box',
-             '--classes', 'cow', '--json', voc / 'out.json')
+    run_tool(
+        monkeypatch,
+        voc / 'labels',
+        '--split',
+        'train',
+        voc / 'val.txt',
+        '--voc-root',
+        voc,
+        '--sources',
+        'box',
+        '--classes',
+        'cow',
+        '--json',
+        voc / 'out.json',
+    )
     first, second = json.loads((voc / 'out.json').read_text())['splits']
     assert first['split'].endswith('Segmentation/train.txt') and first['images'] == second['images'] == 1
     # a: truth 0 0 1 1 ., Y_crf 0 1 1 1 ., Y_ret 0 0 1 0 ., box 0 1 1 1 .; b: truth 2 2 2 0 0, Y_crf 2 2 2 2 0
@@ -158,9 +204,11 @@ def test_several_splits(voc, monkeypatch, capsys):
     assert first['rows']['box']['mIoU'] == pytest.approx(175 / 3, abs=1e-3)
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     header = lines.index('train: all train: chosen train: ignored val: all val: chosen val: ignored'.split())
-    assert lines[header + 2:] == [['box', '58.3', '50.0', '0.0', '100.0', '100.0', '0.0'],
-                                  ['Y_crf', '58.3', '50.0', '0.0', '62.5', '62.5', '0.0'],
-                                  ['Y_ret', '58.3', '66.7', '0.0', '41.7', '41.7', '0.0']]
+    assert lines[header + 2 :] == [
+        ['box', '58.3', '50.0', '0.0', '100.0', '100.0', '0.0'],
+        ['Y_crf', '58.3', '50.0', '0.0', '62.5', '62.5', '0.0'],
+        ['Y_ret', '58.3', '66.7', '0.0', '41.7', '41.7', '0.0'],
+    ]
 
 
 def test_table_1(voc, monkeypatch, capsys):
@@ -168,12 +216,31 @@ def test_table_1(voc, monkeypatch, capsys):
     cut.begin(dict(classes=CLASSES))
     for img_id, truth in TRUTH.items():
         cut.write(img_id, grabcut=np.array(truth, np.uint8))
-    run_tool(monkeypatch, voc / 'labels', '--table1', f'bana={voc / "labels"}', f'grabcut={voc / "cut"}',
-             '--split', voc / 'split.txt', '--voc-root', voc, '--json', voc / 'out.json')
+    run_tool(
+        monkeypatch,
+        voc / 'labels',
+        '--table1',
+        f'bana={voc / "labels"}',
+        f'grabcut={voc / "cut"}',
+        '--split',
+        voc / 'split.txt',
+        '--voc-root',
+        voc,
+        '--json',
+        voc / 'out.json',
+    )
     output = capsys.readouterr().out.splitlines()
     rows = json.loads((voc / 'out.json').read_text())['rows']
-    assert list(rows) == ['whole box', 'GrabCut', 'box_crf', 'Y_crf', 'Y_ret', 'Y_crf & Y_ret', 'stored Y_crf',
-                          'stored Y_ret']
+    assert list(rows) == [
+        'whole box',
+        'GrabCut',
+        'box_crf',
+        'Y_crf',
+        'Y_ret',
+        'Y_crf & Y_ret',
+        'stored Y_crf',
+        'stored Y_ret',
+    ]
     expected = evaluate_labels(rows_of(voc), voc / 'SegmentationClassAug', ['a', 'b'], 2)
     for title, name in (('whole box', 'box'), ('Y_crf', 'Y_crf'), ('Y_ret', 'Y_ret'), ('Y_crf & Y_ret', 'agree')):
         assert rows[title]['mIoU'] == pytest.approx(100 * expected[name].mean_iou(), abs=1e-3)
@@ -188,7 +255,15 @@ def test_table_1_with_networks(tmp_path):
     rows, left_out = table_1_rows([f'bana={bap}', f'gap={gap}'], {})
     assert not left_out
     assert [row.source.name for row in rows.values()] == [
-        'box', 'grabcut', 'box_crf', 'gap', 'bana_crf_cam', 'bana_crf', 'bana_ret', 'merged']
+        'box',
+        'grabcut',
+        'box_crf',
+        'gap',
+        'bana_crf_cam',
+        'bana_crf',
+        'bana_ret',
+        'merged',
+    ]
     assert rows['GAP'].source.checkpoint.endswith('gap.pth') and rows['Y_crf'].source.config.endswith('bap.py')
     assert [part.name for part in rows['Y_crf & Y_ret'].source.sources] == ['bana_crf', 'bana_ret']
     assert rows['Y_ret'].source.recipe == dict(recipe='paper')

@@ -33,19 +33,21 @@ def evaluate(samples):
 def test_box_accuracy_by_hand():
     # cat 3 of 4, dog 0 of 1 (called background), no cow
     result = evaluate([sample([0, 0, 0], [0, 0, 1]), sample([], []), sample([0, 2], [0, -1])])
-    assert result == dict(box_acc=pytest.approx(60.), box_acc_mean_class=pytest.approx(37.5))
+    assert result == dict(box_acc=pytest.approx(60.0), box_acc_mean_class=pytest.approx(37.5))
 
 
 @pytest.mark.parametrize('key', ['sem_seg', 'data'])
 def test_label_miou_where_masks_are(key):
-    result = evaluate([
-        sample([0], [0], [[0, 0, 1, 1]], [[0, 1, 1, 1]], key),
-        sample([1], [1]),  # no mask
-        sample([2], [2], [[0, 3, 3, 255]], [[0, 3, 0, 1]], key),
-    ])
+    result = evaluate(
+        [
+            sample([0], [0], [[0, 0, 1, 1]], [[0, 1, 1, 1]], key),
+            sample([1], [1]),  # no mask
+            sample([2], [2], [[0, 3, 3, 255]], [[0, 3, 0, 1]], key),
+        ]
+    )
     # background: 2 hits of 3 true and 3 predicted; cat 2 of 3; dog 1 of 2
     assert result['label_mIoU'] == pytest.approx(100 * (2 / 4 + 2 / 3 + 1 / 2) / 3)
-    assert result['box_acc'] == 100.
+    assert result['box_acc'] == 100.0
 
 
 def test_no_boxes_at_all():

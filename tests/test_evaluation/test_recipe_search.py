@@ -34,18 +34,23 @@ def figure(scores):
 
 def test_coordinate_search_finds_a_planted_optimum_that_needs_two_rounds():
     """The threshold 0.8 pays only once the score is 'mean', which is tried later."""
+
     def score(recipe):
         good = (recipe.score == 'mean') + (recipe.score == 'mean' and recipe.threshold == 0.8) * 2
         return good + (recipe.crf['gaussian'] == (1, 3)) + (recipe.crf['bilateral'] == (4, 30, 5)) - recipe.flip
 
     tried = []
     best = coordinate_search(
-        score, dict(crf=dict(gaussian=(1, 3))),
+        score,
+        dict(crf=dict(gaussian=(1, 3))),
         dict(
             threshold=[dict(threshold=0.7), dict(threshold=0.8), dict(threshold=None, threshold_mode='box')],
             score=[dict(score='attention'), dict(score='mean')],
             flip=[dict(flip=True)],
-            crf=[dict(crf=dict(bilateral=(4, 30, 5)))]), lambda *args: tried.append(args))
+            crf=[dict(crf=dict(bilateral=(4, 30, 5)))],
+        ),
+        lambda *args: tried.append(args),
+    )
     assert best == dict(crf=dict(gaussian=(1, 3), bilateral=(4, 30, 5)), score='mean', threshold=0.8)
     assert ('score', dict(score='mean'), 2) in tried
     assert all('box' not in change.values() for _, change, _ in tried)  # no such recipe, so it is passed over
@@ -54,7 +59,8 @@ def test_coordinate_search_finds_a_planted_optimum_that_needs_two_rounds():
 def test_changes_of_the_crf_are_merged():
     fields = dict(score='mean', crf=dict(iterations=5))
     assert changed(fields, dict(score='cam', crf=dict(gaussian=(1, 1)))) == dict(
-        score='cam', crf=dict(iterations=5, gaussian=(1, 1)))
+        score='cam', crf=dict(iterations=5, gaussian=(1, 1))
+    )
     assert fields == dict(score='mean', crf=dict(iterations=5))
 
 
@@ -106,14 +112,14 @@ def test_cached_maps_are_the_generators(tmp_path, image):
     weight = torch.randn(3, 4, generator=torch.Generator().manual_seed(1))
     cache = MapCache(tmp_path / 'maps', RECIPE)
     cache.write('a', features, search_image.layout, LabelGenerator(weight))
-    views_of = ((RECIPE, features), (LabelRecipe(), features[:1]), (LabelRecipe(scales=(0.5, )), features[2]))
+    views_of = ((RECIPE, features), (LabelRecipe(), features[:1]), (LabelRecipe(scales=(0.5,)), features[2]))
     for recipe, views in views_of:
         generator = LabelGenerator(weight, recipe)
         expected, maps = generator.maps(views, search_image.layout), cache.read('a', search_image.layout, recipe)
         torch.testing.assert_close(maps.attention, expected.attention, atol=1e-3, rtol=0)
         torch.testing.assert_close(maps.activation, expected.activation, atol=5e-3, rtol=0)
     with pytest.raises(KeyError, match='0.75'):
-        cache.read('a', search_image.layout, LabelRecipe(scales=(0.75, )))
+        cache.read('a', search_image.layout, LabelRecipe(scales=(0.75,)))
 
 
 def test_views_are_added_to_those_stored(tmp_path, image):
@@ -125,23 +131,29 @@ def test_views_are_added_to_those_stored(tmp_path, image):
     assert small.is_complete('a') and not whole.is_complete('a')
     whole.write('a', features, search_image.layout, generator)
     assert small.is_complete('a') and whole.is_complete('a')
-    MapCache(tmp_path / 'maps', LabelRecipe(scales=(0.75, ))).write('a', features[:1], search_image.layout, generator)
+    MapCache(tmp_path / 'maps', LabelRecipe(scales=(0.75,))).write('a', features[:1], search_image.layout, generator)
     assert whole.is_complete('a')
 
 
 @pytest.mark.parametrize('workers', [0, 1])
 def test_counts_are_those_of_the_labels(tmp_path, image, workers):
     search_image, features, pixels, truth = image
-    weight = torch.tensor([[0, 0, 0, 0.], [1, 2, 0, 1], [0, 0, 1, 1]])
+    weight = torch.tensor([[0, 0, 0, 0.0], [1, 2, 0, 1], [0, 0, 1, 1]])
     cache = MapCache(tmp_path / 'maps', RECIPE)
     cache.write('a', features, search_image.layout, LabelGenerator(weight))
     recipe = LabelRecipe(background='none', crf=dict(backend='torch', iterations=3))
     generator = LabelGenerator(weight, recipe)
     expected = ConfusionMatrix(2)
-    expected.update(truth, crf_label(pixels, generator.unaries(generator.maps(features[0], search_image.layout),
-                                                               search_image.layout)))
-    empty = SearchImage('b', search_image.img_path, search_image.truth_path,
-                        BoxLayout.from_boxes(SIZE, torch.zeros(0, 4), torch.zeros(0, dtype=torch.long)))
+    expected.update(
+        truth,
+        crf_label(pixels, generator.unaries(generator.maps(features[0], search_image.layout), search_image.layout)),
+    )
+    empty = SearchImage(
+        'b',
+        search_image.img_path,
+        search_image.truth_path,
+        BoxLayout.from_boxes(SIZE, torch.zeros(0, 4), torch.zeros(0, dtype=torch.long)),
+    )
     expected.update(truth, np.zeros_like(truth))
     with CRFPool(recipe_counts, workers) as pool:
         total = ParallelEvaluation([search_image, empty], cache, 2, pool)(recipe)

@@ -40,7 +40,9 @@ def test_archives_hold_the_test_set_alone(images, tmp_path, ending):
             file.extractall(tmp_path / 'unpacked', filter='data')
     found = [path for path in (tmp_path / 'unpacked').rglob('*') if path.is_file()]
     assert sorted(path.relative_to(tmp_path / 'unpacked').as_posix() for path in found) == [
-        f'{FOLDER}/2008_000006.png', f'{FOLDER}/2008_000011.png']
+        f'{FOLDER}/2008_000006.png',
+        f'{FOLDER}/2008_000011.png',
+    ]
     assert [np.unique(np.array(Image.open(path))).tolist() for path in sorted(found)] == [[0], [1]]
     assert list((tmp_path / 'new').iterdir()) == [archive]  # no part left
 

@@ -38,7 +38,7 @@ def test_uneven_grids_against_loops():
 
 def test_image_mask_is_read_where_the_cells_are_centred():
     # 17 pixels on 3 cells: cells lie on pixels 0, 8 and 16
-    feats = torch.arange(3.).expand(1, 1, 3, 3)
+    feats = torch.arange(3.0).expand(1, 1, 3, 3)
     mask = torch.zeros(1, 1, 17, 17)
     mask[..., 8, 16] = 1
     queries, valid = background_queries(feats, mask, 1)
@@ -47,7 +47,7 @@ def test_image_mask_is_read_where_the_cells_are_centred():
 
 def test_uneven_grids_split_an_even_remainder_and_put_an_odd_one_last():
     # 6 rows in 4 cells of 2: two rows are missing, one on each side -> rows 0 | 1 2 | 3 4 | 5
-    feats = torch.arange(6.).view(1, 1, 6, 1).expand(1, 1, 6, 4)
+    feats = torch.arange(6.0).view(1, 1, 6, 1).expand(1, 1, 6, 4)
     queries, _ = background_queries(feats, torch.ones(1, 1, 6, 4), 4)
     assert queries.view(4, 4)[:, 0].tolist() == [0, 1.5, 3.5, 5]
     # 5 rows in 2 cells of 3: one is missing at the end -> rows 0 1 2 | 3 4
@@ -56,15 +56,15 @@ def test_uneven_grids_split_an_even_remainder_and_put_an_odd_one_last():
 
 
 def test_float_masks_weigh():
-    feats = torch.tensor([1., 4.]).view(1, 1, 1, 2)
-    queries, _ = background_queries(feats, torch.tensor([1., 0.5]).view(1, 1, 1, 2), 1)
+    feats = torch.tensor([1.0, 4.0]).view(1, 1, 1, 2)
+    queries, _ = background_queries(feats, torch.tensor([1.0, 0.5]).view(1, 1, 1, 2), 1)
     assert queries.item() == pytest.approx(2)
 
 
 def test_attention_of_the_query_itself_is_one_and_of_its_opposite_zero():
-    feats = torch.tensor([[3., -3., 0.], [4., -4., 5.]]).view(1, 2, 1, 3)
-    attention = background_attention(feats, torch.tensor([[[6., 8.]]]), torch.ones(1, 1, dtype=torch.bool))
-    torch.testing.assert_close(attention.flatten(), torch.tensor([1., 0., 0.8]))
+    feats = torch.tensor([[3.0, -3.0, 0.0], [4.0, -4.0, 5.0]]).view(1, 2, 1, 3)
+    attention = background_attention(feats, torch.tensor([[[6.0, 8.0]]]), torch.ones(1, 1, dtype=torch.bool))
+    torch.testing.assert_close(attention.flatten(), torch.tensor([1.0, 0.0, 0.8]))
 
 
 def test_gradients():

@@ -14,7 +14,7 @@ from bana_mm.functional import (
 )
 from benchmarks.slow.bap import loop_features
 
-ROIS = torch.tensor([[2., 3, 4, 30, 28], [0, 10, 20, 11, 21], [0, 0, 0, 39, 30], [2, 20, 3, 38, 30]]).double()
+ROIS = torch.tensor([[2.0, 3, 4, 30, 28], [0, 10, 20, 11, 21], [0, 0, 0, 39, 30], [2, 20, 3, 38, 30]]).double()
 
 
 @pytest.fixture

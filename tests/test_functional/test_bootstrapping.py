@@ -58,7 +58,8 @@ def test_ignored_pixels(hard):
 def test_gradient(hard):
     logits, label = random_input()
     assert torch.autograd.gradcheck(
-        lambda x: bootstrapped_cross_entropy(x.log_softmax(dim=1), label, beta=0.7, hard=hard), logits.requires_grad_())
+        lambda x: bootstrapped_cross_entropy(x.log_softmax(dim=1), label, beta=0.7, hard=hard), logits.requires_grad_()
+    )
 
 
 def test_soft_gradient_goes_through_the_prediction():

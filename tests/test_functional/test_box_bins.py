@@ -14,7 +14,7 @@ def case():
     for axis in (rows, cols):
         for weight in axis[:, 1:].flatten(0, 2):
             start = int(torch.randint(0, len(weight) - 1, (), generator=generator))
-            weight[start:start + 2] = torch.rand(2, generator=generator).double()
+            weight[start : start + 2] = torch.rand(2, generator=generator).double()
     return rows, cols, torch.randn(2, 5, 50, generator=generator).double()
 
 
@@ -66,6 +66,6 @@ def test_bands_without_any_weight(monkeypatch, boxes, min_bins):
     rows[:, :, 0, 0], cols[:, :, 0, 0] = 1, 1
     sums, _ = box_bins.BoxBins(rows, cols).sums(torch.ones(1, 12), feats)
     torch.testing.assert_close(sums, feats[None, 0, :, 0].expand(1, boxes, 2))
-    out = torch.full((1, 2, 12), 7.)
+    out = torch.full((1, 2, 12), 7.0)
     box_bins.BoxBins(rows, cols).spread_(out, torch.ones(1, boxes, 2))
     assert out.sum() == 2 * boxes and box_bins.BoxBins(rows, cols).map(torch.ones(1, boxes)).sum() == boxes

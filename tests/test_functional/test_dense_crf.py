@@ -12,7 +12,8 @@ module = importlib.import_module('bana_mm.functional.dense_crf')
 BACKENDS = [
     pytest.param(
         'pydensecrf',
-        marks=pytest.mark.skipif(importlib.util.find_spec('pydensecrf') is None, reason='pydensecrf is missing')),
+        marks=pytest.mark.skipif(importlib.util.find_spec('pydensecrf') is None, reason='pydensecrf is missing'),
+    ),
     'torch',
 ]
 # For labels, and for the predictions of DeepLab-V1 and V2.
@@ -27,7 +28,7 @@ def photograph(height, width, num_classes, seed=0):
     for label in range(1, num_classes):
         center_y, center_x = rng.uniform(0, height), rng.uniform(0, width)
         radius = rng.uniform(0.15, 0.35) * min(height, width)
-        region[(y - center_y)**2 + (x - center_x)**2 < radius**2] = label
+        region[(y - center_y) ** 2 + (x - center_x) ** 2 < radius**2] = label
     image = rng.uniform(20, 235, (num_classes, 3))[region]
     image += (20 * np.sin(x / 7.0) + 15 * np.cos(y / 11.0 + x / 23.0))[..., None]
     image += rng.normal(0, 4, image.shape)
@@ -80,7 +81,8 @@ def test_backends_agree(bilateral, gaussian, num_classes):
     pytest.importorskip('pydensecrf')
     image, probability = photograph(100, 125, num_classes, seed=num_classes)
     reference, ours = (
-        dense_crf(image, probability, bilateral, gaussian, backend=backend) for backend in ('pydensecrf', 'torch'))
+        dense_crf(image, probability, bilateral, gaussian, backend=backend) for backend in ('pydensecrf', 'torch')
+    )
     assert (reference.argmax(0) != probability.argmax(0)).mean() > 0.05  # otherwise there is nothing to agree on
     assert (reference.argmax(0) == ours.argmax(0)).mean() >= 0.9999
     np.testing.assert_allclose(ours, reference, rtol=0, atol=5e-4)
@@ -88,7 +90,6 @@ def test_backends_agree(bilateral, gaussian, num_classes):
 
 @pytest.mark.parametrize('backend', BACKENDS)
 class TestDegenerate:
-
     @pytest.mark.parametrize('size', [(1, 1), (1, 13), (13, 1), (2, 3)])
     def test_tiny_images(self, backend, size):
         image, probability = photograph(*size, 3)
@@ -198,28 +199,31 @@ def test_torch_backend_does_not_need_pydensecrf(monkeypatch):
     assert dense_crf(image, probability).shape == (2, 6, 7)
 
 
-@pytest.mark.parametrize('field, changes', [
-    ('image', dict(image=np.zeros((4, 5), np.uint8))),
-    ('image', dict(image=np.zeros((4, 5, 4), np.uint8))),
-    ('image', dict(image=np.zeros((0, 5, 3), np.uint8), probability=np.ones((2, 0, 5), np.float32))),
-    ('image', dict(image=np.zeros((4, 5, 3), np.float32))),
-    ('probability', dict(probability=np.ones((4, 5), np.float32))),
-    ('probability', dict(probability=np.ones((1, 2, 4, 5), np.float32))),
-    (r'probability must have shape \(2, C, 4, 5\)', dict(image=np.zeros((2, 4, 5, 3), np.uint8))),
-    ('probability', dict(probability=np.ones((0, 4, 5), np.float32))),
-    ('probability', dict(probability=np.ones((2, 5, 4), np.float32))),
-    ('probability', dict(probability=np.ones((2, 4, 5), np.int64))),
-    ('probability', dict(probability=np.full((2, 4, 5), np.nan, np.float32))),
-    ('probability', dict(probability=np.full((2, 4, 5), np.inf, np.float32))),
-    ('probability', dict(probability=np.full((2, 4, 5), -0.1, np.float32))),
-    ('bilateral', dict(bilateral=(4, 55))),
-    ('bilateral: xy_std', dict(bilateral=(4, 0, 3))),
-    ('bilateral: rgb_std', dict(bilateral=(4, 55, float('inf')))),
-    ('gaussian: weight', dict(gaussian=(-1, 3))),
-    ('iterations', dict(iterations=-1)),
-    ('iterations', dict(iterations=2.5)),
-    ('backend', dict(backend='numpy')),
-])
+@pytest.mark.parametrize(
+    'field, changes',
+    [
+        ('image', dict(image=np.zeros((4, 5), np.uint8))),
+        ('image', dict(image=np.zeros((4, 5, 4), np.uint8))),
+        ('image', dict(image=np.zeros((0, 5, 3), np.uint8), probability=np.ones((2, 0, 5), np.float32))),
+        ('image', dict(image=np.zeros((4, 5, 3), np.float32))),
+        ('probability', dict(probability=np.ones((4, 5), np.float32))),
+        ('probability', dict(probability=np.ones((1, 2, 4, 5), np.float32))),
+        (r'probability must have shape \(2, C, 4, 5\)', dict(image=np.zeros((2, 4, 5, 3), np.uint8))),
+        ('probability', dict(probability=np.ones((0, 4, 5), np.float32))),
+        ('probability', dict(probability=np.ones((2, 5, 4), np.float32))),
+        ('probability', dict(probability=np.ones((2, 4, 5), np.int64))),
+        ('probability', dict(probability=np.full((2, 4, 5), np.nan, np.float32))),
+        ('probability', dict(probability=np.full((2, 4, 5), np.inf, np.float32))),
+        ('probability', dict(probability=np.full((2, 4, 5), -0.1, np.float32))),
+        ('bilateral', dict(bilateral=(4, 55))),
+        ('bilateral: xy_std', dict(bilateral=(4, 0, 3))),
+        ('bilateral: rgb_std', dict(bilateral=(4, 55, float('inf')))),
+        ('gaussian: weight', dict(gaussian=(-1, 3))),
+        ('iterations', dict(iterations=-1)),
+        ('iterations', dict(iterations=2.5)),
+        ('backend', dict(backend='numpy')),
+    ],
+)
 def test_bad_arguments(field, changes):
     arguments = dict(image=np.zeros((4, 5, 3), np.uint8), probability=np.full((2, 4, 5), 0.5, np.float32))
     with pytest.raises(ValueError, match=f'^{field}'):

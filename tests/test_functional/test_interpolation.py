@@ -12,10 +12,11 @@ def random(*shape: int, seed: int = 0) -> torch.Tensor:
 
 
 def test_matrix_by_hand():
-    half = [[1, 0, 0], [.5, .5, 0], [0, 1, 0], [0, .5, .5], [0, 0, 1]]
+    half = [[1, 0, 0], [0.5, 0.5, 0], [0, 1, 0], [0, 0.5, 0.5], [0, 0, 1]]
     torch.testing.assert_close(interpolation_matrix(3, 5), torch.tensor(half))
-    torch.testing.assert_close(interpolation_matrix(2, 4, align_corners=False),
-                               torch.tensor([[1, 0], [.75, .25], [.25, .75], [0, 1]]))
+    torch.testing.assert_close(
+        interpolation_matrix(2, 4, align_corners=False), torch.tensor([[1, 0], [0.75, 0.25], [0.25, 0.75], [0, 1]])
+    )
     assert interpolation_matrix(1, 3).tolist() == [[1], [1], [1]]
     assert interpolation_matrix(3, 1).tolist() == [[1, 0, 0]]
 
@@ -47,6 +48,6 @@ def test_norm_is_that_of_the_image_size_features(grid, size, align_corners):
 
 
 def test_norm_of_cancelling_and_dead_features_is_not_nan():
-    feats = torch.tensor([[[1., -1., 0., 0.]]]).repeat(64, 1, 1)  # the upsampled feature is 0 half way
+    feats = torch.tensor([[[1.0, -1.0, 0.0, 0.0]]]).repeat(64, 1, 1)  # the upsampled feature is 0 half way
     norm = Upsampling((1, 4), (1, 7)).norm(feats)
-    torch.testing.assert_close(norm[0], torch.tensor([8., 0., 8., 4., 0., 0., 0.]))
+    torch.testing.assert_close(norm[0], torch.tensor([8.0, 0.0, 8.0, 4.0, 0.0, 0.0, 0.0]))

@@ -20,7 +20,6 @@ def random_input(dtype=torch.float64, size=(2, 4, 5, 6), seed=0):
 
 
 class TestConfidenceMap:
-
     def test_by_hand(self):
         cosine = torch.tensor([[0.5, -0.5, 0.0], [-0.25, 0.5, 1.0]]).T.reshape(1, 3, 1, 2)
         label = torch.tensor([[[1, 2]]])
@@ -51,7 +50,6 @@ class TestConfidenceMap:
 
 
 class TestNoiseAwareLoss:
-
     def test_by_hand(self):
         cosine = torch.tensor([[0.5, -0.5], [0.0, 0.5], [0.5, 0.0]]).T.reshape(1, 2, 1, 3)
         label = torch.tensor([[[0, 0, 1]]])
@@ -151,8 +149,8 @@ class TestNoiseAwareLoss:
         cosine, label, reliable = random_input()
         cosine.requires_grad_()
         loss = sum(noise_aware_loss(cosine, label, reliable))
-        first, = torch.autograd.grad(loss, cosine, retain_graph=True)
-        second, = torch.autograd.grad(loss, cosine)
+        (first,) = torch.autograd.grad(loss, cosine, retain_graph=True)
+        (second,) = torch.autograd.grad(loss, cosine)
         assert torch.equal(first, second)
 
     def test_bad_reliable(self):

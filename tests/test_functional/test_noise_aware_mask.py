@@ -18,13 +18,13 @@ def slow(logits, target, reliable, temperature, gamma, balance):
             trusted.append(loss)
         else:
             doubted.append(loss)
-            weights.append((max(1 + cosine, 1e-6) / (1 + abs(cosine)))**gamma)
+            weights.append((max(1 + cosine, 1e-6) / (1 + abs(cosine))) ** gamma)
     ce = sum(trusted) / max(len(trusted), 1)
-    wce = sum(w * x for w, x in zip(weights, doubted)) / sum(weights) if weights else 0.
+    wce = sum(w * x for w, x in zip(weights, doubted)) / sum(weights) if weights else 0.0
     return ce, balance * wce
 
 
-@pytest.mark.parametrize('temperature, gamma, balance', [(20., 7., 0.1), (2., 3., 1.)])
+@pytest.mark.parametrize('temperature, gamma, balance', [(20.0, 7.0, 0.1), (2.0, 3.0, 1.0)])
 def test_values(temperature, gamma, balance):
     logits, target = torch.randn(2, 4, 5) * 6, torch.rand(2, 4, 5) > 0.5
     reliable = torch.rand(2, 4, 5) > 0.4
@@ -40,13 +40,13 @@ def test_reliable_everywhere_is_binary_cross_entropy():
 
 
 def test_agreement_counts_as_it_is():
-    logits = torch.tensor([[[3., -3., -3.]]])
+    logits = torch.tensor([[[3.0, -3.0, -3.0]]])
     target, reliable = torch.tensor([[[1, 0, 1]]]), torch.zeros(1, 1, 3, dtype=torch.bool)
     cosine = torch.stack((-logits, logits), 1) / 40
-    assert confidence_map(cosine, target).flatten().tolist() == pytest.approx([1, 1, ((1 - .075) / 1.075)**7])
+    assert confidence_map(cosine, target).flatten().tolist() == pytest.approx([1, 1, ((1 - 0.075) / 1.075) ** 7])
     right, wrong = math.log1p(math.exp(-3)), math.log1p(math.exp(3))
-    sigma = (0.925 / 1.075)**7
-    _, wce = noise_aware_mask_loss(logits, target, reliable, balance=1.)
+    sigma = (0.925 / 1.075) ** 7
+    _, wce = noise_aware_mask_loss(logits, target, reliable, balance=1.0)
     assert wce.item() == pytest.approx((2 * right + sigma * wrong) / (2 + sigma))
 
 

@@ -50,8 +50,11 @@ def _containing_simplex(elevated, size):
             continue
         vertex, site = [c * size for c in corner], []
         for k in range(size):
-            gap = (rest[order[size - 1 - k]] - rest[order[size - k]]) / size if k else 1 - (
-                rest[order[0]] - rest[order[-1]]) / size
+            gap = (
+                (rest[order[size - 1 - k]] - rest[order[size - k]]) / size
+                if k
+                else 1 - (rest[order[0]] - rest[order[-1]]) / size
+            )
             site.append((tuple(vertex), gap))
             vertex = [x + 1 for x in vertex]
             vertex[order[size - 1 - k]] -= size
@@ -65,7 +68,8 @@ def test_equals_dict_of_vertices(dims, num, spread):
     points = torch.randn(dims, num, generator=generator) * spread
     values = torch.randn(num, 3, generator=generator)
     torch.testing.assert_close(
-        PermutohedralLattice(points).filter(values).double(), slow_filter(points, values), rtol=1e-4, atol=1e-5)
+        PermutohedralLattice(points).filter(values).double(), slow_filter(points, values), rtol=1e-4, atol=1e-5
+    )
 
 
 @pytest.mark.parametrize('seed', range(12))
@@ -76,7 +80,8 @@ def test_keys_do_not_run_over(seed):
     points = turn @ (torch.randn(2, 12, generator=generator) * torch.tensor([[2.0], [0.1]]))
     values = torch.eye(12)
     torch.testing.assert_close(
-        PermutohedralLattice(points).filter(values).double(), slow_filter(points, values), rtol=1e-4, atol=1e-5)
+        PermutohedralLattice(points).filter(values).double(), slow_filter(points, values), rtol=1e-4, atol=1e-5
+    )
 
 
 def test_one_point_by_hand():
@@ -147,11 +152,14 @@ def test_same_bits_every_time():
     assert torch.equal(first, second)
 
 
-@pytest.mark.parametrize('points, message', [
-    (torch.tensor([[float('nan')]]), 'finite'),
-    (torch.tensor([[0.0, 1e30]]), 'larger standard deviations'),
-    (torch.eye(5) * 2**19, 'keys of 62 bits'),
-])
+@pytest.mark.parametrize(
+    'points, message',
+    [
+        (torch.tensor([[float('nan')]]), 'finite'),
+        (torch.tensor([[0.0, 1e30]]), 'larger standard deviations'),
+        (torch.eye(5) * 2**19, 'keys of 62 bits'),
+    ],
+)
 def test_points_out_of_range(points, message):
     with pytest.raises(ValueError, match=message):
         PermutohedralLattice(points)

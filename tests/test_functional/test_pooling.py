@@ -12,13 +12,16 @@ def case():
     generator = torch.Generator().manual_seed(0)
     feats = torch.rand(3, 4, 9, 11, dtype=torch.float64, generator=generator)
     attention = torch.rand(3, 1, 9, 11, dtype=torch.float64, generator=generator)
-    rois = torch.tensor([
-        [2, 3, 4, 60, 50],
-        [0, 10, 20, 11, 21],  # one pixel
-        [0, 0, 0, 81, 65],  # the whole image
-        [2, 50, 3, 77, 60.5],
-        [2, 0, 40, 81, 44],  # flat
-    ], dtype=torch.float64)  # image 1 has none
+    rois = torch.tensor(
+        [
+            [2, 3, 4, 60, 50],
+            [0, 10, 20, 11, 21],  # one pixel
+            [0, 0, 0, 81, 65],  # the whole image
+            [2, 50, 3, 77, 60.5],
+            [2, 0, 40, 81, 44],  # flat
+        ],
+        dtype=torch.float64,
+    )  # image 1 has none
     return feats, attention, rois
 
 
@@ -36,7 +39,8 @@ def test_equals_mmcv_roi_align(case):
     roi_align = pytest.importorskip('mmcv.ops').roi_align
     feats, attention, rois = case
     numerator, denominator = (
-        roi_align(x, rois, (2, 2), 1 / 8, 0, 'avg', True) for x in ((1 - attention) * feats, 1 - attention))
+        roi_align(x, rois, (2, 2), 1 / 8, 0, 'avg', True) for x in ((1 - attention) * feats, 1 - attention)
+    )
     pooled = background_aware_pool(feats, rois, attention, 1 / 8, 2, align_corners=False)
     torch.testing.assert_close(pooled, numerator / denominator)
     plain = background_aware_pool(feats, rois, None, 1 / 8, 2, align_corners=False)
@@ -46,7 +50,8 @@ def test_equals_mmcv_roi_align(case):
 def test_without_attention_is_average_pooling(case):
     feats, attention, rois = case
     torch.testing.assert_close(
-        background_aware_pool(feats, rois, None, 1 / 8), loop_pool(feats, rois, torch.zeros_like(attention), 1 / 8, 2))
+        background_aware_pool(feats, rois, None, 1 / 8), loop_pool(feats, rois, torch.zeros_like(attention), 1 / 8, 2)
+    )
 
 
 def test_roi_order_does_not_matter(case):
@@ -54,28 +59,29 @@ def test_roi_order_does_not_matter(case):
     order = torch.tensor([3, 1, 0, 4, 2])
     torch.testing.assert_close(
         background_aware_pool(feats, rois[order], attention, 1 / 8),
-        background_aware_pool(feats, rois, attention, 1 / 8)[order])
+        background_aware_pool(feats, rois, attention, 1 / 8)[order],
+    )
 
 
 def test_weights_by_hand():
     # At stride 1 with aligned corners pixel i is cell i: a box over pixels 1 and 2 averages cells 1 and 2.
-    weight = roi_weights(torch.tensor([[0., 1., 0., 3., 1.]]), (1, 4), 1., output_size=1)
-    torch.testing.assert_close(weight.flatten(), torch.tensor([0., .5, .5, 0.]))
+    weight = roi_weights(torch.tensor([[0.0, 1.0, 0.0, 3.0, 1.0]]), (1, 4), 1.0, output_size=1)
+    torch.testing.assert_close(weight.flatten(), torch.tensor([0.0, 0.5, 0.5, 0.0]))
     # Two bins over the same box: one cell each.
-    weight = roi_weights(torch.tensor([[0., 1., 0., 3., 1.]]), (1, 4), 1., output_size=2)
-    torch.testing.assert_close(weight[0, :2, 0], torch.tensor([[0., 1., 0., 0.], [0., 0., 1., 0.]]))
+    weight = roi_weights(torch.tensor([[0.0, 1.0, 0.0, 3.0, 1.0]]), (1, 4), 1.0, output_size=2)
+    torch.testing.assert_close(weight[0, :2, 0], torch.tensor([[0.0, 1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0]]))
 
 
 def test_attention_moves_the_average_to_the_foreground():
-    feats = torch.tensor([[[[1., 3.]]]])
+    feats = torch.tensor([[[[1.0, 3.0]]]])
     attention = torch.tensor([[[[0.75, 0.25]]]])
-    pooled = background_aware_pool(feats, torch.tensor([[0., 0., 0., 2., 1.]]), attention, 1., output_size=1)
+    pooled = background_aware_pool(feats, torch.tensor([[0.0, 0.0, 0.0, 2.0, 1.0]]), attention, 1.0, output_size=1)
     assert pooled.item() == pytest.approx((0.25 * 1 + 0.75 * 3) / 1)
 
 
 def test_box_of_nothing_but_background_gives_zero():
     feats = torch.rand(1, 2, 4, 4)
-    pooled = background_aware_pool(feats, torch.tensor([[0., 0., 0., 4., 4.]]), torch.ones(1, 1, 4, 4), 1.)
+    pooled = background_aware_pool(feats, torch.tensor([[0.0, 0.0, 0.0, 4.0, 4.0]]), torch.ones(1, 1, 4, 4), 1.0)
     assert pooled.eq(0).all()
 
 
@@ -91,10 +97,9 @@ def test_gradients_of_features_and_attention(case):
     feats, attention, rois = case
     feats, attention = feats[:, :2, :5, :6], attention[:, :, :5, :6]
     inputs = (feats.clone().requires_grad_(), attention.clone().requires_grad_())
-    assert torch.autograd.gradcheck(lambda f, a: background_aware_pool(f, rois, a, 1 / 16),
-                                    inputs)
+    assert torch.autograd.gradcheck(lambda f, a: background_aware_pool(f, rois, a, 1 / 16), inputs)
 
 
 def test_bad_rois_are_named():
     with pytest.raises(ValueError, match=r'rois must have shape \(K, 5\)'):
-        background_aware_pool(torch.zeros(1, 1, 2, 2), torch.zeros(3, 4), None, 1.)
+        background_aware_pool(torch.zeros(1, 1, 2, 2), torch.zeros(3, 4), None, 1.0)

@@ -7,7 +7,7 @@ from bana_mm.functional import region_mean
 
 
 def test_counts_the_batch_as_one():
-    values = torch.tensor([[[1., 2.]], [[6., 100.]]])
+    values = torch.tensor([[[1.0, 2.0]], [[6.0, 100.0]]])
     region = torch.tensor([[[True, True]], [[True, False]]])
     assert region_mean(values, region).item() == 3
 

@@ -35,7 +35,7 @@ def exact(actual, expected):
 
 
 def test_region_prototypes(feats, large, upsampling):
-    level = torch.tensor([.3, .9, 1.1])[:, None, None]
+    level = torch.tensor([0.3, 0.9, 1.1])[:, None, None]
     masks = torch.rand(3, *SIZE, generator=torch.Generator().manual_seed(1)) > level
     prototypes, found = region_prototypes(feats, masks, upsampling)
     assert found.tolist() == [True, True, False]

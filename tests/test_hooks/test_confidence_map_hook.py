@@ -42,19 +42,26 @@ def run(root, tmp_path, monkeypatch):
 
     def train(name, hook=None, work_dir='work', edit=None, **options):
         cfg = Config.fromfile(CONFIG)
-        cfg.merge_from_dict({
-            'experiment_name': name, 'work_dir': str(tmp_path / work_dir), 'train_cfg.max_iters': 4,
-            'param_scheduler.0.end': 4, 'default_hooks.checkpoint.interval': 2,
-            'default_hooks.checkpoint.max_keep_ckpts': -1, 'env_cfg.dist_cfg.backend': 'gloo',
-            'model.backbone': dict(width_mult=0.0625, out_channels=8, pretrained=None),
-            'model.decode_head.head': dict(in_channels=8, channels=8, num_classes=3),
-            'model.data_preprocessor.size': (41, 41),
-            'train_dataloader': dict(batch_size=2, num_workers=0, persistent_workers=False),
-            'train_dataloader.dataset.metainfo': dict(classes=('ring', 'triangle')),
-            'train_dataloader.dataset.pipeline.1.num_classes': 2,
-            'train_dataloader.dataset.pipeline.2.scale': (64, 64),
-            'train_dataloader.dataset.pipeline.3.crop_size': (41, 41), **options
-        })
+        cfg.merge_from_dict(
+            {
+                'experiment_name': name,
+                'work_dir': str(tmp_path / work_dir),
+                'train_cfg.max_iters': 4,
+                'param_scheduler.0.end': 4,
+                'default_hooks.checkpoint.interval': 2,
+                'default_hooks.checkpoint.max_keep_ckpts': -1,
+                'env_cfg.dist_cfg.backend': 'gloo',
+                'model.backbone': dict(width_mult=0.0625, out_channels=8, pretrained=None),
+                'model.decode_head.head': dict(in_channels=8, channels=8, num_classes=3),
+                'model.data_preprocessor.size': (41, 41),
+                'train_dataloader': dict(batch_size=2, num_workers=0, persistent_workers=False),
+                'train_dataloader.dataset.metainfo': dict(classes=('ring', 'triangle')),
+                'train_dataloader.dataset.pipeline.1.num_classes': 2,
+                'train_dataloader.dataset.pipeline.2.scale': (64, 64),
+                'train_dataloader.dataset.pipeline.3.crop_size': (41, 41),
+                **options,
+            }
+        )
         for key in ('val_cfg', 'val_dataloader', 'val_evaluator', 'test_cfg', 'test_dataloader', 'test_evaluator'):
             cfg[key] = None
         cfg.train_cfg.pop('val_interval')
@@ -88,12 +95,13 @@ def test_the_training_is_as_without(run):
     modes = {name: module.training for name, module in plain.model.named_modules()}
     assert modes == {name: module.training for name, module in watched.model.named_modules()}
     assert {path.relative_to(maps_of(watched)).as_posix() for path in maps_of(watched).rglob('*.png')} == {
-        f'{name}.png' for name in IDS[:2]} | {f'{name}/iter_{time}.png' for name in IDS[:2] for time in range(5)}
+        f'{name}.png' for name in IDS[:2]
+    } | {f'{name}/iter_{time}.png' for name in IDS[:2] for time in range(5)}
 
 
 def test_values_and_picture(run, root):
     """Sigma of Eq. 11 and 12, step by step: features of the whole image, cosines, upsampling, power."""
-    runner = run('values', dict(images=['train_00003.jpg'], iterations=[4, 2], gamma=3.))
+    runner = run('values', dict(images=['train_00003.jpg'], iterations=[4, 2], gamma=3.0))
     saved = np.asarray(Image.open(maps_of(runner) / 'train_00003' / 'iter_4.png')).astype(float) / 255
     label = np.asarray(Image.open(root / 'labels' / 'Y_crf' / 'train_00003.png')).astype(np.int64)
     image = np.asarray(Image.open(root / 'JPEGImages' / 'train_00003.jpg').convert('RGB')).astype(np.float32)
@@ -109,7 +117,7 @@ def test_values_and_picture(run, root):
         cosine = torch.nn.functional.interpolate(cosine, label.shape, mode='bilinear', align_corners=True)[0]
     correlation = 1 + cosine.numpy()
     own = np.take_along_axis(correlation, np.where(label == 255, 0, label)[None], 0)[0]
-    expected = np.where(label == 255, 0, (own / correlation.max(axis=0))**3)
+    expected = np.where(label == 255, 0, (own / correlation.max(axis=0)) ** 3)
     assert np.abs(saved - expected).max() < 0.51 / 255 + 1e-4 and expected.std() > 0
 
     height, width = label.shape
@@ -162,22 +170,33 @@ def test_bad_images(run, root):
         lost.write_bytes(content)
 
 
-@pytest.mark.parametrize('arguments, message', [
-    (dict(images='train_00000', iterations=[0]), 'images must list'),
-    (dict(images=[], iterations=[0]), 'images must list'),
-    (dict(images=['a']), 'either iterations or epochs'),
-    (dict(images=['a'], iterations=[0], epochs=[0]), 'either iterations or epochs'),
-    (dict(images=['a'], epochs=[-1, 2]), r'from 0 on, got \(-1, 2\)'),
-    (dict(images=['a'], iterations=[]), 'from 0 on'),
-])
+@pytest.mark.parametrize(
+    'arguments, message',
+    [
+        (dict(images='train_00000', iterations=[0]), 'images must list'),
+        (dict(images=[], iterations=[0]), 'images must list'),
+        (dict(images=['a']), 'either iterations or epochs'),
+        (dict(images=['a'], iterations=[0], epochs=[0]), 'either iterations or epochs'),
+        (dict(images=['a'], epochs=[-1, 2]), r'from 0 on, got \(-1, 2\)'),
+        (dict(images=['a'], iterations=[]), 'from 0 on'),
+    ],
+)
 def test_bad_arguments(arguments, message):
     with pytest.raises(ValueError, match=f'ConfidenceMapHook: .*{message}'):
         HOOKS.build(dict(type='bana_mm.ConfidenceMapHook', **arguments))
 
 
 def test_no_cosines(run):
-    head = dict(_delete_=True, type='FCNHead', in_channels=8, in_index=0, channels=8, num_convs=0, num_classes=3,
-                concat_input=False)
+    head = dict(
+        _delete_=True,
+        type='FCNHead',
+        in_channels=8,
+        in_index=0,
+        channels=8,
+        num_convs=0,
+        num_classes=3,
+        concat_input=False,
+    )
     with pytest.raises(TypeError, match='must be a bana_mm.CosineDecodeHead, not FCNHead'):
         run('fcn', dict(images=['train_00000'], iterations=[0]), **{'model.decode_head': head})
 

@@ -14,7 +14,6 @@ from bana_mm.registry import HOOKS as OUR_HOOKS
 
 
 class Items(BaseDataset):
-
     METAINFO = dict(classes=('background', 'cat', 'dog'))
 
     def __init__(self, ids, with_masks=False, **transform):
@@ -29,7 +28,6 @@ class Items(BaseDataset):
 
 
 class Loop(BaseLoop):
-
     def run(self):
         raise NotImplementedError
 
@@ -58,7 +56,7 @@ def test_registered():
 
 def test_all_there(store):
     check(Items(['a', 'b'], label_dir=str(store.root)))
-    check(Items(['half'], label_dir=str(store.root), maps=('Y_crf', )))
+    check(Items(['half'], label_dir=str(store.root), maps=('Y_crf',)))
     check(Items(['c'], label_dir=str(store.root), source='box'))
     check(Items(['c'], source='box'))
     check(Items(['c']))
@@ -71,9 +69,11 @@ def test_missing_in_a_source(store):
         check(Items(['a', 'c'], source=source))
 
 
-@pytest.mark.parametrize('wrap', [
-    lambda data: data, lambda data: RepeatDataset(data, times=2), lambda data: ConcatDataset([Items(['x']), data])],
-    ids=['plain', 'repeated', 'concatenated'])
+@pytest.mark.parametrize(
+    'wrap',
+    [lambda data: data, lambda data: RepeatDataset(data, times=2), lambda data: ConcatDataset([Items(['x']), data])],
+    ids=['plain', 'repeated', 'concatenated'],
+)
 def test_missing(store, wrap):
     dataset = wrap(Items(['a', 'c', 'half', 'd', 'e'], label_dir=str(store.root)))
     with pytest.raises(FileNotFoundError, match=r'4 of 5 training images .*\(c, half, d, \.\.\.\)'):
@@ -95,7 +95,9 @@ def test_commands(store, tmp_path, monkeypatch, trained, named):
     commands = [line.strip() for line in str(error.value).splitlines() if 'python' in line]
     train = [] if trained else ['python tools/train.py bap.py']
     assert commands == [
-        *train, f'python tools/generate_labels.py bap.py {checkpoint} --out-dir labels --split train_aug']
+        *train,
+        f'python tools/generate_labels.py bap.py {checkpoint} --out-dir labels --split train_aug',
+    ]
 
 
 def test_missing_without_settings(store):
@@ -116,7 +118,6 @@ def test_labels_of_other_classes(store):
 
 
 class TestMasks:
-
     @pytest.fixture
     def settings(self, store, tmp_path):
         (tmp_path / 'train.txt').write_text('c\nd\n')

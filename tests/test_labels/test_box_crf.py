@@ -24,17 +24,20 @@ def test_follows_the_edge_of_a_disc():
     result = BoxCRFSource()(image, boxes([24, 14, 57, 47]), np.array([5]))
     assert set(np.unique(result)) == {0, 5}
     found = result == 5
-    assert (found & disc).sum() / (found | disc).sum() > .95 > disc.sum() / 33**2  # far better than the box
+    assert (found & disc).sum() / (found | disc).sum() > 0.95 > disc.sum() / 33**2  # far better than the box
     assert not found[:14].any() and not found[:, 57:].any()
 
 
-@pytest.mark.parametrize(('centre', 'prior', 'expected'), [
-    # without a CRF the unary decides: a box of 4 x 8 pixels, centre sides times sqrt(centre)
-    (.25, .5, [[0] * 8, [0, 0, 1, 1, 1, 1, 0, 0], [0, 0, 1, 1, 1, 1, 0, 0], [0] * 8]),
-    (.25, .6, [[1] * 8] * 4),
-    (1, .4, [[1] * 8] * 4),
-    (1e-6, .4, [[0] * 8, [0, 0, 0, 1, 0, 0, 0, 0], [0] * 8, [0] * 8]),  # one pixel at least
-])
+@pytest.mark.parametrize(
+    ('centre', 'prior', 'expected'),
+    [
+        # without a CRF the unary decides: a box of 4 x 8 pixels, centre sides times sqrt(centre)
+        (0.25, 0.5, [[0] * 8, [0, 0, 1, 1, 1, 1, 0, 0], [0, 0, 1, 1, 1, 1, 0, 0], [0] * 8]),
+        (0.25, 0.6, [[1] * 8] * 4),
+        (1, 0.4, [[1] * 8] * 4),
+        (1e-6, 0.4, [[0] * 8, [0, 0, 0, 1, 0, 0, 0, 0], [0] * 8, [0] * 8]),  # one pixel at least
+    ],
+)
 def test_unary_by_hand(centre, prior, expected):
     image = np.zeros((6, 11, 3), np.uint8)
     result = BoxCRFSource(centre, prior, **NO_CRF)(image, boxes([2, 1, 10, 5]), np.array([1]))
@@ -51,7 +54,7 @@ def test_default_centre_is_a_fifth_of_the_box():
 
 def test_no_box_is_empty_where_the_crf_would_take_it():
     image = np.full((30, 30, 3), 90, np.uint8)  # nothing to tell apart, and so heavy a kernel that most pixels win
-    source = BoxCRFSource(bilateral=None, gaussian=(1000, 20), prior=.01)
+    source = BoxCRFSource(bilateral=None, gaussian=(1000, 20), prior=0.01)
     result = source(image, boxes([10, 10, 16, 16], [20, 20, 21, 21]), np.array([1, 2]))
     assert result[12:15, 11:14].any() and (result == 1).sum() >= 9
     assert result[20, 20] == 2
@@ -67,14 +70,15 @@ def test_smallest_box_in_front_whatever_the_order():
 
 
 def test_parameters_reach_the_crf():
-    source = build_label_source(dict(type='box_crf', bilateral=(5, 30, 7), gaussian=None, iterations=3, centre=.1))
+    source = build_label_source(dict(type='box_crf', bilateral=(5, 30, 7), gaussian=None, iterations=3, centre=0.1))
     assert source.crf == dict(bilateral=(5, 30, 7), gaussian=None, iterations=3, backend='auto')
     with pytest.raises(ValueError, match='bilateral: xy_std must be finite and above 0'):
         BoxCRFSource(bilateral=(4, 0, 3))(np.zeros((9, 9, 3), np.uint8), boxes([0, 0, 5, 5]), np.array([1]))
 
 
-@pytest.mark.parametrize(('field', 'value'), [('centre', 0), ('centre', 1.1), ('centre', float('nan')), ('prior', 0),
-                                              ('prior', 1)])
+@pytest.mark.parametrize(
+    ('field', 'value'), [('centre', 0), ('centre', 1.1), ('centre', float('nan')), ('prior', 0), ('prior', 1)]
+)
 def test_bad_parameters(field, value):
     with pytest.raises(ValueError, match=f'box_crf: {field} must be'):
         BoxCRFSource(**{field: value})

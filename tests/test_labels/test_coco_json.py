@@ -8,12 +8,12 @@ from pycocotools.coco import COCO
 from bana_mm.labels.coco_json import RECORD_FIELD, encode_mask, read_record, write_pseudo_masks
 from bana_mm.labels.coco_json_parts import LabelParts
 
-RECORD = dict(recipe=dict(margin=.2), classes=['cat'])
+RECORD = dict(recipe=dict(margin=0.2), classes=['cat'])
 
 
 def label(number, mask, corner):
     rle = encode_mask(mask, (6, 8), corner)
-    return dict(id=number, segmentation=rle, unreliable=rle, area=int(mask.sum()), score=.5)
+    return dict(id=number, segmentation=rle, unreliable=rle, area=int(mask.sum()), score=0.5)
 
 
 @pytest.fixture
@@ -71,9 +71,9 @@ def test_broken_line_in_the_middle_is_named(parts):
 def test_other_inputs_are_refused_unless_overwritten(parts):
     write(parts, 0, (7, []))
     with pytest.raises(ValueError, match=r'recipe\.margin = 0\.2, this run has 0\.3'):
-        LabelParts(parts.root).begin(dict(RECORD, recipe=dict(margin=.3)))
+        LabelParts(parts.root).begin(dict(RECORD, recipe=dict(margin=0.3)))
     again = LabelParts(parts.root)
-    again.begin(dict(RECORD, recipe=dict(margin=.3)), overwrite=True)
+    again.begin(dict(RECORD, recipe=dict(margin=0.3)), overwrite=True)
     assert not again.has(7)
     again.remove()
     assert not parts.root.exists()
@@ -83,18 +83,32 @@ def test_other_inputs_are_refused_unless_overwritten(parts):
 def boxes(tmp_path):
     """Two images and annotations in mixed order: labelled ones, crowds and others without a label."""
     annotations = [
-        dict(id=5, image_id=20, category_id=3, bbox=[1, 1, 3, 2], iscrowd=0, area=6.0,
-             segmentation=[[0, 0, 9, 9, 0, 9]]),
+        dict(
+            id=5, image_id=20, category_id=3, bbox=[1, 1, 3, 2], iscrowd=0, area=6.0, segmentation=[[0, 0, 9, 9, 0, 9]]
+        ),
         dict(id=1, image_id=10, category_id=3, bbox=[2, 2, 2, 2], segmentation=None, note='kept'),
-        dict(id=8, image_id=20, category_id=3, bbox=[0, 0, 8, 6], iscrowd=1, area=40,
-             segmentation=dict(size=[6, 8], counts=[0, 40, 8])),
+        dict(
+            id=8,
+            image_id=20,
+            category_id=3,
+            bbox=[0, 0, 8, 6],
+            iscrowd=1,
+            area=40,
+            segmentation=dict(size=[6, 8], counts=[0, 40, 8]),
+        ),
         dict(id=9, image_id=20, category_id=90, bbox=[0, 0, 2, 2], iscrowd=1, segmentation=[]),
         dict(id=2, image_id=10, category_id=3, bbox=[9, 0, 4, 4], iscrowd=0, area=16),
     ]
     content = dict(
-        info=dict(year=2017), licenses=[], images=[dict(id=20, file_name='b.jpg', height=6, width=8, url='u'),
-                                                   dict(id=10, file_name='a.jpg', height=6, width=8)],
-        annotations=annotations, categories=[dict(id=3, name='cat'), dict(id=90, name='dog')])
+        info=dict(year=2017),
+        licenses=[],
+        images=[
+            dict(id=20, file_name='b.jpg', height=6, width=8, url='u'),
+            dict(id=10, file_name='a.jpg', height=6, width=8),
+        ],
+        annotations=annotations,
+        categories=[dict(id=3, name='cat'), dict(id=90, name='dog')],
+    )
     path = tmp_path / 'boxes.json'
     path.write_text(json.dumps(content))
     return path, content
@@ -109,7 +123,8 @@ def test_writes_all_that_was_there_with_the_masks(parts, boxes, tmp_path):
     found = json.loads((tmp_path / 'masks.json').read_text())
     assert next(iter(found)) == RECORD_FIELD and found[RECORD_FIELD] == read_record(tmp_path / 'masks.json') == RECORD
     assert {name: found[name] for name in ('info', 'licenses', 'images', 'categories')} == {
-        name: content[name] for name in ('info', 'licenses', 'images', 'categories')}
+        name: content[name] for name in ('info', 'licenses', 'images', 'categories')
+    }
     assert [annotation['id'] for annotation in found['annotations']] == [5, 1, 8, 9, 2]
     labelled = {annotation['id']: annotation for annotation in found['annotations']}
     assert labelled[5] == {**content['annotations'][0], **first}

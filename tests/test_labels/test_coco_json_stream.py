@@ -6,8 +6,11 @@ import pytest
 from bana_mm.labels.coco_json_stream import JSONReader, JSONWriter
 
 CONTENT = {
-    'number': 12, 'list': [1, 22, -3.5e2, {'x': [1, {'y': 2}]}, 'é"\\]', None, True, [[]]], 'empty': [], 'object': {},
-    'last': 1234
+    'number': 12,
+    'list': [1, 22, -3.5e2, {'x': [1, {'y': 2}]}, 'é"\\]', None, True, [[]]],
+    'empty': [],
+    'object': {},
+    'last': 1234,
 }
 
 
@@ -30,12 +33,15 @@ def test_holds_one_element_at_a_time(tmp_path):
                 assert len(reader._text) < 500
 
 
-@pytest.mark.parametrize('text', ['', '[1]', '{"a": 1', '{"a" 1}', '{"a": [1, 2}', '{"a": 1} 2', '{1: 2}', '{"a": nul}',
-                                  '{"a": [1 2]}'])
+@pytest.mark.parametrize(
+    'text', ['', '[1]', '{"a": 1', '{"a" 1}', '{"a": [1, 2}', '{"a": 1} 2', '{1: 2}', '{"a": nul}', '{"a": [1 2]}']
+)
 def test_broken_files_are_named(tmp_path, text):
     (tmp_path / 'bad.json').write_text(text)
-    with pytest.raises(ValueError, match=r'bad\.json: not a valid JSON object \('), \
-            JSONReader(tmp_path / 'bad.json') as reader:
+    with (
+        pytest.raises(ValueError, match=r'bad\.json: not a valid JSON object \('),
+        JSONReader(tmp_path / 'bad.json') as reader,
+    ):
         list(reader.names())
 
 

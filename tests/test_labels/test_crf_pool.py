@@ -13,7 +13,7 @@ from bana_mm.labels.crf_pool import CRFPool, usable_cores
 
 
 def slow_square(number):
-    time.sleep(.05 if number % 3 == 0 else 0)  # so that later ones overtake
+    time.sleep(0.05 if number % 3 == 0 else 0)  # so that later ones overtake
     return number * number
 
 
@@ -32,11 +32,12 @@ def killed_on_three(number):
 def thread_counts():
     import cv2
     import torch
+
     return os.getpid(), torch.get_num_threads(), cv2.getNumThreads()
 
 
 def numbers(count):
-    return ((f'image{i}', (i, ), f'context{i}') for i in range(count))
+    return ((f'image{i}', (i,), f'context{i}') for i in range(count))
 
 
 @pytest.mark.parametrize('workers', [0, 3])
@@ -44,7 +45,7 @@ def test_results_in_order_with_their_context(workers):
     with CRFPool(slow_square, workers) as pool:
         done = list(pool.map(numbers(10)))
     assert done == [(f'image{i}', f'context{i}', i * i) for i in range(10)]
-    assert pool.busy_seconds > .15  # four of them sleep
+    assert pool.busy_seconds > 0.15  # four of them sleep
 
 
 def test_takes_no_more_than_it_may_hold():
@@ -87,7 +88,7 @@ def test_killed_worker_is_an_error_not_a_hang():
 def test_workers_have_one_thread_each():
     with CRFPool(thread_counts, workers=1) as pool:
         pool.submit('a')
-        (_, _, (pid, torch_threads, cv2_threads)), = pool.drain()
+        ((_, _, (pid, torch_threads, cv2_threads)),) = pool.drain()
     assert pid != os.getpid()
     assert (torch_threads, cv2_threads) == (1, 1)
 
@@ -118,8 +119,13 @@ SCRIPT = textwrap.dedent("""
 def start_script(tmp_path):
     """A process with two workers at work, in a process group as a terminal's job has one; and the workers' ids."""
     (tmp_path / 'script.py').write_text(SCRIPT)
-    process = subprocess.Popen([sys.executable, tmp_path / 'script.py'], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                               text=True, start_new_session=True)
+    process = subprocess.Popen(
+        [sys.executable, tmp_path / 'script.py'],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
     workers = [int(pid) for pid in process.stdout.readline().split()]
     assert process.stdout.readline() == 'ready\n'
     return process, workers
@@ -136,7 +142,7 @@ def is_running(pid):
 def wait_until_gone(pids, seconds=60):
     deadline = time.monotonic() + seconds
     while any(map(is_running, pids)) and time.monotonic() < deadline:
-        time.sleep(.05)
+        time.sleep(0.05)
     return not any(map(is_running, pids))
 
 

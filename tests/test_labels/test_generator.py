@@ -35,8 +35,13 @@ IMAGE = np.zeros((*SIZE, 3), dtype=np.uint8)
 
 def prepare(generator, feats, boxes, labels, ignored=None, size=SIZE):
     ignored = None if ignored is None else torch.tensor(ignored, dtype=torch.float)
-    return generator.prepare(feats, size, torch.tensor(boxes, dtype=torch.float).reshape(-1, 4),
-                             torch.tensor(labels, dtype=torch.long), ignored)
+    return generator.prepare(
+        feats,
+        size,
+        torch.tensor(boxes, dtype=torch.float).reshape(-1, 4),
+        torch.tensor(labels, dtype=torch.long),
+        ignored,
+    )
 
 
 def test_same_as_the_image_size_computation(feats, weight):
@@ -131,7 +136,7 @@ def test_recipe_parts_take_effect(feats, weight):
     box_0, box_c = image_0[5:40, 3:30], image_c[5:40, 3:30]
     u_0, u_c = box_0 / image_0.max(), box_c / box_c.max()
     np.testing.assert_allclose(inside(background='cam'), torch.sigmoid(u_0 - u_c), atol=1e-5)
-    np.testing.assert_allclose(inside(background='cam', temperature=.1), torch.sigmoid((u_0 - u_c) / .1), atol=1e-4)
+    np.testing.assert_allclose(inside(background='cam', temperature=0.1), torch.sigmoid((u_0 - u_c) / 0.1), atol=1e-4)
     np.testing.assert_allclose(inside(background='cam', temperature=None), u_0 / (u_0 + u_c), atol=1e-4)
     u_c = box_c / image_c.max()
     np.testing.assert_allclose(inside(background='none', normalise='image'), torch.sigmoid(-u_c), atol=1e-5)
@@ -178,8 +183,9 @@ def test_views_are_averaged_and_y_ret_takes_the_first(feats, weight):
     torch.testing.assert_close(maps[2].activation, (maps[0].activation + maps[1].activation) / 2)
     assert not np.allclose(tasks[2].probability, tasks[0].probability)
     y_crf = crf_label(IMAGE, tasks[0])
-    np.testing.assert_array_equal(generator.retrieve([feats, other], tasks[2], y_crf),
-                                  generator.retrieve(feats, tasks[0], y_crf))
+    np.testing.assert_array_equal(
+        generator.retrieve([feats, other], tasks[2], y_crf), generator.retrieve(feats, tasks[0], y_crf)
+    )
 
 
 def test_scores_and_background_of_the_stretched_attention(feats, weight):
@@ -192,11 +198,11 @@ def test_scores_and_background_of_the_stretched_attention(feats, weight):
     stretched = (inside - inside.min()) / (inside.max() - inside.min())
     cam = maps.activation[1, y1:y2, x1:x2]
     for score, expected in (('attention', 1 - stretched), ('mean', (1 - stretched + cam / cam.max()) / 2)):
-        (actual, ), unseen = LabelGenerator(weight, dict(score=score)).box_scores(maps, layout)
+        (actual,), unseen = LabelGenerator(weight, dict(score=score)).box_scores(maps, layout)
         torch.testing.assert_close(actual, expected)
         assert unseen.tolist() == [False]
     maps.activation[1] = 0
-    (actual, ), unseen = LabelGenerator(weight, dict(score='mean')).box_scores(maps, layout)
+    (actual,), unseen = LabelGenerator(weight, dict(score='mean')).box_scores(maps, layout)
     torch.testing.assert_close(actual, 1 - stretched)
     assert unseen.tolist() == [True]
 
@@ -216,8 +222,8 @@ def test_background_of_boxes_whose_class_is_not_recognised(feats, weight):
     generator = LabelGenerator(weight, dict(background='cam', min_recognised=0.5))
     layout = prepare(generator, feats, BOXES[:2], [1, 0]).layout
     maps = generator.maps(feats, layout)
-    maps.activation[0], maps.activation[1], maps.activation[2] = 2., 3., 1.
-    maps.activation[0, 0, 0] = 4.
+    maps.activation[0], maps.activation[1], maps.activation[2] = 2.0, 3.0, 1.0
+    maps.activation[0, 0, 0] = 4.0
     score = generator.background(maps, layout)
     expected = torch.full(SIZE, 0.5)
     expected[0, 0] = 1

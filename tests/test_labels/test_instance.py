@@ -33,8 +33,9 @@ def weight():
 
 def test_unaries_are_those_of_each_box_alone(features, weight):
     layout = layout_of([[4, 3, 20, 18], [10, 8, 30, 30], [12, 9, 25, 22]], [0, 0, 1])
-    maker = InstanceLabelGenerator(weight, dict(margin=0., min_margin=2, max_scale=1., centre=.7,
-                                                unary=dict(threshold=None, temperature=.5)))
+    maker = InstanceLabelGenerator(
+        weight, dict(margin=0.0, min_margin=2, max_scale=1.0, centre=0.7, unary=dict(threshold=None, temperature=0.5))
+    )
     image = np.random.default_rng(0).integers(0, 256, (*SIZE, 3), dtype=np.uint8)
     task = maker.prepare([features], image, layout)
 
@@ -48,10 +49,10 @@ def test_unaries_are_those_of_each_box_alone(features, weight):
         inside = (slice(y1, y2), slice(x1, x2))
         # The class of the last box has no weight: 1 - A is the foreground score, A as it is, before any threshold.
         score = cam[inside] / cam[inside].max() if k < 2 else (1 - attention)[inside] / (1 - attention)[inside].max()
-        odds = (score - attention[inside]) / .5 + .7 * centre_odds(score.shape)
+        odds = (score - attention[inside]) / 0.5 + 0.7 * centre_odds(score.shape)
         expected = odds.sigmoid()
         assert np.allclose(crop.in_box(crop.probability.astype(np.float32)), expected, atol=1e-3)
-        assert np.array_equal(crop.image, image[y1 - 2:y2 + 2, x1 - 2:x2 + 2])
+        assert np.array_equal(crop.image, image[y1 - 2 : y2 + 2, x1 - 2 : x2 + 2])
         outside = np.ones(crop.size, bool)
         outside[2:-2, 2:-2] = False
         assert not crop.probability[outside].any()
@@ -61,14 +62,15 @@ def test_the_middle_of_a_box_is_more_likely():
     odds = centre_odds((5, 9))
     assert odds[2, 4] == 1 and odds[0, 0] == odds[4, 8] < 0
     assert torch.allclose(odds[2], 1 - torch.tensor([8, 6, 4, 2, 0, 2, 4, 6, 8]) / 9)
-    assert torch.allclose(odds[0, 0], 1 - torch.tensor(((4 / 5)**2 + (8 / 9)**2)**.5))
+    assert torch.allclose(odds[0, 0], 1 - torch.tensor(((4 / 5) ** 2 + (8 / 9) ** 2) ** 0.5))
 
 
 def test_retrieval_compares_with_the_background_of_all_masks(features, weight):
     layout = layout_of([[4, 3, 20, 18], [10, 8, 30, 30]], [0, 2])
     rng = np.random.default_rng(0)
-    masks = [InstanceMask(rng.random((y2 - y1, x2 - x1)) < .5, .25 * k) for k, (x1, y1, x2, y2)
-             in enumerate(layout.boxes)]
+    masks = [
+        InstanceMask(rng.random((y2 - y1, x2 - x1)) < 0.5, 0.25 * k) for k, (x1, y1, x2, y2) in enumerate(layout.boxes)
+    ]
     labels = InstanceLabelGenerator(weight, dict(front=False)).finish([features], layout, masks)
 
     whole = image_features(features)
@@ -82,13 +84,13 @@ def test_retrieval_compares_with_the_background_of_all_masks(features, weight):
         y_ret = (F.cosine_similarity(whole, prototype[:, None, None], dim=0) > background).numpy()
         assert np.array_equal(label.mask, masks[k].mask)
         assert np.array_equal(label.unreliable, masks[k].mask != y_ret[y1:y2, x1:x2])
-        assert label.score == .25 * k
+        assert label.score == 0.25 * k
 
 
 def test_more_boxes_than_fit_at_once_and_none(features, weight):
     boxes = [[k, k, k + 9, k + 7] for k in range(CHUNK + 3)]
     layout = layout_of(boxes, [0] * len(boxes))
-    masks = [InstanceMask(np.ones((7, 9), bool), .5) for _ in boxes]
+    masks = [InstanceMask(np.ones((7, 9), bool), 0.5) for _ in boxes]
     maker = InstanceLabelGenerator(weight, dict(front=False))
     labels = maker.finish([features], layout, masks)
     assert len(labels) == len(boxes)
@@ -112,6 +114,7 @@ def test_smaller_boxes_are_in_front_but_leave_no_mask_empty():
 
 def test_features_that_are_not_finite(features, weight):
     from bana_mm.labels.instance_task import crf_instances
+
     features[0, 0, 0] = float('nan')
     maker = InstanceLabelGenerator(weight)
     with pytest.raises(ValueError, match='finite'):

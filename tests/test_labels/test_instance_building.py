@@ -25,11 +25,13 @@ CONFIG = dict(
     custom_imports=dict(imports=['bana_mm.registry'], allow_failed_imports=False),
     model=dict(
         type='bana_mm.BoxClassifier',
-        data_preprocessor=dict(type='DetDataPreprocessor', mean=[100.] * 3, std=[50.] * 3),
+        data_preprocessor=dict(type='DetDataPreprocessor', mean=[100.0] * 3, std=[50.0] * 3),
         backbone=dict(type='bana_mm.VGG16LargeFOV', width_mult=0.0625, out_channels=8),
-        bap_head=dict(type='bana_mm.BAPHead', num_classes=2, in_channels=8, stride=8)),
+        bap_head=dict(type='bana_mm.BAPHead', num_classes=2, in_channels=8, stride=8),
+    ),
     instance_recipe=dict(side=32, unary=dict(crf=dict(iterations=2))),
-    test_dataloader=dict(num_workers=0))
+    test_dataloader=dict(num_workers=0),
+)
 
 
 @pytest.fixture(scope='module')
@@ -42,8 +44,10 @@ def work(tmp_path_factory):
     with DefaultScope.overwrite_default_scope('mmdet'):
         model = MODELS.build(cfg.model)
         model.init_weights()
-    torch.save(dict(state_dict=model.state_dict(), meta=dict(dataset_meta=dict(classes=('cat', 'ring')))),
-               root.parent / 'bap.pth')
+    torch.save(
+        dict(state_dict=model.state_dict(), meta=dict(dataset_meta=dict(classes=('cat', 'ring')))),
+        root.parent / 'bap.pth',
+    )
     return root, cfg, root.parent / 'bap.pth'
 
 
@@ -72,7 +76,7 @@ def test_every_box_gets_a_mask_inside_it(work, reference):
         assert mask.sum() == found['area'] > 0
         x, y, width, height = map(int, given['bbox'])
         for pixels in (mask, unreliable):
-            pixels[y:y + height, x:x + width] = 0
+            pixels[y : y + height, x : x + width] = 0
             assert not pixels.any()
         assert 0 < found['score'] <= 1
     assert any(mask_api.area(one['unreliable']) for one in content['annotations'])
@@ -87,10 +91,12 @@ def test_pycocotools_and_mmdet_read_it(work, reference, tmp_path):
     areas = {number: coco.annToMask(one).sum() for number, one in coco.anns.items()}
     assert areas == {one['id']: one['area'] for one in content['annotations']}
     with DefaultScope.overwrite_default_scope('mmdet'):
-        dataset = CocoDataset(ann_file=str(path), data_prefix=dict(img=str(root / 'train2017')),
-                              metainfo=dict(classes=('ring', 'triangle', 'square')),
-                              pipeline=[dict(type='LoadImageFromFile'),
-                                        dict(type='LoadAnnotations', with_bbox=True, with_mask=True)])
+        dataset = CocoDataset(
+            ann_file=str(path),
+            data_prefix=dict(img=str(root / 'train2017')),
+            metainfo=dict(classes=('ring', 'triangle', 'square')),
+            pipeline=[dict(type='LoadImageFromFile'), dict(type='LoadAnnotations', with_bbox=True, with_mask=True)],
+        )
         loaded = [dataset[index] for index in range(len(dataset))]
     assert sum(len(item['gt_masks']) for item in loaded) == len(content['annotations'])
     assert sum(item['gt_masks'].areas.sum() for item in loaded) == sum(areas.values())
@@ -127,14 +133,18 @@ def test_goes_on_where_it_was_killed(work, reference, tmp_path, monkeypatch):
 
 def test_shares_of_ranks_give_the_same_file(work, reference, tmp_path, monkeypatch):
     """One rank has finished its share, the other was killed; the next run has one rank."""
+
     def killed(model, dataset, parts, maker, *args, indices, rank):
         generate_instance_labels(model, dataset, parts, maker, indices=indices[1::2], rank=1)
         generate_instance_labels(model, dataset, parts, maker, indices=indices[:1], rank=0)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(instance_building, 'generate_instance_labels',
-                      lambda *args, **kwargs: killed(*args[:-1], indices=args[-1], rank=kwargs['rank']))
+        patch.setattr(
+            instance_building,
+            'generate_instance_labels',
+            lambda *args, **kwargs: killed(*args[:-1], indices=args[-1], rank=kwargs['rank']),
+        )
         with pytest.raises(KeyboardInterrupt):
             make(work, tmp_path / 'masks.json')
     run, content = make(work, tmp_path / 'masks.json')
@@ -167,13 +177,24 @@ def test_unusual_input(work, tmp_path):
     pixels = np.random.default_rng(0).integers(0, 256, (50, 70, 3), dtype=np.uint8)
     for name, mode in dict(grey='L', cmyk='CMYK', plain='RGB').items():
         Image.fromarray(pixels).convert(mode).save(tmp_path / f'odd/{name}.jpg')
-    images = [dict(id=90 - k, file_name=f'{name}.jpg', height=50, width=70)
-              for k, name in enumerate(('grey', 'cmyk', 'plain'))]
+    images = [
+        dict(id=90 - k, file_name=f'{name}.jpg', height=50, width=70)
+        for k, name in enumerate(('grey', 'cmyk', 'plain'))
+    ]
     corner = np.random.default_rng(1).integers(0, 45, (200, 2)).tolist()
-    boxes = [*([x, y, 17, 5] for x, y in corner), [0, 0, 70, 50], [-5, -5, 9.5, 80], [30, 20, 0.01, 9], [5, 5, 0, 9],
-             [80, 5, 5, 9], [1, 1, 20, 20]]
-    annotations = [dict(id=1000 + k, image_id=89 if k % 2 else 90, category_id=7, bbox=box, segmentation=None)
-                   for k, box in enumerate(boxes)]
+    boxes = [
+        *([x, y, 17, 5] for x, y in corner),
+        [0, 0, 70, 50],
+        [-5, -5, 9.5, 80],
+        [30, 20, 0.01, 9],
+        [5, 5, 0, 9],
+        [80, 5, 5, 9],
+        [1, 1, 20, 20],
+    ]
+    annotations = [
+        dict(id=1000 + k, image_id=89 if k % 2 else 90, category_id=7, bbox=box, segmentation=None)
+        for k, box in enumerate(boxes)
+    ]
     annotations[-1].update(iscrowd=1)
     ann_file = tmp_path / 'annotations/instances_odd.json'
     ann_file.write_text(json.dumps(dict(images=images, annotations=annotations, categories=[dict(id=7, name='ring')])))

@@ -3,7 +3,7 @@ import torch
 
 from bana_mm.labels.instance_classes import weight_of_classes
 
-WEIGHT = torch.tensor([[9., 9.], [1., 2.], [3., 4.], [5., 6.]])  # background, sofa, cat, tvmonitor
+WEIGHT = torch.tensor([[9.0, 9.0], [1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])  # background, sofa, cat, tvmonitor
 OWN = ('sofa', 'cat', 'tvmonitor')
 
 

@@ -29,16 +29,16 @@ def counted(mask):
 
 LARGE = np.array([[1, 1, 1, 1, 0, 1], [1, 0, 1, 1, 0, 0], [0, 1, 1, 1, 0, 0], [0, 0, 0, 0, 0, 0]])
 SMALL = np.array([[0, 0, 0, 0, 0, 0], [0, 1, 0, 0, 0, 0], [0, 0, 1, 0, 0, 0], [0, 0, 0, 0, 0, 0]])
-BOXES = np.array([[1., 1., 3., 3.], [0., 0., 4., 3.]])  # small, large
+BOXES = np.array([[1.0, 1.0, 3.0, 3.0], [0.0, 0.0, 4.0, 3.0]])  # small, large
 LABELS = np.array([2, 7])
 
 
 def entry(mask, label, box, img_id='a', encode=compressed):
-    return dict(image_id=img_id, category_id=label, bbox=box, segmentation=encode(mask), score=.9)
+    return dict(image_id=img_id, category_id=label, bbox=box, segmentation=encode(mask), score=0.9)
 
 
 def entries(encode=compressed):
-    return [entry(LARGE, 7, [0, 0, 4, 3], encode=encode), entry(SMALL, 2, [1.4, .6, 2, 2], encode=encode)]
+    return [entry(LARGE, 7, [0, 0, 4, 3], encode=encode), entry(SMALL, 2, [1.4, 0.6, 2, 2], encode=encode)]
 
 
 def source(tmp_path, content):
@@ -48,7 +48,6 @@ def source(tmp_path, content):
 
 
 class TestLabelMaps:
-
     def test_taken_as_they_are(self, tmp_path):
         label = np.arange(24, dtype=np.uint8).reshape(4, 6)
         label[0, 0] = 255
@@ -78,7 +77,6 @@ class TestLabelMaps:
 
 
 class TestMasks:
-
     @pytest.mark.parametrize('encode', [compressed, counted])
     @pytest.mark.parametrize('order', [[0, 1], [1, 0]])
     def test_by_hand(self, tmp_path, encode, order):
@@ -95,14 +93,14 @@ class TestMasks:
 
     def test_empty_mask_is_the_whole_box(self, tmp_path):
         files = source(tmp_path, [entry(np.zeros((4, 6)), 1, [2, 1, 3, 2])])
-        assert (files(IMAGE, np.array([[2., 1, 5, 3]]), np.array([1]), 'a') == 1).sum() == 6
+        assert (files(IMAGE, np.array([[2.0, 1, 5, 3]]), np.array([1]), 'a') == 1).sum() == 6
 
     def test_equal_boxes_take_one_entry_each(self, tmp_path):
         left, right = np.zeros((4, 6)), np.zeros((4, 6))
         left[:, :2], right[:, 4:] = 1, 1
         whole = [0, 0, 6, 4]
         files = source(tmp_path, [entry(left, 1, whole), entry(right, 1, whole), entry(right, 2, whole)])
-        two = np.array([[0., 0, 6, 4]] * 2)
+        two = np.array([[0.0, 0, 6, 4]] * 2)
         assert files(IMAGE, two, np.array([1, 1]), 'a').tolist() == [[1, 1, 0, 0, 1, 1]] * 4
         with pytest.raises(FileNotFoundError, match='no further one'):
             files(IMAGE, np.concatenate([two, two[:1]]), np.array([1, 1, 1]), 'a')
@@ -111,7 +109,7 @@ class TestMasks:
         near, far = np.zeros((4, 6)), np.zeros((4, 6))
         near[2, 2], far[1, 1] = 1, 1
         files = source(tmp_path, [entry(far, 1, [1, 0, 3, 4]), entry(near, 1, [0, 0, 4, 4])])
-        result = files(IMAGE, np.array([[0., 0, 4, 4]]), np.array([1]), 'a')
+        result = files(IMAGE, np.array([[0.0, 0, 4, 4]]), np.array([1]), 'a')
         assert result[2, 2] == 1 and result.sum() == 1
 
     def test_images_without_boxes_need_no_entry(self, tmp_path):
@@ -122,11 +120,14 @@ class TestMasks:
         files = source(tmp_path, [entry(LARGE, 7, [0, 0, 4, 3], img_id=12)])
         assert files(IMAGE, BOXES[1:], LABELS[1:], '12').max() == 7
 
-    @pytest.mark.parametrize(('img_id', 'label', 'box'), [
-        ('b', 7, [0, 0, 4, 3]),  # other image
-        ('a', 2, [0, 0, 4, 3]),  # other class
-        ('a', 7, [2, 0, 6, 3]),  # box two pixels off
-    ])
+    @pytest.mark.parametrize(
+        ('img_id', 'label', 'box'),
+        [
+            ('b', 7, [0, 0, 4, 3]),  # other image
+            ('a', 2, [0, 0, 4, 3]),  # other class
+            ('a', 7, [2, 0, 6, 3]),  # box two pixels off
+        ],
+    )
     def test_box_without_a_mask(self, tmp_path, img_id, label, box):
         files = source(tmp_path, [entry(LARGE, 7, [0, 0, 4, 3])])
         message = rf"masks\.json: image '{img_id}' has no mask .* category_id {label}"
@@ -147,17 +148,22 @@ class TestMasks:
                 files(IMAGE, BOXES[1:], LABELS[1:], 'a')
 
 
-@pytest.mark.parametrize(('content', 'message'), [
-    ('{', 'not valid JSON'),
-    ({'annotations': []}, 'must hold a list with one entry a box'),
-    ([3], 'entry 0: must be an object'),
-    ([entry(SMALL, 1, [1, 1, 2, 2]), dict(image_id='a')], 'entry 1: category_id is missing'),
-    ([entry(SMALL, 0, [1, 1, 2, 2])], 'entry 0: category_id must be a class index'),
-    ([entry(SMALL, 1, [1, 1, 2])], 'entry 0: bbox must be the four numbers'),
-    ([entry(SMALL, 1, [1, 1, 2, float('nan')])], 'entry 0: bbox must be the four numbers'),
-    ([dict(entry(SMALL, 1, [1, 1, 2, 2]), segmentation=[[1, 1, 3, 1, 3, 3]])],
-     'entry 0: segmentation must be run lengths'),
-])
+@pytest.mark.parametrize(
+    ('content', 'message'),
+    [
+        ('{', 'not valid JSON'),
+        ({'annotations': []}, 'must hold a list with one entry a box'),
+        ([3], 'entry 0: must be an object'),
+        ([entry(SMALL, 1, [1, 1, 2, 2]), dict(image_id='a')], 'entry 1: category_id is missing'),
+        ([entry(SMALL, 0, [1, 1, 2, 2])], 'entry 0: category_id must be a class index'),
+        ([entry(SMALL, 1, [1, 1, 2])], 'entry 0: bbox must be the four numbers'),
+        ([entry(SMALL, 1, [1, 1, 2, float('nan')])], 'entry 0: bbox must be the four numbers'),
+        (
+            [dict(entry(SMALL, 1, [1, 1, 2, 2]), segmentation=[[1, 1, 3, 1, 3, 3]])],
+            'entry 0: segmentation must be run lengths',
+        ),
+    ],
+)
 def test_bad_json(tmp_path, content, message):
     with pytest.raises(ValueError, match=rf'masks\.json: {message}'):
         source(tmp_path, content)

@@ -28,14 +28,17 @@ def folder(tmp_path):
 def test_agreement_by_hand(folder):
     # the boxes alone: 0 1 1 1 0 / 2 0 0 0 0
     source = build_label_source(['box', f'files:{folder}'])
-    boxes, labels = np.array([[1., 0, 4, 1], [0, 1, 1, 2]]), np.array([1, 2])
+    boxes, labels = np.array([[1.0, 0, 4, 1], [0, 1, 1, 2]]), np.array([1, 2])
     assert source(IMAGE, boxes, labels, 'a').tolist() == [[0, 1, 1, 255, 0], [2, 255, 0, 0, 0]]
 
 
-@pytest.mark.parametrize(('first', 'label'), [
-    ('box', [[0, 1, 1, 1, 255], [2, 0, 0, 0, 255]]),
-    ('files', [[0, 1, 1, 255, 255], [2, 2, 0, 0, 255]]),
-])
+@pytest.mark.parametrize(
+    ('first', 'label'),
+    [
+        ('box', [[0, 1, 1, 1, 255], [2, 0, 0, 0, 255]]),
+        ('files', [[0, 1, 1, 255, 255], [2, 2, 0, 0, 255]]),
+    ],
+)
 def test_label_of_the_first_and_where_both_agree(folder, first, label):
     names = dict(box='box', files=f'files:{folder}')
     source = build_label_source([names.pop(first), *names.values()])

@@ -41,12 +41,12 @@ def test_one_view_of_each_image_of_a_batch():
 def test_scales_and_flips_show_the_image_the_same_way_round():
     image = torch.zeros(3, 4, 8, dtype=torch.uint8)
     image[:, :, :2] = 100
-    (views, ) = extract_features(Model(), items(image), LabelRecipe(scales=(1, 0.5), flip=True))
+    (views,) = extract_features(Model(), items(image), LabelRecipe(scales=(1, 0.5), flip=True))
     assert [tuple(view.shape) for view in views] == [(2, 2, 4), (2, 2, 4), (2, 1, 2), (2, 1, 2)]
     assert views[0][0].tolist() == views[1][0].tolist() == [[100, 0, 0, 0]] * 2
     assert views[0][1, 0].tolist() == [0, 1, 2, 3] and views[1][1, 0].tolist() == [3, 2, 1, 0]
     # 4 of 8 columns with their corners aligned: columns 0, 7/3, 14/3, 7
-    torch.testing.assert_close(views[2][0], torch.tensor([[50., 0.]]))
+    torch.testing.assert_close(views[2][0], torch.tensor([[50.0, 0.0]]))
 
 
 def test_mixed_precision_is_the_networks_alone():
@@ -56,7 +56,7 @@ def test_mixed_precision_is_the_networks_alone():
             return nn.functional.conv2d(inputs, weight, stride=2)
 
     image = torch.randint(0, 255, (3, 4, 6), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    (half, ), (full, ) = (extract_features(Network(), items(image), LabelRecipe(amp=amp))[0] for amp in (True, False))
+    (half,), (full,) = (extract_features(Network(), items(image), LabelRecipe(amp=amp))[0] for amp in (True, False))
     assert half.dtype == torch.bfloat16 and full.dtype == torch.float32
     torch.testing.assert_close(half.float(), full, rtol=2**-6, atol=0)
     assert not torch.is_autocast_enabled('cpu')

@@ -56,8 +56,10 @@ def fresh_networks():
     network._classifier.cache_clear()
 
 
-@pytest.mark.parametrize(('name', 'store', 'map_name'), [
-    ('bana_crf', 'att', 'Y_crf'), ('bana_ret', 'att', 'Y_ret'), ('bana_crf_cam', 'cam', 'Y_crf')])
+@pytest.mark.parametrize(
+    ('name', 'store', 'map_name'),
+    [('bana_crf', 'att', 'Y_crf'), ('bana_ret', 'att', 'Y_ret'), ('bana_crf_cam', 'cam', 'Y_crf')],
+)
 def test_makes_what_the_runner_stores(work, name, store, map_name):
     folder, items = work
     source = build_label_source(f'{name}:{folder / "bap.py"}:{folder / "bap.pth"}')

@@ -34,7 +34,7 @@ def test_recipes_by_name():
 
 def test_single_view():
     assert LabelRecipe().single_view and LabelRecipe(scales=[1]).single_view
-    assert not LabelRecipe(flip=True).single_view and not LabelRecipe(scales=(0.5, )).single_view
+    assert not LabelRecipe(flip=True).single_view and not LabelRecipe(scales=(0.5,)).single_view
 
 
 def test_survives_json():
@@ -44,26 +44,29 @@ def test_survives_json():
     assert LabelRecipe.from_cfg(stored) == recipe
 
 
-@pytest.mark.parametrize('cfg, message', [
-    (dict(recipe='ours'), "label_recipe.recipe must be one of .*'bana_mm'.*'ours'"),
-    (dict(score='max'), 'label_recipe.score'),
-    (dict(background_range='class'), 'label_recipe.background_range'),
-    (dict(min_recognised=1.5), 'label_recipe.min_recognised .*1.5'),
-    (dict(competition='box'), 'label_recipe.competition'),
-    (dict(crf_labels='box'), 'label_recipe.crf_labels'),
-    (dict(scales=()), 'label_recipe.scales'),
-    (dict(scales=(1, 0)), 'label_recipe.scales'),
-    (dict(threshold=None, threshold_mode='box'), 'label_recipe.threshold must be a number'),
-    (dict(treshold=0.9), "unknown field 'treshold' in label_recipe; it may have .*threshold"),
-    (dict(crf=dict(iter=3)), "unknown field 'iter' in label_recipe.crf; .*iterations"),
-    (dict(background='gap'), "label_recipe.background must be one of .*'gap'"),
-    (dict(normalise='class'), 'label_recipe.normalise'),
-    (dict(threshold_mode='max'), 'label_recipe.threshold_mode'),
-    (dict(restore='some'), 'label_recipe.restore'),
-    (dict(threshold=1.5), 'label_recipe.threshold .*1.5'),
-    (dict(temperature=0), 'label_recipe.temperature'),
-    (dict(grid_size=0), 'label_recipe.grid_size'),
-])
+@pytest.mark.parametrize(
+    'cfg, message',
+    [
+        (dict(recipe='ours'), "label_recipe.recipe must be one of .*'bana_mm'.*'ours'"),
+        (dict(score='max'), 'label_recipe.score'),
+        (dict(background_range='class'), 'label_recipe.background_range'),
+        (dict(min_recognised=1.5), 'label_recipe.min_recognised .*1.5'),
+        (dict(competition='box'), 'label_recipe.competition'),
+        (dict(crf_labels='box'), 'label_recipe.crf_labels'),
+        (dict(scales=()), 'label_recipe.scales'),
+        (dict(scales=(1, 0)), 'label_recipe.scales'),
+        (dict(threshold=None, threshold_mode='box'), 'label_recipe.threshold must be a number'),
+        (dict(treshold=0.9), "unknown field 'treshold' in label_recipe; it may have .*threshold"),
+        (dict(crf=dict(iter=3)), "unknown field 'iter' in label_recipe.crf; .*iterations"),
+        (dict(background='gap'), "label_recipe.background must be one of .*'gap'"),
+        (dict(normalise='class'), 'label_recipe.normalise'),
+        (dict(threshold_mode='max'), 'label_recipe.threshold_mode'),
+        (dict(restore='some'), 'label_recipe.restore'),
+        (dict(threshold=1.5), 'label_recipe.threshold .*1.5'),
+        (dict(temperature=0), 'label_recipe.temperature'),
+        (dict(grid_size=0), 'label_recipe.grid_size'),
+    ],
+)
 def test_bad_recipe_names_the_field(cfg, message):
     with pytest.raises(ValueError, match=message):
         LabelRecipe.from_cfg(cfg)

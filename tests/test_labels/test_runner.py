@@ -29,7 +29,9 @@ class TinyClassifier(nn.Module):
 
     def __init__(self, pad_size_divisor=1):
         super().__init__()
-        self.data_preprocessor = DetDataPreprocessor(mean=[100.] * 3, std=[50.] * 3, pad_size_divisor=pad_size_divisor)
+        self.data_preprocessor = DetDataPreprocessor(
+            mean=[100.0] * 3, std=[50.0] * 3, pad_size_divisor=pad_size_divisor
+        )
         generator = torch.Generator().manual_seed(0)
         self.kernel = torch.randn(8, 3, 7, 7, generator=generator) / 7
         self.bap_head = SimpleNamespace(weight=torch.randn(3, 8, generator=generator))
@@ -49,7 +51,7 @@ def voc(tmp_path_factory):
     first, second, *_ = (root / 'ImageSets/Segmentation/train_aug.txt').read_text().split()
     annotation = root / f'Annotations/{first}.xml'
     text = annotation.read_text()
-    annotation.write_text(text[:text.index('<object>')] + '</annotation>')
+    annotation.write_text(text[: text.index('<object>')] + '</annotation>')
     Image.open(root / f'JPEGImages/{second}.jpg').convert('L').save(root / f'JPEGImages/{second}.jpg')
     return root
 
@@ -81,8 +83,13 @@ def like_sizes(voc, tmp_path_factory):
 
 
 def dataset_of(root, pipeline=PIPELINE):
-    return VOCBoxDataset('ImageSets/Segmentation/train_aug.txt', data_root=str(root), pipeline=pipeline, test_mode=True,
-                         metainfo=dict(classes=('ring', 'triangle')))
+    return VOCBoxDataset(
+        'ImageSets/Segmentation/train_aug.txt',
+        data_root=str(root),
+        pipeline=pipeline,
+        test_mode=True,
+        metainfo=dict(classes=('ring', 'triangle')),
+    )
 
 
 def label(voc, folder, check=True, **kwargs):
@@ -146,8 +153,9 @@ def test_labels_made_on_the_device(like_sizes, tmp_path, monkeypatch, in_batches
     monkeypatch.setattr(runner.MapJob, 'is_on_device', lambda self: True)
     batches = []
     work = (runner.MapJob if in_batches else runner.ImageJob).work_on_device
-    monkeypatch.setattr(runner.MapJob, 'work_on_device',
-                        lambda self, batch: batches.append(len(batch)) or work(self, batch))
+    monkeypatch.setattr(
+        runner.MapJob, 'work_on_device', lambda self, batch: batches.append(len(batch)) or work(self, batch)
+    )
     run, _, others = label(like_sizes, tmp_path / 'two', batch_size=3, workers=2)
     assert batches == [2, 2, 1, 1] and run.workers == 0
     assert same_maps(maps, others)

@@ -16,7 +16,7 @@ def disc_image(height=60, width=80, center=(40, 30), radius=14, seed=0):
 
 def test_box_smallest_in_front_whatever_the_order():
     image = np.zeros((6, 8, 3), dtype=np.uint8)
-    boxes = np.array([[0., 0., 4., 4.], [1., 1., 3., 3.], [6., 2., 8., 6.]])
+    boxes = np.array([[0.0, 0.0, 4.0, 4.0], [1.0, 1.0, 3.0, 3.0], [6.0, 2.0, 8.0, 6.0]])
     labels = np.array([3, 7, 20])
     expected = np.zeros((6, 8), dtype=np.uint8)
     expected[0:4, 0:4] = 3
@@ -30,24 +30,27 @@ def test_box_smallest_in_front_whatever_the_order():
 
 def test_box_rounds_clips_and_takes_no_boxes():
     image = np.zeros((4, 4, 3), dtype=np.uint8)
-    result = BoxSource()(image, np.array([[1.6, -3., 9., 1.4]]), np.array([2]))
+    result = BoxSource()(image, np.array([[1.6, -3.0, 9.0, 1.4]]), np.array([2]))
     assert result.tolist() == [[0, 0, 2, 2], [0] * 4, [0] * 4, [0] * 4]
     assert BoxSource()(image, np.zeros((0, 4)), np.zeros(0, int)).max() == 0
 
 
 def test_equal_boxes_the_later_in_front():
     image = np.zeros((2, 2, 3), dtype=np.uint8)
-    assert BoxSource()(image, np.array([[0., 0., 2., 2.]] * 2), np.array([1, 2])).tolist() == [[2, 2], [2, 2]]
+    assert BoxSource()(image, np.array([[0.0, 0.0, 2.0, 2.0]] * 2), np.array([1, 2])).tolist() == [[2, 2], [2, 2]]
 
 
-@pytest.mark.parametrize(('image', 'boxes', 'labels', 'message'), [
-    (np.zeros((4, 4), np.uint8), [[0, 0, 1, 1]], [1], 'image must be'),
-    (np.zeros((4, 4, 3), np.float32), [[0, 0, 1, 1]], [1], 'image must be'),
-    (np.zeros((4, 4, 3), np.uint8), [[0, 0, 1, 1]], [1, 2], '1 boxes but 2 labels'),
-    (np.zeros((4, 4, 3), np.uint8), [[0, 0, np.nan, 1]], [1], 'finite'),
-    (np.zeros((4, 4, 3), np.uint8), [[0, 0, 1, 1]], [0], r'1\.\.254'),
-    (np.zeros((4, 4, 3), np.uint8), [[0, 0, 1, 1]], [255], r'1\.\.254'),
-])
+@pytest.mark.parametrize(
+    ('image', 'boxes', 'labels', 'message'),
+    [
+        (np.zeros((4, 4), np.uint8), [[0, 0, 1, 1]], [1], 'image must be'),
+        (np.zeros((4, 4, 3), np.float32), [[0, 0, 1, 1]], [1], 'image must be'),
+        (np.zeros((4, 4, 3), np.uint8), [[0, 0, 1, 1]], [1, 2], '1 boxes but 2 labels'),
+        (np.zeros((4, 4, 3), np.uint8), [[0, 0, np.nan, 1]], [1], 'finite'),
+        (np.zeros((4, 4, 3), np.uint8), [[0, 0, 1, 1]], [0], r'1\.\.254'),
+        (np.zeros((4, 4, 3), np.uint8), [[0, 0, 1, 1]], [255], r'1\.\.254'),
+    ],
+)
 def test_bad_input(image, boxes, labels, message):
     with pytest.raises(ValueError, match=message):
         BoxSource()(image, np.array(boxes, dtype=float), np.array(labels))
@@ -55,16 +58,16 @@ def test_bad_input(image, boxes, labels, message):
 
 def test_grabcut_finds_a_disc_in_its_box():
     image, disc = disc_image()
-    result = GrabCutSource()(image, np.array([[24., 14., 57., 47.]]), np.array([5]))
+    result = GrabCutSource()(image, np.array([[24.0, 14.0, 57.0, 47.0]]), np.array([5]))
     assert set(np.unique(result)) == {0, 5}
     overlap = ((result == 5) & disc).sum() / ((result == 5) | disc).sum()
     box = 33 * 33
-    assert overlap > .95 > disc.sum() / box  # far better than the box itself
+    assert overlap > 0.95 > disc.sum() / box  # far better than the box itself
 
 
 def test_grabcut_does_not_depend_on_what_ran_before():
     image = np.random.default_rng(1).integers(0, 255, (40, 50, 3), dtype=np.uint8)  # hard: noise only
-    boxes, labels = np.array([[5., 5., 30., 30.], [20., 10., 45., 38.]]), np.array([1, 2])
+    boxes, labels = np.array([[5.0, 5.0, 30.0, 30.0], [20.0, 10.0, 45.0, 38.0]]), np.array([1, 2])
     first = GrabCutSource()(image, boxes, labels)
     cv2.setRNGSeed(99)
     assert np.array_equal(GrabCutSource()(image, boxes, labels), first)
@@ -79,17 +82,17 @@ def test_grabcut_takes_the_whole_box_where_it_has_no_chance(box):
 
 def test_grabcut_takes_the_whole_box_where_it_finds_nothing():
     image = np.full((40, 40, 3), 90, dtype=np.uint8)  # nothing to tell apart
-    result = GrabCutSource()(image, np.array([[10., 10., 30., 30.]]), np.array([1]))
+    result = GrabCutSource()(image, np.array([[10.0, 10.0, 30.0, 30.0]]), np.array([1]))
     assert (result == 1).sum() == 400
 
 
 def test_grabcut_small_object_stays_in_front_of_a_large_one():
     image, disc = disc_image(radius=25, height=80)
     cv2.rectangle(image, (36, 26), (43, 33), (20, 20, 220), -1)
-    boxes = np.array([[35., 25., 45., 35.], [14., 4., 67., 57.]])
+    boxes = np.array([[35.0, 25.0, 45.0, 35.0], [14.0, 4.0, 67.0, 57.0]])
     result = GrabCutSource()(image, boxes, np.array([2, 1]))
     assert (result[27:33, 37:43] == 2).all()
-    assert (result == 1).sum() > .8 * (disc.sum() - 64)
+    assert (result == 1).sum() > 0.8 * (disc.sum() - 64)
 
 
 def test_build_by_name_and_config():
@@ -113,7 +116,7 @@ def test_label_from_instances_ignores_what_only_ignored_boxes_cover():
 
 def test_ignored_boxes_of_a_call():
     image = np.zeros((1, 5, 3), dtype=np.uint8)
-    result = BoxSource()(image, np.array([[0., 0, 2, 1]]), np.array([3]), ignored=np.array([[1.4, 0, 4, 1]]))
+    result = BoxSource()(image, np.array([[0.0, 0, 2, 1]]), np.array([3]), ignored=np.array([[1.4, 0, 4, 1]]))
     assert result.tolist() == [[3, 3, 255, 255, 0]]
     with pytest.raises(ValueError, match='finite'):
         BoxSource()(image, np.zeros((0, 4)), np.zeros(0, int), ignored=np.array([[0, 0, np.inf, 1]]))
@@ -121,7 +124,8 @@ def test_ignored_boxes_of_a_call():
 
 def test_parameters_and_forms():
     assert build_label_source('grabcut', iterations=2).describe() == dict(
-        type='grabcut', iterations=2, min_pixels=16, seed=0)
+        type='grabcut', iterations=2, min_pixels=16, seed=0
+    )
     for text, form in (('grabcut:3', 'grabcut'), ('files:', 'files:PATH'), ('bana_crf:a.py', 'CONFIG:CHECKPOINT')):
         with pytest.raises(ValueError, match=f'{text!r}: must have the form .*{form}$'):
             build_label_source(text)

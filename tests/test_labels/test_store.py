@@ -5,7 +5,7 @@ import pytest
 
 from bana_mm.labels import LabelStore
 
-META = dict(recipe=dict(threshold=.99, crf=dict(bilateral=(4, 55, 3))), checkpoint=dict(name='a.pth', sha256='0123'))
+META = dict(recipe=dict(threshold=0.99, crf=dict(bilateral=(4, 55, 3))), checkpoint=dict(name='a.pth', sha256='0123'))
 LABEL = np.array([[0, 1], [2, 255]], dtype=np.uint8)
 
 
@@ -53,12 +53,21 @@ def test_goes_on_with_the_same_settings(tmp_path):
     assert store.meta['recipe']['crf']['bilateral'] == [4, 55, 3]
 
 
-@pytest.mark.parametrize(('change', 'message'), [
-    (dict(META, recipe=dict(threshold=.5, crf=META['recipe']['crf'])), r'recipe\.threshold = 0\.99, this run has 0\.5'),
-    (dict(META, recipe=dict(threshold=.99, crf=dict(bilateral=(4, 50, 3)))), r'recipe\.crf\.bilateral = \[4, 55, 3\]'),
-    (dict(META, checkpoint=dict(name='a.pth', sha256='4567')), r"checkpoint\.sha256 = '0123', this run has '4567'"),
-    (dict(META, classes=['cat']), r"classes = 'nothing', this run has \['cat'\]"),
-])
+@pytest.mark.parametrize(
+    ('change', 'message'),
+    [
+        (
+            dict(META, recipe=dict(threshold=0.5, crf=META['recipe']['crf'])),
+            r'recipe\.threshold = 0\.99, this run has 0\.5',
+        ),
+        (
+            dict(META, recipe=dict(threshold=0.99, crf=dict(bilateral=(4, 50, 3)))),
+            r'recipe\.crf\.bilateral = \[4, 55, 3\]',
+        ),
+        (dict(META, checkpoint=dict(name='a.pth', sha256='4567')), r"checkpoint\.sha256 = '0123', this run has '4567'"),
+        (dict(META, classes=['cat']), r"classes = 'nothing', this run has \['cat'\]"),
+    ],
+)
 def test_other_settings_are_refused_until_overwritten(tmp_path, change, message):
     store = LabelStore(tmp_path)
     store.begin(META)

@@ -23,6 +23,7 @@ def crf_keeps(monkeypatch):
         def dense_crf(image, probability, **kwargs):
             calls.append(kwargs)
             return probability if posterior is None else torch.from_numpy(posterior)[None]
+
         monkeypatch.setattr(task_module, 'dense_crf', dense_crf)
         return calls
 
@@ -50,7 +51,7 @@ def test_layout():
 
 def test_layout_without_boxes():
     layout = layout_of([], [])
-    assert layout.classes == (0, ) and layout.rows == () and layout.background().all()
+    assert layout.classes == (0,) and layout.rows == () and layout.background().all()
     assert layout.regions().shape == (0, 6, 8)
 
 
@@ -61,8 +62,8 @@ def test_layout_needs_a_label_for_each_box():
 
 def test_classes_count_in_their_own_boxes_only(crf_keeps):
     layout = layout_of([[0, 0, 4, 6], [3, 0, 8, 6]], [7, 4])  # rows: class 5 right, class 8 left
-    posterior = np.stack([np.full((6, 8), p, np.float32) for p in (.2, .3, .5)])
-    posterior[0, 0] = .9
+    posterior = np.stack([np.full((6, 8), p, np.float32) for p in (0.2, 0.3, 0.5)])
+    posterior[0, 0] = 0.9
     crf_keeps(posterior)
     label = crf_label(IMAGE, LabelTask(layout, posterior, (False, False), {}))
     assert label.dtype == np.uint8 and (label[0] == 0).all()
@@ -71,8 +72,8 @@ def test_classes_count_in_their_own_boxes_only(crf_keeps):
 
 def test_ignored_pixels(crf_keeps):
     layout = layout_of([[0, 0, 4, 6]], [0], [[2, 0, 6, 6]])
-    crf_keeps(np.stack([np.full((6, 8), .4), np.full((6, 8), .6)]).astype(np.float32))
-    label = crf_label(IMAGE, LabelTask(layout, background_wins(2), (False, ), {}))
+    crf_keeps(np.stack([np.full((6, 8), 0.4), np.full((6, 8), 0.6)]).astype(np.float32))
+    label = crf_label(IMAGE, LabelTask(layout, background_wins(2), (False,), {}))
     assert label[3].tolist() == [1, 1, 1, 1, 255, 255, 0, 0]
 
 
@@ -85,7 +86,7 @@ def test_image_without_boxes_is_background_and_runs_no_crf(crf_keeps):
 
 def test_crf_parameters_and_image_size(crf_keeps):
     calls = crf_keeps()
-    task = LabelTask(layout_of([[0, 0, 4, 4]], [0]), background_wins(2), (False, ), dict(iterations=3))
+    task = LabelTask(layout_of([[0, 0, 4, 4]], [0]), background_wins(2), (False,), dict(iterations=3))
     crf_label(IMAGE, pickle.loads(pickle.dumps(task)))
     assert calls == [dict(iterations=3)]
     with pytest.raises(ValueError, match=r'\(5, 8\).*\(6, 8\)'):
@@ -99,31 +100,31 @@ def restored(crf_keeps, boxes, labels, probability, restore):
 
 def test_empty_box_gets_back_what_the_unary_gives_it(crf_keeps):
     probability = background_wins(2)
-    probability[:, 1, 1:3] = [[.5, .4], [.5, .6]]  # a tie counts
-    label = restored(crf_keeps, [[0, 0, 4, 4]], [0], probability, (True, ))
+    probability[:, 1, 1:3] = [[0.5, 0.4], [0.5, 0.6]]  # a tie counts
+    label = restored(crf_keeps, [[0, 0, 4, 4]], [0], probability, (True,))
     assert label[1].tolist() == [0, 1, 1, 0, 0, 0, 0, 0] and label.sum() == 2
-    assert restored(crf_keeps, [[0, 0, 4, 4]], [0], probability, (False, )).sum() == 0
+    assert restored(crf_keeps, [[0, 0, 4, 4]], [0], probability, (False,)).sum() == 0
 
 
 def test_empty_box_that_never_wins_gets_its_best_pixel(crf_keeps):
     probability = background_wins(2)
     probability[1, 2, 3] = 0.2
-    label = restored(crf_keeps, [[0, 0, 4, 4]], [5], probability, (True, ))
+    label = restored(crf_keeps, [[0, 0, 4, 4]], [5], probability, (True,))
     assert label[2, 3] == 6 and (label > 0).sum() == 1
 
 
 def test_one_pixel_box_is_restored_in_front_of_a_large_one(crf_keeps):
-    probability = np.stack([np.full((6, 8), p, np.float32) for p in (.2, .3, .5)])
+    probability = np.stack([np.full((6, 8), p, np.float32) for p in (0.2, 0.3, 0.5)])
     label = restored(crf_keeps, [[2, 2, 3, 3], [0, 0, 8, 6]], [0, 1], probability, (True, True))
     assert label[2, 2] == 1 and (label == 2).sum() == 47
 
 
 def test_box_with_pixels_of_its_class_is_left_alone(crf_keeps):
-    probability = np.stack([np.full((6, 8), .4), np.full((6, 8), .6)]).astype(np.float32)
+    probability = np.stack([np.full((6, 8), 0.4), np.full((6, 8), 0.6)]).astype(np.float32)
     posterior = background_wins(2)
     posterior[1, 3, 3] = 0.95
     crf_keeps(posterior)
-    label = crf_label(IMAGE, LabelTask(layout_of([[0, 0, 8, 6]], [0]), probability, (True, ), {}))
+    label = crf_label(IMAGE, LabelTask(layout_of([[0, 0, 8, 6]], [0]), probability, (True,), {}))
     assert label.sum() == 1
 
 
@@ -132,11 +133,15 @@ def test_several_images_at_once():
     sizes_and_labels = [((6, 8), [0]), ((6, 8), [1]), ((7, 8), [0]), ((6, 8), []), ((6, 8), [0, 1]), ((6, 8), [2])]
     images = []
     for (height, width), labels in sizes_and_labels:
-        boxes = torch.tensor([[1., 1, 6, 5], [3, 2, 8, 6]][:len(labels)]).reshape(-1, 4)
+        boxes = torch.tensor([[1.0, 1, 6, 5], [3, 2, 8, 6]][: len(labels)]).reshape(-1, 4)
         layout = BoxLayout.from_boxes((height, width), boxes, torch.tensor(labels, dtype=torch.long))
         probability = rng.dirichlet(np.ones(len(layout.classes)), (height, width)).transpose(2, 0, 1)
-        task = LabelTask(layout, np.ascontiguousarray(probability, np.float32), (True, ) * len(labels),
-                         dict(iterations=2, backend='torch'))
+        task = LabelTask(
+            layout,
+            np.ascontiguousarray(probability, np.float32),
+            (True,) * len(labels),
+            dict(iterations=2, backend='torch'),
+        )
         images.append((rng.integers(0, 255, (height, width, 3), np.uint8), task))
     for label, (image, task) in zip(crf_labels(images), images):
         assert np.array_equal(label, crf_label(image, task))
@@ -145,7 +150,7 @@ def test_several_images_at_once():
 
 def test_images_of_one_kind_go_through_the_crf_together(crf_keeps):
     calls = crf_keeps()
-    tasks = [LabelTask(layout_of([[0, 0, 4, 4]], [label]), background_wins(2), (False, ), {}) for label in (0, 3, 5)]
+    tasks = [LabelTask(layout_of([[0, 0, 4, 4]], [label]), background_wins(2), (False,), {}) for label in (0, 3, 5)]
     tasks.append(LabelTask(layout_of([[0, 0, 4, 4]] * 2, [0, 1]), background_wins(3), (False, False), {}))
     crf_labels([(IMAGE, task) for task in tasks])
     assert len(calls) == 2

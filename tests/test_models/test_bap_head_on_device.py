@@ -40,8 +40,9 @@ class Watch(TorchDispatchMode):
         result = func(*args, **(kwargs or {}))
         tensors = [leaf for leaf in tree_leaves((args, kwargs, result)) if isinstance(leaf, torch.Tensor)]
         assert len({tensor.is_meta for tensor in tensors if tensor.dim()}) < 2, f'{func} copies between devices'
-        self.largest = max([self.largest, *(leaf.numel() for leaf in tree_leaves(result)
-                                            if isinstance(leaf, torch.Tensor))])
+        self.largest = max(
+            [self.largest, *(leaf.numel() for leaf in tree_leaves(result) if isinstance(leaf, torch.Tensor))]
+        )
         return result
 
 
@@ -74,11 +75,19 @@ def test_no_value_crosses_and_no_tensor_is_large(monkeypatch, pooling, num_boxes
     assert watch.largest < max(60 * features / 4, 2 * len(num_boxes) * features)
 
 
-@pytest.mark.parametrize('wait', [
-    lambda x: x.sum().item(), lambda x: x[x > 0], lambda x: x.nonzero(), lambda x: x + torch.ones(2).to('meta'),
-    lambda x: x.new_tensor([1., 2.]), lambda x: torch.as_tensor(3, device='meta'), lambda x: x.tolist(),
-    lambda x: bool(x.any())
-])
+@pytest.mark.parametrize(
+    'wait',
+    [
+        lambda x: x.sum().item(),
+        lambda x: x[x > 0],
+        lambda x: x.nonzero(),
+        lambda x: x + torch.ones(2).to('meta'),
+        lambda x: x.new_tensor([1.0, 2.0]),
+        lambda x: torch.as_tensor(3, device='meta'),
+        lambda x: x.tolist(),
+        lambda x: bool(x.any()),
+    ],
+)
 def test_the_watch_notices(wait):
     with pytest.raises((AssertionError, RuntimeError, NotImplementedError)), Watch(), DataIsNeverMoved():
         wait(torch.zeros(2, device='meta'))

@@ -16,10 +16,11 @@ from bana_mm.registry import MODELS
 def make_sample(boxes, labels, ignored=(), img_shape=(64, 64), batch_shape=(64, 64)):
     sample = DetDataSample(metainfo=dict(img_shape=img_shape, ori_shape=img_shape, batch_input_shape=batch_shape))
     sample.gt_instances = InstanceData(
-        bboxes=HorizontalBoxes(torch.tensor(boxes).float().reshape(-1, 4)), labels=torch.tensor(labels).long())
+        bboxes=HorizontalBoxes(torch.tensor(boxes).float().reshape(-1, 4)), labels=torch.tensor(labels).long()
+    )
     sample.ignored_instances = InstanceData(
-        bboxes=HorizontalBoxes(torch.tensor(ignored).float().reshape(-1, 4)),
-        labels=torch.zeros(len(ignored)).long())
+        bboxes=HorizontalBoxes(torch.tensor(ignored).float().reshape(-1, 4)), labels=torch.zeros(len(ignored)).long()
+    )
     return sample
 
 
@@ -43,7 +44,7 @@ def test_loss_is_the_mean_over_bins_and_queries(head, feats):
     background[0, 0, :30, :30] = background[0, 0, 40:, 10:50] = background[1, 0, 5:60, 5:20] = 0
     queries, valid = background_queries(feats, background, 2)
     attention = background_attention(feats, queries, valid)
-    rois = torch.tensor([[0., 0, 0, 30, 30], [0, 10, 40, 50, 64], [1, 5, 5, 20, 60]])
+    rois = torch.tensor([[0.0, 0, 0, 30, 30], [0, 10, 40, 50, 64], [1, 5, 5, 20, 60]])
     pooled = background_aware_pool(feats, rois, attention, 1 / 8)
     terms = []
     for k, label in enumerate([3, 1, 2]):
@@ -61,7 +62,7 @@ def test_loss_is_the_mean_over_bins_and_queries(head, feats):
 def test_accuracies_in_percent(head, feats):
     with torch.no_grad():
         head.classifier.weight.zero_()
-        head.classifier.weight[2] = 1.  # everything is class 2, box label 1
+        head.classifier.weight[2] = 1.0  # everything is class 2, box label 1
     losses = head.loss(feats, [make_sample([[0, 0, 30, 30]], [1]), make_sample([[5, 5, 20, 60]], [0])])
     assert losses['acc_box'].item() == 50 and losses['acc_background'].item() == 0
 
@@ -71,7 +72,7 @@ def test_gap_ignores_attention_but_trains_the_background(head, feats):
     bap_logits, _, _ = head(feats, samples)
     head.pooling = 'gap'
     box_logits, query_logits, valid = head(feats, samples)
-    pooled = background_aware_pool(feats, torch.tensor([[0., 0, 0, 40, 40]]), None, 1 / 8)
+    pooled = background_aware_pool(feats, torch.tensor([[0.0, 0, 0, 40, 40]]), None, 1 / 8)
     torch.testing.assert_close(box_logits, head.classifier(pooled.flatten(2).transpose(1, 2)))
     assert not torch.allclose(box_logits, bap_logits)
     assert valid[1].all() and query_logits.shape == (2, 4, 4)
@@ -121,9 +122,19 @@ def test_initial_weights_and_bad_pooling():
         BAPHead(num_classes=2, in_channels=4, pooling='max')
 
 
-VGG = dict(type='bana_mm.VGG16LargeFOV', width_mult=1 / 16, out_channels=16, dropout=0.)
-RESNET = dict(type='mmseg.ResNetV1c', depth=18, base_channels=4, stem_channels=4, num_stages=4, out_indices=(3, ),
-              strides=(1, 2, 1, 1), dilations=(1, 1, 2, 4), norm_cfg=dict(type='BN'), contract_dilation=True)
+VGG = dict(type='bana_mm.VGG16LargeFOV', width_mult=1 / 16, out_channels=16, dropout=0.0)
+RESNET = dict(
+    type='mmseg.ResNetV1c',
+    depth=18,
+    base_channels=4,
+    stem_channels=4,
+    num_stages=4,
+    out_indices=(3,),
+    strides=(1, 2, 1, 1),
+    dilations=(1, 1, 2, 4),
+    norm_cfg=dict(type='BN'),
+    contract_dilation=True,
+)
 
 
 @pytest.mark.parametrize('backbone, channels', [(VGG, 16), (RESNET, 32)])
@@ -135,7 +146,9 @@ def test_any_backbone_of_stride_8_learns(backbone, channels):
             type='bana_mm.BoxClassifier',
             backbone=backbone,
             bap_head=dict(type='bana_mm.BAPHead', num_classes=2, in_channels=channels),
-            data_preprocessor=dict(type='mmdet.DetDataPreprocessor', mean=[128.] * 3, std=[64.] * 3)))
+            data_preprocessor=dict(type='mmdet.DetDataPreprocessor', mean=[128.0] * 3, std=[64.0] * 3),
+        )
+    )
     model.init_weights()
     image = torch.full((3, 64, 64), 30, dtype=torch.uint8)
     image[0, 16:48, 16:48] = 250

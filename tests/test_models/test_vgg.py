@@ -38,7 +38,7 @@ def test_feature_cell_is_centred_on_its_pixel():
     feats = model(image)[0][0, 0].detach()
     assert feats.shape == (33, 33)
     torch.testing.assert_close(feats, feats.flip(0).flip(1))
-    cell = torch.arange(33.).double()
+    cell = torch.arange(33.0).double()
     assert (feats.sum(0) @ cell / feats.sum()).item() == pytest.approx(16)
     assert feats[16, 16] > 0
 

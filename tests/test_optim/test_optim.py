@@ -10,7 +10,6 @@ from bana_mm.optim import BF16OptimWrapper
 
 
 class Backbone(BaseModule):
-
     def __init__(self):
         super().__init__()
         self.old, self.new = nn.Conv2d(3, 4, 1), nn.Conv2d(4, 4, 1)
@@ -20,7 +19,6 @@ class Backbone(BaseModule):
 
 
 class Model(BaseModule):
-
     def __init__(self):
         super().__init__()
         self.backbone, self.bap_head = Backbone(), nn.Linear(4, 2, bias=False)
@@ -34,19 +32,22 @@ def test_new_layers_get_their_own_learning_rate():
             constructor='bana_mm.NewLayersOptimWrapperConstructor',
             optimizer=dict(type='SGD', lr=1e-3, weight_decay=5e-4),
             paramwise_cfg=dict(
-                bias_lr_mult=2.,
-                bias_decay_mult=0.,
-                new_layer_lr_mult=10.,
-                custom_keys={'bap_head': dict(lr_mult=10.)})))
+                bias_lr_mult=2.0,
+                bias_decay_mult=0.0,
+                new_layer_lr_mult=10.0,
+                custom_keys={'bap_head': dict(lr_mult=10.0)},
+            ),
+        ),
+    )
     model = Model()
     names = [name for name, _ in model.named_parameters()]
     rates = {name: (group['lr'], group['weight_decay']) for name, group in zip(names, wrapper.optimizer.param_groups)}
     assert rates == {
         'backbone.old.weight': (1e-3, 5e-4),
-        'backbone.old.bias': (2e-3, 0.),
+        'backbone.old.bias': (2e-3, 0.0),
         'backbone.new.weight': (1e-2, 5e-4),
-        'backbone.new.bias': (2e-2, 0.),
-        'bap_head.weight': (1e-2, 5e-4)
+        'backbone.new.bias': (2e-2, 0.0),
+        'bap_head.weight': (1e-2, 5e-4),
     }
 
 

@@ -31,12 +31,26 @@ def test_is_a_bitmap(masks, planes):
     assert torch.equal(masks.to_tensor(torch.bool, 'cpu'), torch.from_numpy(planes[0] > 0))
 
 
-@pytest.mark.parametrize('method, arguments', [
-    ('resize', ((9, 12), )), ('rescale', ((16, 12), )), ('flip', ('horizontal', )), ('flip', ('diagonal', )),
-    ('pad', ((10, 9), )), ('crop', (np.array([1, 2, 5, 6]), )), ('expand', (10, 12, 3, 2)),
-    ('translate', ((H, W), 2)), ('translate', ((H + 2, W + 1), -1, 'vertical')), ('shear', ((H, W), 0.3)),
-    ('rotate', ((H, W), 30)), ('__getitem__', (np.array([2, 0]), )), ('__getitem__', (np.array([], int), )),
-    ('__getitem__', (1, )), ('__getitem__', (slice(1, None), ))])
+@pytest.mark.parametrize(
+    'method, arguments',
+    [
+        ('resize', ((9, 12),)),
+        ('rescale', ((16, 12),)),
+        ('flip', ('horizontal',)),
+        ('flip', ('diagonal',)),
+        ('pad', ((10, 9),)),
+        ('crop', (np.array([1, 2, 5, 6]),)),
+        ('expand', (10, 12, 3, 2)),
+        ('translate', ((H, W), 2)),
+        ('translate', ((H + 2, W + 1), -1, 'vertical')),
+        ('shear', ((H, W), 0.3)),
+        ('rotate', ((H, W), 30)),
+        ('__getitem__', (np.array([2, 0]),)),
+        ('__getitem__', (np.array([], int),)),
+        ('__getitem__', (1,)),
+        ('__getitem__', (slice(1, None),)),
+    ],
+)
 def test_both_planes_go_the_same_way(masks, planes, method, arguments):
     moved = getattr(masks, method)(*arguments)
     assert isinstance(moved, ReliableMasks)
@@ -54,7 +68,7 @@ def test_by_hand(masks, planes):
 
 
 def test_crop_and_resize_gives_the_masks(masks, planes):
-    boxes, which = torch.tensor([[0., 0, 4, 4]]), torch.tensor([1])
+    boxes, which = torch.tensor([[0.0, 0, 4, 4]]), torch.tensor([1])
     crop = masks.crop_and_resize(boxes, (2, 2), which)
     assert type(crop) is BitmapMasks
     expected = planes[0, 1, :4, :4].reshape(2, 2, 2, 2).mean((1, 3)) >= 0.5

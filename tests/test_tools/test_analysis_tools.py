@@ -50,8 +50,21 @@ def run_tool(monkeypatch, name, *arguments):
 
 
 def search(monkeypatch, *arguments, model='bap'):
-    run_tool(monkeypatch, 'search_crf.py', f'{model}.py', f'{model}.pth', '--work-dir', 'search', '--workers', 0,
-             '--number', 3, '--device', 'cpu', *arguments)
+    run_tool(
+        monkeypatch,
+        'search_crf.py',
+        f'{model}.py',
+        f'{model}.pth',
+        '--work-dir',
+        'search',
+        '--workers',
+        0,
+        '--number',
+        3,
+        '--device',
+        'cpu',
+        *arguments,
+    )
 
 
 def read_points():
@@ -65,17 +78,34 @@ def test_search_for_labels(both, monkeypatch, capsys):
     assert '4 points, 3 images of train_aug' in output and 'best: model.label_recipe.crf = dict(bilateral=(' in output
     points = read_points()
     assert [(row['bilateral_weight'], row['iterations']) for row in points] == [
-        ('2.0', '0'), ('2.0', '2'), ('4.0', '0'), ('4.0', '2')]
+        ('2.0', '0'),
+        ('2.0', '2'),
+        ('4.0', '0'),
+        ('4.0', '2'),
+    ]
     assert {row['gaussian_xy'] for row in points} == {'3.0'} and {row['temperature'] for row in points} == {'1.0'}
 
     # Y_crf that the label tool makes with these values scores the same.
-    run_tool(monkeypatch, '../generate_labels.py', 'bap.py', 'bap.pth', '--out-dir', 'labels', '--workers', 0,
-             '--device', 'cpu', '--cfg-options', 'model.label_recipe.crf.bilateral=(4,55,3)')
+    run_tool(
+        monkeypatch,
+        '../generate_labels.py',
+        'bap.py',
+        'bap.pth',
+        '--out-dir',
+        'labels',
+        '--workers',
+        0,
+        '--device',
+        'cpu',
+        '--cfg-options',
+        'model.label_recipe.crf.bilateral=(4,55,3)',
+    )
     confusion = ConfusionMatrix(2)
     for img_id in Path('voc/ImageSets/Segmentation/train_aug.txt').read_text().split()[:3]:
-        confusion.update(*(read_label_png(f'{folder}/{img_id}.png')
-                           for folder in ('voc/SegmentationClassAug', 'labels/Y_crf')))
-    assert float(points[3]['mIoU']) == pytest.approx(100 * confusion.mean_iou(), abs=.5)  # stored as float16
+        confusion.update(
+            *(read_label_png(f'{folder}/{img_id}.png') for folder in ('voc/SegmentationClassAug', 'labels/Y_crf'))
+        )
+    assert float(points[3]['mIoU']) == pytest.approx(100 * confusion.mean_iou(), abs=0.5)  # stored as float16
 
 
 def test_search_goes_on_and_refuses_other_inputs(both, monkeypatch, capsys):
@@ -87,9 +117,11 @@ def test_search_goes_on_and_refuses_other_inputs(both, monkeypatch, capsys):
     assert Path('search/search.csv').read_text().startswith(before) and len(read_points()) == 2
     assert {path: path.stat().st_mtime_ns for path in Path('search/inputs').iterdir()} == inputs
     assert 'mIoU, chosen' in capsys.readouterr().out
-    for arguments, field in ((('--number', 2), r'data\.ids'),
-                             (('--cfg-options', 'model.label_recipe.background=cam'), r'recipe\.background'),
-                             (('--cfg-options', 'model.data_preprocessor.std=[40.,40.,40.]'), r'preprocessing\.std')):
+    for arguments, field in (
+        (('--number', 2), r'data\.ids'),
+        (('--cfg-options', 'model.label_recipe.background=cam'), r'recipe\.background'),
+        (('--cfg-options', 'model.data_preprocessor.std=[40.,40.,40.]'), r'preprocessing\.std'),
+    ):
         with pytest.raises(ValueError, match=rf'search\.json: .*was made with {field} = .*choose another folder'):
             search(monkeypatch, *arguments)
     with pytest.raises(ValueError, match='temperature must be finite and above 0, got 0.0'):
@@ -103,8 +135,20 @@ def test_search_for_predictions(both, monkeypatch, capsys):
 
 
 def test_filling_rates(both, monkeypatch, capsys):
-    run_tool(monkeypatch, 'filling_rates.py', 'bap.py', '--labels', 'box', 'masks=files:voc/SegmentationClassAug',
-             '--out-dir', 'rates', '--split', 'train_aug', '--min-boxes', 1)
+    run_tool(
+        monkeypatch,
+        'filling_rates.py',
+        'bap.py',
+        '--labels',
+        'box',
+        'masks=files:voc/SegmentationClassAug',
+        '--out-dir',
+        'rates',
+        '--split',
+        'train_aug',
+        '--min-boxes',
+        1,
+    )
     content = json.loads(Path('rates/filling_rates.json').read_text())
     labels = content['labels']
     assert content['images'] == 6 and list(labels) == ['truth', 'box', 'masks']
@@ -114,7 +158,7 @@ def test_filling_rates(both, monkeypatch, capsys):
     with open('rates/filling_rates.csv', newline='') as file:
         rows = list(csv.DictReader(file))
     rings = [float(row['truth, %']) for row in rows if row['class'] == 'ring']
-    assert np.mean(rings) == pytest.approx(labels['truth']['classes']['ring']['mean'], abs=.01)
+    assert np.mean(rings) == pytest.approx(labels['truth']['classes']['ring']['mean'], abs=0.01)
     assert Path('rates/filling_rates.png').stat().st_size > 1000
     output = capsys.readouterr().out
     assert 'distance of distributions' in output and f'ring ({len(rings)})' in output
@@ -123,8 +167,18 @@ def test_filling_rates(both, monkeypatch, capsys):
 
 
 def test_cam_precision(both, monkeypatch, capsys):
-    run_tool(monkeypatch, 'cam_precision.py', 'one=bap.py,bap.pth', 'two=bap.py,bap.pth', '--out-dir', 'cams',
-             '--threshold', '.3', '--device', 'cpu')
+    run_tool(
+        monkeypatch,
+        'cam_precision.py',
+        'one=bap.py,bap.pth',
+        'two=bap.py,bap.pth',
+        '--out-dir',
+        'cams',
+        '--threshold',
+        '.3',
+        '--device',
+        'cpu',
+    )
     models = json.loads(Path('cams/cam_precision.json').read_text())['models']
     assert models['one'] == models['two'] and models['one']['boxes'] > 0
     for figures in models['one']['scores'].values():

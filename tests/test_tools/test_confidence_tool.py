@@ -30,22 +30,31 @@ def test_figures(run, save_untrained, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv('VOC_ROOT', str(root))
     monkeypatch.setenv('LABEL_DIR', str(root / 'labels'))
     cfg = Config.fromfile(CONFIG)
-    cfg.merge_from_dict({
-        'model.backbone': dict(width_mult=0.0625, out_channels=8, pretrained=None),
-        'model.decode_head.head': dict(in_channels=8, channels=8, num_classes=3),
-        'train_dataloader.dataset.metainfo': dict(classes=('ring', 'triangle')),
-        'train_dataloader.dataset.pipeline.1.num_classes': 2})
+    cfg.merge_from_dict(
+        {
+            'model.backbone': dict(width_mult=0.0625, out_channels=8, pretrained=None),
+            'model.decode_head.head': dict(in_channels=8, channels=8, num_classes=3),
+            'train_dataloader.dataset.metainfo': dict(classes=('ring', 'triangle')),
+            'train_dataloader.dataset.pipeline.1.num_classes': 2,
+        }
+    )
     cfg.dump(tmp_path / 'tiny.py')
     shutil.copyfile(save_untrained(tmp_path / 'tiny.py'), tmp_path / 'same.pth')
 
-    arguments = ('analysis/confidence', tmp_path / 'tiny.py', tmp_path / 'tiny.pth', tmp_path / 'same.pth', '--json',
-                 tmp_path / 'out.json')
+    arguments = (
+        'analysis/confidence',
+        tmp_path / 'tiny.py',
+        tmp_path / 'tiny.pth',
+        tmp_path / 'same.pth',
+        '--json',
+        tmp_path / 'out.json',
+    )
     run(*arguments)
     figures, same = json.loads((tmp_path / 'out.json').read_text())['checkpoints'].values()
     assert figures == same
     assert figures['right'] == pytest.approx(100 * right / doubted, abs=1e-3)
     assert 0 < figures['doubted'] < 50 and 0 < figures['sigma_wrong'] <= 100
-    assert f"{figures['right_by_weight']:.1f}" in capsys.readouterr().out
+    assert f'{figures["right_by_weight"]:.1f}' in capsys.readouterr().out
     # with gamma 0 every sigma is 1
     run(*arguments, '--gamma', 0, '--images', 2)
     content = json.loads((tmp_path / 'out.json').read_text())

@@ -15,7 +15,7 @@ def test_train_and_test(run, tiny_detector, monkeypatch):
     checkpoint = 'work/iter_2.pth'
 
     run('test', 'tiny.py', checkpoint, '--work-dir', 'tested', '--out', 'out.pkl', '--show-dir', 'shown')
-    scores, = (json.loads(path.read_text()) for path in Path('tested').glob('*/*.json'))
+    (scores,) = (json.loads(path.read_text()) for path in Path('tested').glob('*/*.json'))
     assert scores['coco/segm_mAP'] == logged[-1]['coco/segm_mAP']
     predictions = pickle.loads(Path('out.pkl').read_bytes())
     assert [sample['img_id'] for sample in predictions] == [0, 1, 2]

@@ -22,6 +22,7 @@ def run(tmp_path, monkeypatch, capsys):
         monkeypatch.setattr(sys, 'argv', ['evaluate_labels.py', *map(str, arguments)])
         tool.main()
         return capsys.readouterr().out
+
     return runner
 
 
@@ -33,8 +34,19 @@ def test_files_and_sources_side_by_side(run, tmp_path):
     for annotation in content['annotations'][1:]:
         annotation['segmentation'] = None
     (tmp_path / 'first.json').write_text(json.dumps(content))
-    output = run('--coco', tmp_path / 'exact.json', tmp_path / 'first.json', '--gt', truth, '--sources', 'box',
-                 '--img-dir', root / 'train2017', '--json', tmp_path / 'figures.json')
+    output = run(
+        '--coco',
+        tmp_path / 'exact.json',
+        tmp_path / 'first.json',
+        '--gt',
+        truth,
+        '--sources',
+        'box',
+        '--img-dir',
+        root / 'train2017',
+        '--json',
+        tmp_path / 'figures.json',
+    )
     rows = json.loads((tmp_path / 'figures.json').read_text())['rows']
     number = len(content['annotations'])
     assert rows['exact']['AP'] == rows['exact']['mIoU'] == 100
@@ -56,11 +68,14 @@ def test_files_and_sources_side_by_side(run, tmp_path):
         run('--coco', tmp_path / 'one.json', '--gt', truth, '--rank', 'score')
 
 
-@pytest.mark.parametrize('arguments, message', [
-    (['--coco'], 'nothing to evaluate'),
-    (['--coco', '--sources', 'box'], '--coco with --sources needs --img-dir'),
-    (['labels', '--gt', 'masks'], '--split is missing'),
-])
+@pytest.mark.parametrize(
+    'arguments, message',
+    [
+        (['--coco'], 'nothing to evaluate'),
+        (['--coco', '--sources', 'box'], '--coco with --sources needs --img-dir'),
+        (['labels', '--gt', 'masks'], '--split is missing'),
+    ],
+)
 def test_arguments_that_do_not_fit(run, capsys, arguments, message):
     with pytest.raises(SystemExit):
         run(*arguments, '--gt', 'true.json')

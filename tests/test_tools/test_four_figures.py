@@ -47,7 +47,7 @@ def test(run, prepared, tmp_path, monkeypatch):
 
     def call(name, *args, config=prepared / 'tiny.py'):
         run('test', config, prepared / 'tiny.pth', '--work-dir', name, *args)
-        path, = (path for path in Path(name).glob('*/*.json') if path.stem == path.parent.name)
+        (path,) = (path for path in Path(name).glob('*/*.json') if path.stem == path.parent.name)
         scores = json.loads(path.read_text())
         return {key: value for key, value in scores.items() if 'time' not in key}
 
@@ -78,13 +78,18 @@ def test_all_gives_what_separate_runs_give(test, passes, capsys):
     assert figures == {**plain, **{re.sub('(_crf|)$', r'_tta\1', key, count=1): value for key, value in tta.items()}}
     assert len({figures[f'mIoU{name}'] for name in ('', '_crf', '_tta', '_tta_crf')}) == 4
 
-    rows = [line.split()[-2:] for line in capsys.readouterr().out.splitlines()
-            if line.startswith(('single scale ', 'multi-scale + flip '))]
+    rows = [
+        line.split()[-2:]
+        for line in capsys.readouterr().out.splitlines()
+        if line.startswith(('single scale ', 'multi-scale + flip '))
+    ]
     shown = [[f'{figures[f"mIoU{view}{crf}"]:.2f}' for crf in ('', '_crf')] for view in ('', '_tta')]
     assert rows == shown
 
-    saved = [{path.name: read_label_png(path) for path in Path(folder).glob('*.png')}
-             for folder in ('predictions', 'tta_crf')]
+    saved = [
+        {path.name: read_label_png(path) for path in Path(folder).glob('*.png')}
+        for folder in ('predictions', 'tta_crf')
+    ]
     assert saved[0].keys() == saved[1].keys() == {'val_00000.png', 'val_00001.png'}
     assert all(np.array_equal(label, saved[1][name]) for name, label in saved[0].items())
 
@@ -109,8 +114,10 @@ def test_a_crf_on_logits_that_were_not_merged_is_refused(test):
 
 
 def test_format_only_needs_neither_boxes_nor_masks(test, prepared):
-    empty = ('--cfg-options', *(f'test_dataloader.dataset.data_prefix.{field}=none'
-                                for field in ('box_path', 'seg_map_path')))
+    empty = (
+        '--cfg-options',
+        *(f'test_dataloader.dataset.data_prefix.{field}=none' for field in ('box_path', 'seg_map_path')),
+    )
     with pytest.raises(FileNotFoundError, match=r"val_00000.xml does not exist .*data_prefix\['box_path'\]"):
         test('scored', *empty)
     assert test('plain', '--format-only', '--out', 'plain_png', *empty) == {}
@@ -128,12 +135,15 @@ def test_wrong_number_of_classes(test):
         test('server', '--server-archive', 'out.zip')
 
 
-@pytest.mark.parametrize('args, message', [
-    (['--all', '--tta'], 'not allowed with'),
-    (['--all', '--format-only', '--out', 'x'], 'use --tta'),
-    (['--format-only'], 'needs --out or --server-archive'),
-    (['--server-archive', 'x.zip', '--competition', 'comp3'], 'invalid choice'),
-])
+@pytest.mark.parametrize(
+    'args, message',
+    [
+        (['--all', '--tta'], 'not allowed with'),
+        (['--all', '--format-only', '--out', 'x'], 'use --tta'),
+        (['--format-only'], 'needs --out or --server-archive'),
+        (['--server-archive', 'x.zip', '--competition', 'comp3'], 'invalid choice'),
+    ],
+)
 def test_arguments_that_do_not_go_together(run, capsys, args, message):
     with pytest.raises(SystemExit):
         run('test', 'tiny.py', 'tiny.pth', *args)

@@ -27,8 +27,17 @@ def test_a_classifier_of_voc_labels_boxes_of_other_classes(work, save_untrained,
     boxes = work / 'coco/annotations/instances_train2017.json'
     given = [config, save_untrained(config), '--coco', boxes]
 
-    run_tool(monkeypatch, *given, '--out', work / 'masks.json', '--same-as', 'ring=person', '--cfg-options',
-             'instance_recipe.unary.crf.iterations=2', 'instance_recipe.side=32')
+    run_tool(
+        monkeypatch,
+        *given,
+        '--out',
+        work / 'masks.json',
+        '--same-as',
+        'ring=person',
+        '--cfg-options',
+        'instance_recipe.unary.crf.iterations=2',
+        'instance_recipe.side=32',
+    )
     content = json.loads((work / 'masks.json').read_text())
     assert all(annotation['area'] > 0 for annotation in content['annotations'])
     record = content['pseudo_masks']
@@ -40,12 +49,15 @@ def test_a_classifier_of_voc_labels_boxes_of_other_classes(work, save_untrained,
         run_tool(monkeypatch, *given, '--out', work / 'other.json', '--same-as', 'ring=human')
 
 
-@pytest.mark.parametrize('arguments, message', [
-    (['a.py', 'a.pth', '--coco', 'b.json'], 'or --coco and --out'),
-    (['a.py', 'a.pth', '--coco', 'b.json', '--out', 'c.json', '--out-dir', 'd'], 'or --coco and --out'),
-    (['a.py', 'a.pth'], 'give --out-dir'),
-    (['a.py', '--source', 'grabcut', '--coco', 'b.json', '--out', 'c.json'], '--coco needs CONFIG and CHECKPOINT'),
-])
+@pytest.mark.parametrize(
+    'arguments, message',
+    [
+        (['a.py', 'a.pth', '--coco', 'b.json'], 'or --coco and --out'),
+        (['a.py', 'a.pth', '--coco', 'b.json', '--out', 'c.json', '--out-dir', 'd'], 'or --coco and --out'),
+        (['a.py', 'a.pth'], 'give --out-dir'),
+        (['a.py', '--source', 'grabcut', '--coco', 'b.json', '--out', 'c.json'], '--coco needs CONFIG and CHECKPOINT'),
+    ],
+)
 def test_arguments_that_do_not_go_together(monkeypatch, capsys, arguments, message):
     with pytest.raises(SystemExit):
         run_tool(monkeypatch, *arguments)

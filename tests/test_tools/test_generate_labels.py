@@ -17,8 +17,19 @@ TOOL = Path(__file__).parents[2] / 'tools/generate_labels.py'
 
 
 def run_tool(monkeypatch, work, *arguments, given=('bap.py', 'bap.pth')):
-    monkeypatch.setattr(sys, 'argv', ['generate_labels.py', *(str(work / name) for name in given), '--out-dir',
-                                      str(work / 'labels'), '--device', 'cpu', *arguments])
+    monkeypatch.setattr(
+        sys,
+        'argv',
+        [
+            'generate_labels.py',
+            *(str(work / name) for name in given),
+            '--out-dir',
+            str(work / 'labels'),
+            '--device',
+            'cpu',
+            *arguments,
+        ],
+    )
     runpy.run_path(str(TOOL), run_name='__main__')
 
 
@@ -28,8 +39,11 @@ def test_labels_of_two_splits(work, monkeypatch, capsys):
     output = capsys.readouterr().out
     assert '2/2' in output and '6/6' in output
     assert '6 images in' in output and 'in 1 worker processes' in output
-    ids = [line for split in ('val', 'train_aug')
-           for line in (work / f'voc/ImageSets/Segmentation/{split}.txt').read_text().split()]
+    ids = [
+        line
+        for split in ('val', 'train_aug')
+        for line in (work / f'voc/ImageSets/Segmentation/{split}.txt').read_text().split()
+    ]
     for name in ('Y_crf', 'Y_ret'):
         assert sorted(path.name for path in (work / 'labels' / name).iterdir()) == sorted(f'{i}.png' for i in ids)
         for img_id in ids:
@@ -39,7 +53,7 @@ def test_labels_of_two_splits(work, monkeypatch, capsys):
     meta = json.loads((work / 'labels/meta.json').read_text())
     assert meta['config'] == 'bap.py' and meta['checkpoint']['name'] == 'bap.pth'
     assert meta['classes'] == ['ring', 'triangle']
-    assert meta['recipe']['crf']['iterations'] == 2 and meta['recipe']['threshold'] == .99
+    assert meta['recipe']['crf']['iterations'] == 2 and meta['recipe']['threshold'] == 0.99
 
 
 def test_other_settings_need_overwrite(work, monkeypatch, capsys):
@@ -56,8 +70,11 @@ def test_other_settings_need_overwrite(work, monkeypatch, capsys):
 def test_bad_arguments_leave_no_store(work, monkeypatch):
     with pytest.raises(FileNotFoundError, match=r'ImageSets/Segmentation/trian\.txt'):
         run_tool(monkeypatch, work, '--split', 'trian')
-    with pytest.raises(ValueError, match=r'bap\.pth: checkpoint of another model than .*bap\.py: '
-                       r'bap_head\.classifier\.weight has shape \(3, 8\) instead of \(6, 8\)'):
+    with pytest.raises(
+        ValueError,
+        match=r'bap\.pth: checkpoint of another model than .*bap\.py: '
+        r'bap_head\.classifier\.weight has shape \(3, 8\) instead of \(6, 8\)',
+    ):
         run_tool(monkeypatch, work, '--cfg-options', 'model.bap_head.num_classes=5')
     with pytest.raises(ValueError, match=r"unknown field 'treshold' in label_recipe"):
         run_tool(monkeypatch, work, '--cfg-options', 'model.label_recipe.treshold=0.5')
@@ -78,7 +95,7 @@ def test_labels_without_the_attention(work, monkeypatch):
         run_tool(monkeypatch, work, '--source', 'grabcut')
 
 
-@pytest.mark.parametrize('given', [('bap.py', ), ()])
+@pytest.mark.parametrize('given', [('bap.py',), ()])
 def test_labels_of_a_source(work, monkeypatch, capsys, given):
     if not given:
         monkeypatch.setattr('bana_mm.datasets.VOCBoxDataset.METAINFO', dict(classes=('ring', 'triangle')))
@@ -86,8 +103,9 @@ def test_labels_of_a_source(work, monkeypatch, capsys, given):
     run_tool(monkeypatch, work, *rest, '--source', 'box+grabcut', given=given)
     maps = maps_in(work / 'labels')
     assert sorted(map(str, maps)) == [f'{name}/val_0000{i}.png' for name in ('box', 'grabcut') for i in (0, 1)]
-    dataset = VOCBoxDataset('ImageSets/Segmentation/val.txt', data_root=str(work / 'voc'),
-                            metainfo=dict(classes=('ring', 'triangle')))
+    dataset = VOCBoxDataset(
+        'ImageSets/Segmentation/val.txt', data_root=str(work / 'voc'), metainfo=dict(classes=('ring', 'triangle'))
+    )
     for item in (dataset.get_data_info(index) for index in range(2)):
         image = np.array(Image.open(item['img_path']))
         expected = label_from_instances(build_label_source('box'), image, item['instances'])
@@ -102,9 +120,9 @@ def test_labels_of_a_source(work, monkeypatch, capsys, given):
 
 def test_parameters_of_a_source_count(work, monkeypatch):
     rest = ('--split', 'val', '--workers', '0', '--source', 'grabcut', '--source-options')
-    run_tool(monkeypatch, work, *rest, 'iterations=1', given=('bap.py', ))
+    run_tool(monkeypatch, work, *rest, 'iterations=1', given=('bap.py',))
     with pytest.raises(ValueError, match=r'made with source\.iterations = 1, this run has 2'):
-        run_tool(monkeypatch, work, *rest, 'iterations=2', given=('bap.py', ))
+        run_tool(monkeypatch, work, *rest, 'iterations=2', given=('bap.py',))
     with pytest.raises(ValueError, match=r"recipe = 'nothing'|source = "):
         run_tool(monkeypatch, work, '--split', 'val')
     run_tool(monkeypatch, work, '--split', 'val', '--workers', '0', '--overwrite')
@@ -113,7 +131,7 @@ def test_parameters_of_a_source_count(work, monkeypatch):
 
 def test_nothing_to_do(work, monkeypatch, capsys):
     with pytest.raises(SystemExit):
-        run_tool(monkeypatch, work, given=('bap.py', ))
+        run_tool(monkeypatch, work, given=('bap.py',))
     assert 'give CONFIG and CHECKPOINT of a classifier, or --source' in capsys.readouterr().err
 
 
@@ -121,8 +139,9 @@ def run_rank(rank, port, work, arguments):
     """The tool as one of two processes of torchrun."""
     torch.set_num_threads(1)
     with pytest.MonkeyPatch.context() as patch, open(work / f'rank{rank}.txt', 'w') as sys.stdout:
-        for name, value in dict(RANK=rank, LOCAL_RANK=rank, WORLD_SIZE=2, MASTER_ADDR='127.0.0.1',
-                                MASTER_PORT=port).items():
+        for name, value in dict(
+            RANK=rank, LOCAL_RANK=rank, WORLD_SIZE=2, MASTER_ADDR='127.0.0.1', MASTER_PORT=port
+        ).items():
             patch.setenv(name, str(value))
         run_tool(patch, work, *arguments, '--launcher', 'pytorch', '--workers', '0')
 

@@ -49,11 +49,17 @@ def pipeline(monkeypatch):
     def call(*args):
         monkeypatch.setattr(sys, 'argv', ['pipeline.py', *map(str, args)])
         load_tool(REPO / 'tools/pipeline.py').main()
+
     return call
 
 
-SHORT = ['train_cfg.max_iters=2', 'train_cfg.val_interval=2', 'param_scheduler.0.end=2',
-         'train_dataloader.batch_size=2', 'default_hooks.checkpoint.interval=1']
+SHORT = [
+    'train_cfg.max_iters=2',
+    'train_cfg.val_interval=2',
+    'param_scheduler.0.end=2',
+    'train_dataloader.batch_size=2',
+    'default_hooks.checkpoint.interval=1',
+]
 
 
 def test_pipeline_runs_all_stages_and_picks_up(calls, pipeline, tmp_path, capsys):
@@ -93,11 +99,17 @@ def test_pipeline_of_instances(calls, pipeline, tiny_detector, capsys):
     make_synthetic_voc(tiny_detector / 'data', 3, 1, image_size=(48, 56))
     boxes, masks = tiny_detector / 'coco/boxes.json', tiny_detector / 'masks.json'
     labels = dict(config='configs/demo/demo_bap.py', boxes=str(boxes), json=str(masks), img_dir=str(boxes.parent))
-    dataset = dict(type='bana_mm.CocoPseudoMaskDataset', data_root='', ann_file=str(masks),
-                   data_prefix=dict(img=f'{boxes.parent}/'))
+    dataset = dict(
+        type='bana_mm.CocoPseudoMaskDataset',
+        data_root='',
+        ann_file=str(masks),
+        data_prefix=dict(img=f'{boxes.parent}/'),
+    )
     config = tiny_detector / 'pseudo.py'
-    config.write_text(f"_base_ = 'tiny.py'\nwork_dir = {str(tiny_detector / 'work')!r}\npseudo_labels = {labels!r}\n"
-                      f'train_dataloader = dict(dataset={dataset!r})\n')
+    config.write_text(
+        f"_base_ = 'tiny.py'\nwork_dir = {str(tiny_detector / 'work')!r}\npseudo_labels = {labels!r}\n"
+        f'train_dataloader = dict(dataset={dataset!r})\n'
+    )
     command = [config, '--workers', 0, '--classifier-options', *SHORT]
     pipeline(*command)
     assert calls == ['train', 'generate_labels', 'train', 'test']
@@ -123,6 +135,7 @@ def demo(monkeypatch, tmp_path):
     def call(*args):
         monkeypatch.setattr(sys, 'argv', ['demo.py', '--out-dir', str(tmp_path), '--jobs', '1', *map(str, args)])
         load_tool(REPO / 'tools/demo.py').main()
+
     return call
 
 
@@ -130,11 +143,20 @@ def test_demo(calls, demo, tmp_path, capsys):
     settings = ['--num-train', 8, '--num-val', 2, '--classifier-iters', 1, '--segmentation-iters', 1]
     demo(*settings)
     assert {name: calls.count(name) for name in calls} == dict(
-        train=6, generate_labels=3, evaluate_labels=2, test=4, draw_panels=1)
+        train=6, generate_labels=3, evaluate_labels=2, test=4, draw_panels=1
+    )
     text = capsys.readouterr().out
-    for row in ('labels: whole box', 'labels: GAP', 'labels: BAP, Y_crf', 'labels: BAP, Y_ret',
-                'labels: BAP, agreement', 'segmentation from whole boxes', 'segmentation from Y_crf, cross entropy',
-                'segmentation from Y_crf, noise-aware loss', 'segmentation from full masks'):
+    for row in (
+        'labels: whole box',
+        'labels: GAP',
+        'labels: BAP, Y_crf',
+        'labels: BAP, Y_ret',
+        'labels: BAP, agreement',
+        'segmentation from whole boxes',
+        'segmentation from Y_crf, cross entropy',
+        'segmentation from Y_crf, noise-aware loss',
+        'segmentation from full masks',
+    ):
         assert row in text
     panels = sorted((tmp_path / 'panels').glob('*.png'))
     assert [path.stem for path in panels] == ['val_00000', 'val_00001']
@@ -164,8 +186,9 @@ def test_demo_configs_share_network_and_data():
     assert configs['demo_gap'].model.bap_head.pooling == 'gap'
     names = ('nal', 'ce', 'box', 'masks')
     kinds = {name: configs[f'demo_{name}'].train_dataloader.dataset.pipeline[1] for name in names}
-    assert kinds['nal'].maps == ('Y_crf', 'Y_ret') and kinds['ce'].maps == ('Y_crf', )
+    assert kinds['nal'].maps == ('Y_crf', 'Y_ret') and kinds['ce'].maps == ('Y_crf',)
     assert kinds['box'].source == 'box' and kinds['masks'].type == 'LoadAnnotations'
     losses = {name: configs[f'demo_{name}'].model.decode_head.head.loss_decode.type for name in names}
-    assert losses == dict(nal='bana_mm.NoiseAwareLoss', ce='CrossEntropyLoss', box='CrossEntropyLoss',
-                          masks='CrossEntropyLoss')
+    assert losses == dict(
+        nal='bana_mm.NoiseAwareLoss', ce='CrossEntropyLoss', box='CrossEntropyLoss', masks='CrossEntropyLoss'
+    )

@@ -9,8 +9,19 @@ from bana_mm.labels.recipe import LabelRecipe
 
 def test_recipes_are_evaluated_once_on_maps_made_once(run, work, capsys):
     recipes = [dict(crf=dict(iterations=2)), dict(crf=dict(iterations=2), score='mean', flip=True)]
-    arguments = (work / 'bap.py', work / 'bap.pth', '--work-dir', work / 'search', '--images', 3,
-                 '--classes', 'ring', '--workers', 0, '--only')
+    arguments = (
+        work / 'bap.py',
+        work / 'bap.pth',
+        '--work-dir',
+        work / 'search',
+        '--images',
+        3,
+        '--classes',
+        'ring',
+        '--workers',
+        0,
+        '--only',
+    )
     run('analysis/search_recipe', *arguments, json.dumps(recipes[:1]))
     maps = sorted(work.glob('search/*/maps/*.npz'))
     assert len(maps) == 3 and all(set(np.load(path).files) == {'attention 1', 'responses 1'} for path in maps)
@@ -21,7 +32,7 @@ def test_recipes_are_evaluated_once_on_maps_made_once(run, work, capsys):
     run('analysis/search_recipe', *arguments, json.dumps(recipes[::-1]))
     assert [path.stat().st_mtime_ns for path in maps] == made
 
-    (table, ) = work.glob('search/*/train_aug_3_0_1.csv')
+    (table,) = work.glob('search/*/train_aug_3_0_1.csv')
     with open(table, newline='') as file:
         header, *rows = csv.reader(file)
     assert [LabelRecipe.from_cfg(json.loads(row[0])) for row in rows] == [LabelRecipe(**r) for r in recipes]

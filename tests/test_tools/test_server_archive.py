@@ -39,8 +39,9 @@ def test_archive(run, tmp_path, monkeypatch, capsys):
 
     run('test', 'tiny.py', 'tiny.pth', '--format-only', '--server-archive', 'sent/voc.zip')
     with zipfile.ZipFile('sent/voc.zip') as archive:
-        assert sorted(archive.namelist()) == [f'results/VOC2012/Segmentation/comp6_test_cls/{name}.png'
-                                              for name in sizes]
+        assert sorted(archive.namelist()) == [
+            f'results/VOC2012/Segmentation/comp6_test_cls/{name}.png' for name in sizes
+        ]
         for member in archive.namelist():
             with archive.open(member) as file, Image.open(file) as png:
                 label = np.array(png)
@@ -48,4 +49,5 @@ def test_archive(run, tmp_path, monkeypatch, capsys):
             assert label.dtype == np.uint8 and label.shape == sizes[Path(member).stem] and label.max() <= 20
             assert np.array_equal(label, np.array(Image.open(Path('sent/voc') / member)))
     assert '2 label maps in results/VOC2012/Segmentation/comp6_test_cls\nnote: the test split of VOC2012 has 1456' in (
-        capsys.readouterr().out)
+        capsys.readouterr().out
+    )

@@ -49,8 +49,11 @@ def test_every_config_says_what_it_is():
 
 def test_published_figures():
     """Some that no test would miss otherwise, read in the paper's tables."""
-    rows = {(table['Title'][:7], row['Method']): row for table in read_yaml(BANA / 'experiments.yml')['Tables']
-            for row in table['Rows']}
+    rows = {
+        (table['Title'][:7], row['Method']): row
+        for table in read_yaml(BANA / 'experiments.yml')['Tables']
+        for row in table['Rows']
+    }
     assert rows['Table 1', 'BAP: Y_crf']['Paper'] == [78.7, 79.2]
     assert rows['Table 3', 'L_wce (NAL)']['Paper'] == [62.4, None, 68.1]
     assert rows['Table 5', 'NAL, from COCO, 1,464 masks']['Paper'][2:] == [78.7, 79.4]
@@ -64,10 +67,12 @@ def test_work_dirs(tabulate, tmp_path):
     (folder / 'a.py').write_text(
         "# What a is. More.\nmodel = dict(type='EncoderDecoder')\ntrain_cfg = dict(max_iters=7)\n"
         'auto_scale_lr = dict(base_batch_size=2)\n'
-        f"test_dataloader = dict(dataset=dict(data_root={str(tmp_path)!r}, ann_file='val.txt'))\n")
+        f"test_dataloader = dict(dataset=dict(data_root={str(tmp_path)!r}, ann_file='val.txt'))\n"
+    )
     (folder / 'experiments.yml').write_text(
         'Datasets: {V: 2}\nTables: [{Title: T, Figures: [{Name: n, Dataset: V, Metric: mIoU, Score: mIoU}], '
-        'Rows: [{Method: M, Config: a, Paper: [1.5]}]}]\n')
+        'Rows: [{Method: M, Config: a, Paper: [1.5]}]}]\n'
+    )
     (folder / 'metafile.yml').write_text('# kept\nCollections: [{Name: C}]\n')
     (folder / 'README.md').write_text(f'top\n{BEGIN}\n{END}\n')
     (tmp_path / 'val.txt').write_text('1\n2\n')
@@ -84,7 +89,7 @@ def test_work_dirs(tabulate, tmp_path):
     assert '| M | [a](a.py) | 1.5 | | 12.3 |' in (folder / 'README.md').read_text()
     text = (folder / 'metafile.yml').read_text()
     assert text.startswith('# kept\n')
-    entry, = read_yaml(folder / 'metafile.yml')['Models']
+    (entry,) = read_yaml(folder / 'metafile.yml')['Models']
     assert entry['Results'] == [dict(Task='Semantic Segmentation', Dataset='V', Metrics=dict(mIoU=12.3))]
     assert entry['Metadata'] == {'Training Data': 'PASCAL VOC 2012 + SBD', 'Batch Size': 2, 'Iterations': 7}
     assert entry['Config'] == 'configs/x/a.py' and description(folder / 'a.py') == 'What a is'

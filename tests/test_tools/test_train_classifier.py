@@ -61,12 +61,19 @@ def test_train_validate_resume_and_test(run, tmp_path):
     assert checkpoint['meta']['iter'] == 6 and checkpoint['optimizer']['state']
 
     run('test', 'tiny.py', 'work_dirs/tiny/iter_4.pth', '--work-dir', 'tested')
-    tested, = (json.loads(path.read_text()) for path in Path('tested').glob('*/*.json'))
+    (tested,) = (json.loads(path.read_text()) for path in Path('tested').glob('*/*.json'))
     assert tested['label_mIoU'] == pytest.approx(results['label_mIoU'])
     assert tested['box_acc'] == pytest.approx(results['box_acc'])
     with pytest.raises(ValueError, match='checkpoint of another model than tiny.py: it lacks backbone.layer1'):
-        run('test', 'tiny.py', 'work_dirs/tiny/iter_4.pth', '--cfg-options', 'model.backbone.type=mmseg.ResNetV1c',
-            'model.backbone._delete_=True', 'model.backbone.depth=18')
+        run(
+            'test',
+            'tiny.py',
+            'work_dirs/tiny/iter_4.pth',
+            '--cfg-options',
+            'model.backbone.type=mmseg.ResNetV1c',
+            'model.backbone._delete_=True',
+            'model.backbone.depth=18',
+        )
 
 
 def test_same_seed_trains_the_same_and_amp_on_cpu_trains(run):
@@ -84,15 +91,22 @@ def test_auto_scale_lr(run):
     assert scalars('work_dirs/tiny')[0]['lr'] == pytest.approx(1e-3 * 3 / 20)
 
 
-@pytest.mark.parametrize('tool, args, error, message', [
-    ('train', ['nowhere.py'], FileNotFoundError, "config 'nowhere.py' does not exist"),
-    ('train', ['tiny.py', '--auto-scale-lr', '--cfg-options', 'auto_scale_lr._delete_=True'], ValueError,
-     'needs auto_scale_lr.base_batch_size'),
-    ('test', ['tiny.py', 'nowhere.pth'], FileNotFoundError, "checkpoint 'nowhere.pth' does not exist"),
-    ('test', ['tiny.py', 'tiny.py', '--tta'], ValueError, '--tta needs tta_model and tta_pipeline'),
-    ('test', ['tiny.py', 'tiny.py', '--show-dir', 'x'], ValueError, 'need default_hooks.visualization'),
-    ('test', ['tiny.py', 'tiny.py', '--out', 'x'], ValueError, 'go into one .pkl file'),
-])
+@pytest.mark.parametrize(
+    'tool, args, error, message',
+    [
+        ('train', ['nowhere.py'], FileNotFoundError, "config 'nowhere.py' does not exist"),
+        (
+            'train',
+            ['tiny.py', '--auto-scale-lr', '--cfg-options', 'auto_scale_lr._delete_=True'],
+            ValueError,
+            'needs auto_scale_lr.base_batch_size',
+        ),
+        ('test', ['tiny.py', 'nowhere.pth'], FileNotFoundError, "checkpoint 'nowhere.pth' does not exist"),
+        ('test', ['tiny.py', 'tiny.py', '--tta'], ValueError, '--tta needs tta_model and tta_pipeline'),
+        ('test', ['tiny.py', 'tiny.py', '--show-dir', 'x'], ValueError, 'need default_hooks.visualization'),
+        ('test', ['tiny.py', 'tiny.py', '--out', 'x'], ValueError, 'go into one .pkl file'),
+    ],
+)
 def test_bad_arguments(run, tool, args, error, message):
     with pytest.raises(error, match=message):
         run(tool, *args)

@@ -18,7 +18,6 @@ def start(tmp_path, monkeypatch):
     (tmp_path / 'config.py').write_text("load_from = 'coco.pth'\nresume = False\n")
 
     class Runner:
-
         def train(self):
             pass
 

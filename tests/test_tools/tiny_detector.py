@@ -70,8 +70,16 @@ def write_coco(root):
         Image.fromarray(pixels).save(root / f'{number}.jpg')
         images.append(dict(id=number, file_name=f'{number}.jpg', width=64, height=48))
         x, y, w, h = 8 + 4 * number, 6, 30, 28
-        annotations.append(dict(
-            id=number + 1, image_id=number, category_id=(7, 9)[number % 2], bbox=[x, y, w, h], area=w * h, iscrowd=0,
-            segmentation=[[x, y, x + w, y, x + w, y + h, x, y + h]]))
+        annotations.append(
+            dict(
+                id=number + 1,
+                image_id=number,
+                category_id=(7, 9)[number % 2],
+                bbox=[x, y, w, h],
+                area=w * h,
+                iscrowd=0,
+                segmentation=[[x, y, x + w, y, x + w, y + h, x, y + h]],
+            )
+        )
     categories = [dict(id=7, name='cat'), dict(id=9, name='dog')]
     (root / 'boxes.json').write_text(json.dumps(dict(images=images, annotations=annotations, categories=categories)))

@@ -8,10 +8,12 @@ from mmengine.logging import HistoryBuffer, MessageHub
 
 from bana_mm.utils.checkpoint import NUMPY_DTYPES, allow_mmengine_checkpoints
 
-LOAD = ('import sys, torch; {allow}'
-        'hub = torch.load(sys.argv[1], weights_only=True)["message_hub"]; '
-        'buffer = hub["log_scalars"]["train/loss"]; assert buffer.mean() == 2.0, buffer.mean(); '
-        'assert hub["runtime_info"]["iter"] == 3')
+LOAD = (
+    'import sys, torch; {allow}'
+    'hub = torch.load(sys.argv[1], weights_only=True)["message_hub"]; '
+    'buffer = hub["log_scalars"]["train/loss"]; assert buffer.mean() == 2.0, buffer.mean(); '
+    'assert hub["runtime_info"]["iter"] == 3'
+)
 ALLOW = 'from bana_mm.utils.checkpoint import allow_mmengine_checkpoints; allow_mmengine_checkpoints(); '
 
 

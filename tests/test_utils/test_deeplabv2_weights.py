@@ -13,8 +13,14 @@ from mmseg.models.backbones import ResNet
 from bana_mm.utils.deeplabv2_weights import convert_deeplabv2_weights
 
 TOOL = Path(__file__).parents[2] / 'tools' / 'model_converters' / 'deeplabv2_coco.py'
-UNITS = {'conv1': 'reduce.conv', 'bn1': 'reduce.bn', 'conv2': 'conv3x3.conv', 'bn2': 'conv3x3.bn',
-         'conv3': 'increase.conv', 'bn3': 'increase.bn'}
+UNITS = {
+    'conv1': 'reduce.conv',
+    'bn1': 'reduce.bn',
+    'conv2': 'conv3x3.conv',
+    'bn2': 'conv3x3.bn',
+    'conv3': 'increase.conv',
+    'bn3': 'increase.bn',
+}
 
 
 @pytest.fixture(scope='module')
@@ -45,14 +51,17 @@ def block_names(state, wrapper='', shortcut='shortcut'):
     return public
 
 
-@pytest.mark.parametrize('rename, kwargs, left_out', [
-    (torchvision_names, dict(), 4),
-    (torchvision_names, dict(wrapper='Scale.'), 4),
-    (torchvision_names, dict(wrapper='module.'), 4),
-    (block_names, dict(), 2),
-    (block_names, dict(wrapper='base.'), 2),
-    (block_names, dict(wrapper='module.scale.', shortcut='proj'), 2),
-])
+@pytest.mark.parametrize(
+    'rename, kwargs, left_out',
+    [
+        (torchvision_names, dict(), 4),
+        (torchvision_names, dict(wrapper='Scale.'), 4),
+        (torchvision_names, dict(wrapper='module.'), 4),
+        (block_names, dict(), 2),
+        (block_names, dict(wrapper='base.'), 2),
+        (block_names, dict(wrapper='module.scale.', shortcut='proj'), 2),
+    ],
+)
 def test_every_weight_finds_its_place(backbone, rename, kwargs, left_out):
     # every weight is made unlike all others, so that none can stand in for another
     state = {name: torch.full_like(value, number) for number, (name, value) in enumerate(backbone.state_dict().items())}
@@ -89,7 +98,11 @@ def test_incomplete_weights(backbone):
 
 def test_tool_names_the_file(backbone, tmp_path):
     torch.save(torchvision_names(backbone.state_dict()), tmp_path / 'narrow.pth')
-    result = subprocess.run([sys.executable, str(TOOL), str(tmp_path / 'narrow.pth'), str(tmp_path / 'out.pth')],
-                            capture_output=True, text=True, cwd=tmp_path)
+    result = subprocess.run(
+        [sys.executable, str(TOOL), str(tmp_path / 'narrow.pth'), str(tmp_path / 'out.pth')],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+    )
     assert result.returncode and 'narrow.pth: not the weights of this ResNet: it lacks layer3' in result.stderr
     assert not (tmp_path / 'out.pth').exists()

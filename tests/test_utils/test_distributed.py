@@ -24,8 +24,9 @@ def describe(call, *args):
 
 
 def work(rank, port, launcher, results):
-    names = dict(pytorch=('RANK', 'WORLD_SIZE', 'LOCAL_RANK'),
-                 slurm=('SLURM_PROCID', 'SLURM_NTASKS', 'SLURM_LOCALID'))[launcher]
+    names = dict(pytorch=('RANK', 'WORLD_SIZE', 'LOCAL_RANK'), slurm=('SLURM_PROCID', 'SLURM_NTASKS', 'SLURM_LOCALID'))[
+        launcher
+    ]
     with pytest.MonkeyPatch.context() as patch:
         for name, value in zip(names, (rank, 2, rank)):
             patch.setenv(name, str(value))
@@ -39,10 +40,19 @@ def work(rank, port, launcher, results):
         with launched(launcher):
             with first_rank_stream() as stream:
                 quiet = stream is not None
-            results.put((rank, [
-                share('abcde'), quiet, on_first_rank(lambda: f'from {get_rank()}'), describe(on_first_rank, fail_on, 0),
-                describe(on_all_ranks, fail_on, 5), describe(on_all_ranks, fail_on, 1)
-            ]))
+            results.put(
+                (
+                    rank,
+                    [
+                        share('abcde'),
+                        quiet,
+                        on_first_rank(lambda: f'from {get_rank()}'),
+                        describe(on_first_rank, fail_on, 0),
+                        describe(on_all_ranks, fail_on, 5),
+                        describe(on_all_ranks, fail_on, 1),
+                    ],
+                )
+            )
         assert not torch.distributed.is_initialized()
 
 
@@ -60,10 +70,8 @@ def test_two_processes(launcher):
     for process in processes:
         process.join(60)
     assert [process.exitcode for process in processes] == [0, 0]
-    assert seen[0] == ['ace', False, 'from 0', 'ValueError: broken at 0', [0, 1],
-                       'RuntimeError: rank 1: broken at 1']
-    assert seen[1] == ['bd', True, 'from 0', 'RuntimeError: rank 0 failed: broken at 0', [],
-                       'ValueError: broken at 1']
+    assert seen[0] == ['ace', False, 'from 0', 'ValueError: broken at 0', [0, 1], 'RuntimeError: rank 1: broken at 1']
+    assert seen[1] == ['bd', True, 'from 0', 'RuntimeError: rank 0 failed: broken at 0', [], 'ValueError: broken at 1']
 
 
 def test_single_process():

@@ -7,12 +7,22 @@ import pytest
 from bana_mm.utils import environment
 
 WORKING = {
-    'torch': '2.13.0+cpu', 'setuptools': '81.0.0', 'mmengine': '0.10.7', 'mmcv': '2.1.0', 'mmdet': '3.3.0',
-    'mmsegmentation': '1.2.2', 'pydensecrf2': '1.1',
+    'torch': '2.13.0+cpu',
+    'setuptools': '81.0.0',
+    'mmengine': '0.10.7',
+    'mmcv': '2.1.0',
+    'mmdet': '3.3.0',
+    'mmsegmentation': '1.2.2',
+    'pydensecrf2': '1.1',
 }
 ONEDL = {
-    'torch': '2.13.0', 'setuptools': '82.0.0', 'onedl-mmengine': '0.10.12', 'onedl-mmcv': '2.3.6',
-    'onedl-mmdetection': '3.5.1', 'onedl-mmsegmentation': '1.4.2', 'pydensecrf2': '1.1',
+    'torch': '2.13.0',
+    'setuptools': '82.0.0',
+    'onedl-mmengine': '0.10.12',
+    'onedl-mmcv': '2.3.6',
+    'onedl-mmdetection': '3.5.1',
+    'onedl-mmsegmentation': '1.4.2',
+    'pydensecrf2': '1.1',
 }
 
 
@@ -21,8 +31,12 @@ def installed(monkeypatch):
     """Pretends that exactly the given distributions are installed; returns the function that says so."""
 
     def pretend(versions, ops=True):
-        modules = {name: distribution for family in environment.FAMILIES.values()
-                   for name, (distribution, _, _) in family.items() if distribution in versions}
+        modules = {
+            name: distribution
+            for family in environment.FAMILIES.values()
+            for name, (distribution, _, _) in family.items()
+            if distribution in versions
+        }
         if 'mmcv-lite' in versions:
             modules['mmcv'] = 'mmcv-lite'
         if 'pydensecrf2' in versions:
@@ -42,31 +56,57 @@ def changed(base, **versions):
     return {name: version for name, version in result.items() if version is not None}
 
 
-@pytest.mark.parametrize('versions', [
-    WORKING, ONEDL,
-    {'torch': '2.0.0'},  # functional alone: nothing of mm*, no CRF, no setuptools
-    changed(WORKING, mmdet=None), changed(WORKING, mmengine='0.10.4'),
-])
+@pytest.mark.parametrize(
+    'versions',
+    [
+        WORKING,
+        ONEDL,
+        {'torch': '2.0.0'},  # functional alone: nothing of mm*, no CRF, no setuptools
+        changed(WORKING, mmdet=None),
+        changed(WORKING, mmengine='0.10.4'),
+    ],
+)
 def test_working_sets_have_no_problem(installed, versions):
     installed(versions)
     assert environment.find_problems() == []
 
 
-@pytest.mark.parametrize('versions, ops, wrong, remedy', [
-    (changed(WORKING, torch=None), True, 'torch, which is not installed', "pip install 'torch>=2.0,<3'"),
-    (changed(WORKING, torch='1.13.1+cu117'), True, 'torch 1.13.1+cu117 is too old', "'torch>=2.0,<3'"),
-    (changed(WORKING, mmengine='0.9.1'), True, 'mmengine 0.9.1 is too old', "'mmengine>=0.10.4,<1'"),
-    (changed(WORKING, mmcv='2.0.1'), True, 'mmcv 2.0.1 is too old', "'mmcv>=2.1,<2.2'"),
-    (changed(WORKING, mmsegmentation='1.2.1'), True, 'mmsegmentation 1.2.1 is too old', "'mmsegmentation>=1.2.2,<2'"),
-    (WORKING, False, 'mmcv was installed without its compiled ops', 'MMCV_WITH_OPS=1 pip install'),
-    (changed(WORKING, mmcv=None, mmcv_lite='2.1.0'), False, 'mmcv-lite was installed without its compiled ops',
-     'pip uninstall -y mmcv-lite'),
-    (ONEDL, False, 'onedl-mmcv was installed without its compiled ops', 'onedl-mmcv'),
-    (changed(WORKING, onedl_mmcv='2.3.6'), True, 'mmengine and onedl-mmcv come from two families',
-     'pip uninstall -y mmengine mmcv mmdet mmsegmentation onedl-mmcv'),
-    (changed(WORKING, setuptools='82.0.1'), True, 'setuptools 82.0.1 no longer has pkg_resources', "'setuptools<82'"),
-    (changed(WORKING, setuptools=None), True, 'setuptools is missing', "'setuptools<82'"),
-])
+@pytest.mark.parametrize(
+    'versions, ops, wrong, remedy',
+    [
+        (changed(WORKING, torch=None), True, 'torch, which is not installed', "pip install 'torch>=2.0,<3'"),
+        (changed(WORKING, torch='1.13.1+cu117'), True, 'torch 1.13.1+cu117 is too old', "'torch>=2.0,<3'"),
+        (changed(WORKING, mmengine='0.9.1'), True, 'mmengine 0.9.1 is too old', "'mmengine>=0.10.4,<1'"),
+        (changed(WORKING, mmcv='2.0.1'), True, 'mmcv 2.0.1 is too old', "'mmcv>=2.1,<2.2'"),
+        (
+            changed(WORKING, mmsegmentation='1.2.1'),
+            True,
+            'mmsegmentation 1.2.1 is too old',
+            "'mmsegmentation>=1.2.2,<2'",
+        ),
+        (WORKING, False, 'mmcv was installed without its compiled ops', 'MMCV_WITH_OPS=1 pip install'),
+        (
+            changed(WORKING, mmcv=None, mmcv_lite='2.1.0'),
+            False,
+            'mmcv-lite was installed without its compiled ops',
+            'pip uninstall -y mmcv-lite',
+        ),
+        (ONEDL, False, 'onedl-mmcv was installed without its compiled ops', 'onedl-mmcv'),
+        (
+            changed(WORKING, onedl_mmcv='2.3.6'),
+            True,
+            'mmengine and onedl-mmcv come from two families',
+            'pip uninstall -y mmengine mmcv mmdet mmsegmentation onedl-mmcv',
+        ),
+        (
+            changed(WORKING, setuptools='82.0.1'),
+            True,
+            'setuptools 82.0.1 no longer has pkg_resources',
+            "'setuptools<82'",
+        ),
+        (changed(WORKING, setuptools=None), True, 'setuptools is missing', "'setuptools<82'"),
+    ],
+)
 def test_fatal_problems_name_what_is_wrong_and_the_remedy(installed, versions, ops, wrong, remedy):
     installed(versions, ops)
     with pytest.raises(ImportError) as error:
@@ -77,11 +117,14 @@ def test_fatal_problems_name_what_is_wrong_and_the_remedy(installed, versions, o
     assert '\n' not in message
 
 
-@pytest.mark.parametrize('versions, wrong, remedy', [
-    (changed(WORKING, mmcv='2.2.0'), 'mmcv 2.2.0 is newer', "'mmcv>=2.1,<2.2'"),
-    (changed(WORKING, mmengine='1.0.0'), 'mmengine 1.0.0 is newer', "'mmengine>=0.10.4,<1'"),
-    (changed(WORKING, pydensecrf2=None), 'pydensecrf is not installed', 'pydensecrf2>=1.1'),
-])
+@pytest.mark.parametrize(
+    'versions, wrong, remedy',
+    [
+        (changed(WORKING, mmcv='2.2.0'), 'mmcv 2.2.0 is newer', "'mmcv>=2.1,<2.2'"),
+        (changed(WORKING, mmengine='1.0.0'), 'mmengine 1.0.0 is newer', "'mmengine>=0.10.4,<1'"),
+        (changed(WORKING, pydensecrf2=None), 'pydensecrf is not installed', 'pydensecrf2>=1.1'),
+    ],
+)
 def test_lesser_problems_only_warn(installed, versions, wrong, remedy):
     installed(versions)
     with pytest.warns(RuntimeWarning, match=wrong) as caught:
@@ -110,9 +153,16 @@ def test_require_names_the_command(installed):
         environment.require('nothing_of_this_name')
 
 
-@pytest.mark.parametrize('text, numbers', [
-    ('2.13.0+cpu', (2, 13)), ('1', (1,)), ('1.0.0', (1,)), ('0.10.12', (0, 10, 12)), ('2.2.0rc1', (2, 2)),
-])
+@pytest.mark.parametrize(
+    'text, numbers',
+    [
+        ('2.13.0+cpu', (2, 13)),
+        ('1', (1,)),
+        ('1.0.0', (1,)),
+        ('0.10.12', (0, 10, 12)),
+        ('2.2.0rc1', (2, 2)),
+    ],
+)
 def test_release(text, numbers):
     assert environment._release(text) == numbers
 
@@ -125,14 +175,18 @@ def test_installed_packages_are_fine():
 
 def test_ops_are_found_without_importing_mmcv():
     pytest.importorskip('mmcv')
-    code = ('import sys; from bana_mm.utils import environment; '
-            'assert environment._has_mmcv_ops() and "mmcv" not in sys.modules')
+    code = (
+        'import sys; from bana_mm.utils import environment; '
+        'assert environment._has_mmcv_ops() and "mmcv" not in sys.modules'
+    )
     subprocess.run([sys.executable, '-c', code], check=True)
 
 
 def test_import_loads_no_framework():
-    code = ('import sys, bana_mm; '
-            'loaded = {"mmengine", "mmcv", "mmdet", "mmseg", "cv2"} & set(sys.modules); assert not loaded, loaded')
+    code = (
+        'import sys, bana_mm; '
+        'loaded = {"mmengine", "mmcv", "mmdet", "mmseg", "cv2"} & set(sys.modules); assert not loaded, loaded'
+    )
     subprocess.run([sys.executable, '-W', 'ignore', '-c', code], check=True)
 
 

@@ -28,4 +28,6 @@ def test_given_checkpoint(config):
 
 def test_nothing_known():
     assert label_commands(None, '--x') == [
-        'python tools/train.py CONFIG', 'python tools/generate_labels.py CONFIG CHECKPOINT --x']
+        'python tools/train.py CONFIG',
+        'python tools/generate_labels.py CONFIG CHECKPOINT --x',
+    ]

@@ -10,14 +10,13 @@ class Clock:
     """A clock that only moves when told to."""
 
     def __init__(self):
-        self.now = 100.
+        self.now = 100.0
 
     def monotonic(self):
         return self.now
 
 
 class Terminal(io.StringIO):
-
     def isatty(self):
         return True
 
@@ -49,7 +48,7 @@ def test_file_gets_few_lines(clock):
     stream = io.StringIO()
     with Progress(10_000, stream=stream) as progress:
         for _ in range(10_000):
-            clock.now += .5
+            clock.now += 0.5
             progress.update()
     lines = stream.getvalue().splitlines()
     assert len(lines) == 20  # every 5 %
@@ -60,7 +59,7 @@ def test_quick_run_in_a_file_gets_one_line(clock):
     stream = io.StringIO()
     with Progress(50, stream=stream) as progress:
         for _ in range(50):
-            clock.now += .1
+            clock.now += 0.1
             progress.update()
     assert stream.getvalue().splitlines() == [f'[{"#" * 24}] 50/50 10 images/s took 0:05']
 
@@ -69,11 +68,11 @@ def test_terminal_redraws_one_line_but_not_too_often(clock):
     stream = Terminal()
     with Progress(1000, stream=stream) as progress:
         for _ in range(1000):
-            clock.now += .01
+            clock.now += 0.01
             progress.update()
     text = stream.getvalue()
     assert text.count('\n') == 1 and text.endswith('\n')
-    assert text.count('\r') <= 10 / .2 + 3
+    assert text.count('\r') <= 10 / 0.2 + 3
     assert '1000/1000' in text.rsplit('\r', 1)[1]
 
 

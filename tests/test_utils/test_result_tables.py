@@ -5,29 +5,57 @@ from bana_mm.utils.result_tables import BEGIN, END, SIX, metric_name, read_exper
 EXPERIMENTS = dict(
     Datasets=dict(val=10, part=3),
     Tables=[
-        dict(Title='T', Note='N.', Subset='part',
-             Figures=[dict(Name='one', Dataset='val', Metric='mIoU', Score='mIoU'),
-                      dict(Name='two', Dataset='val', Metric='AP', Score='ap', Scale=100)],
-             Rows=[dict(Method='A', Config='a', Paper=[1, None], Reproduction=[None, 2.25]),
-                   dict(Method='B', Config='a', Run='`x`', Suffix='box')])
-    ])
-METAFILE = dict(Models=[
-    dict(Name='a', Config='configs/x/a.py',
-         Results=[dict(Dataset='val', Metrics={'mIoU': 5, 'AP': 6.06, 'mIoU box': 7}),
-                  dict(Dataset='part', Metrics={'mIoU': 99})]),
-    dict(Name='a_cpu', Config='configs/x/a_cpu.py',
-         Results=[dict(Dataset='part', Metrics={'mIoU': 3.14, f'mIoU{SIX}': 4})]),
-])
+        dict(
+            Title='T',
+            Note='N.',
+            Subset='part',
+            Figures=[
+                dict(Name='one', Dataset='val', Metric='mIoU', Score='mIoU'),
+                dict(Name='two', Dataset='val', Metric='AP', Score='ap', Scale=100),
+            ],
+            Rows=[
+                dict(Method='A', Config='a', Paper=[1, None], Reproduction=[None, 2.25]),
+                dict(Method='B', Config='a', Run='`x`', Suffix='box'),
+            ],
+        )
+    ],
+)
+METAFILE = dict(
+    Models=[
+        dict(
+            Name='a',
+            Config='configs/x/a.py',
+            Results=[
+                dict(Dataset='val', Metrics={'mIoU': 5, 'AP': 6.06, 'mIoU box': 7}),
+                dict(Dataset='part', Metrics={'mIoU': 99}),
+            ],
+        ),
+        dict(
+            Name='a_cpu',
+            Config='configs/x/a_cpu.py',
+            Results=[dict(Dataset='part', Metrics={'mIoU': 3.14, f'mIoU{SIX}': 4})],
+        ),
+    ]
+)
 
 
 def test_tables():
     assert render_tables(EXPERIMENTS, METAFILE, dict(a_cpu='small')).splitlines() == [
-        '### T', '', 'Figures: one / two. N.', '',
+        '### T',
+        '',
+        'Figures: one / two. N.',
+        '',
         '| | config | paper | [Re] | ours | ours, animals |',
         '| --- | --- | --- | --- | --- | --- |',
         '| A | [a](a.py) | 1.0 / – | – / 2.2 | 5.0 / 6.1 | 4.0 / 3.1 |',
-        '| B | `x` | | | 7.0 / – | |', '',
-        '### Further configs', '', '| config | |', '| --- | --- |', '| [a_cpu](a_cpu.py) | small |']
+        '| B | `x` | | | 7.0 / – | |',
+        '',
+        '### Further configs',
+        '',
+        '| config | |',
+        '| --- | --- |',
+        '| [a_cpu](a_cpu.py) | small |',
+    ]
 
 
 def test_metric_name():

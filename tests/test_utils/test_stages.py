@@ -102,8 +102,17 @@ def test_label_step_is_done_when_complete_and_newer_than_the_checkpoint(tmp_path
     checkpoint = _touch(tmp_path / 'iter_30.pth', 100)
     store = LabelStore(tmp_path / 'labels')
     step = label_step('labels', 'config.py', checkpoint, store.root, 'val', ['a', 'b'], workers=0)
-    assert step.command == ['generate_labels.py', 'config.py', str(checkpoint), '--out-dir', str(store.root), '--split',
-                            'val', '--workers', '0']
+    assert step.command == [
+        'generate_labels.py',
+        'config.py',
+        str(checkpoint),
+        '--out-dir',
+        str(store.root),
+        '--split',
+        'val',
+        '--workers',
+        '0',
+    ]
     store.begin(dict(classes=['cat']))
     blank = np.zeros((2, 2), np.uint8)
     store.write('a', Y_crf=blank, Y_ret=blank)
@@ -121,13 +130,13 @@ def test_test_step_and_scores(tmp_path):
     step = stages.test_step('test', cfg, tmp_path, out=tmp_path / 'masks')
     assert step.command[-2:] == ['--out', str(tmp_path / 'masks')]
     assert read_scores(tmp_path) == {} and not step.is_done()
-    for stamp, time, score in (('1', 90, 10.), ('2', 110, 20.)):
+    for stamp, time, score in (('1', 90, 10.0), ('2', 110, 20.0)):
         path = _touch(tmp_path / f'test/{stamp}/{stamp}.json', time)
         path.write_text(json.dumps(dict(mIoU=score)))
         os.utime(path, (time, time))
         _touch(tmp_path / f'test/{stamp}/vis_data/config.json', time + 50)
         assert step.is_done() == (time > 100)
-    assert read_scores(tmp_path) == dict(mIoU=20.)
+    assert read_scores(tmp_path) == dict(mIoU=20.0)
     _touch(checkpoint, 200)
     assert not step.is_done()
 

@@ -12,17 +12,27 @@ VOC, COCO, PART = 'voc val', 'coco val', 'part of voc'
 EXPERIMENTS = dict(
     Datasets={VOC: 4, COCO: 2, PART: 3},
     Tables=[
-        dict(Subset=PART, Figures=[dict(Dataset=VOC, Metric='mIoU', Score='mIoU')],
-             Rows=[dict(Config='clf', Labels='Y_crf', Suffix='Y_crf', Recipe=dict(background='attention')),
-                   dict(Config='clf', Labels='Y_crf', Suffix='cam', Recipe=dict(background='cam')),
-                   dict(Config='clf', Labels='box', Suffix='box')]),
-        dict(Subset=PART,
-             Figures=[dict(Dataset=VOC, Metric='mIoU', Score='mIoU'),
-                      dict(Dataset=VOC, Metric='all', Score='mIoU_tta_crf'),
-                      dict(Dataset='server', Metric='mIoU')],
-             Rows=[dict(Config='seg')]),
+        dict(
+            Subset=PART,
+            Figures=[dict(Dataset=VOC, Metric='mIoU', Score='mIoU')],
+            Rows=[
+                dict(Config='clf', Labels='Y_crf', Suffix='Y_crf', Recipe=dict(background='attention')),
+                dict(Config='clf', Labels='Y_crf', Suffix='cam', Recipe=dict(background='cam')),
+                dict(Config='clf', Labels='box', Suffix='box'),
+            ],
+        ),
+        dict(
+            Subset=PART,
+            Figures=[
+                dict(Dataset=VOC, Metric='mIoU', Score='mIoU'),
+                dict(Dataset=VOC, Metric='all', Score='mIoU_tta_crf'),
+                dict(Dataset='server', Metric='mIoU'),
+            ],
+            Rows=[dict(Config='seg')],
+        ),
         dict(Figures=[dict(Dataset=COCO, Metric='AP', Score='coco/segm_mAP', Scale=100)], Rows=[dict(Config='det')]),
-    ])
+    ],
+)
 AGE = iter(range(1000))
 
 
@@ -30,7 +40,7 @@ def write(path, content):
     """A JSON file that is newer than those written before."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(content if isinstance(content, str) else json.dumps(content))
-    os.utime(path, (10 ** 9 + next(AGE), ) * 2)
+    os.utime(path, (10**9 + next(AGE),) * 2)
 
 
 def write_test(root, folder, config, scores, ann_file, model='EncoderDecoder', indices=None):
@@ -38,7 +48,8 @@ def write_test(root, folder, config, scores, ann_file, model='EncoderDecoder', i
     write(root / folder / stamp / f'{stamp}.json', scores)
     (root / folder / f'{config}.py').write_text(
         f'model = dict(type={model!r})\n'
-        f'test_dataloader = dict(dataset=dict(data_root={str(root)!r}, ann_file={ann_file!r}, indices={indices}))\n')
+        f'test_dataloader = dict(dataset=dict(data_root={str(root)!r}, ann_file={ann_file!r}, indices={indices}))\n'
+    )
 
 
 @pytest.fixture
@@ -55,41 +66,49 @@ def figures_of(root):
 
 
 def test_tests(root):
-    write_test(root, 'seg/test', 'seg', dict(mIoU=50., mIoU_tta_crf=60., aAcc=90.), 'val.txt')
+    write_test(root, 'seg/test', 'seg', dict(mIoU=50.0, mIoU_tta_crf=60.0, aAcc=90.0), 'val.txt')
     write_test(root, 'det', 'det', {'coco/segm_mAP': 0.321}, 'coco.ann/val.json')
-    assert figures_of(root) == ({('seg', VOC, 'mIoU'): 50., ('seg', VOC, 'all'): 60., ('det', COCO, 'AP'): 32.1}, [])
-    write_test(root, 'seg', 'seg', dict(mIoU=51.), 'val.txt')  # newer; what it does not measure stays
-    assert figures_of(root)[0]['seg', VOC, 'mIoU'] == 51. and figures_of(root)[0]['seg', VOC, 'all'] == 60.
+    assert figures_of(root) == ({('seg', VOC, 'mIoU'): 50.0, ('seg', VOC, 'all'): 60.0, ('det', COCO, 'AP'): 32.1}, [])
+    write_test(root, 'seg', 'seg', dict(mIoU=51.0), 'val.txt')  # newer; what it does not measure stays
+    assert figures_of(root)[0]['seg', VOC, 'mIoU'] == 51.0 and figures_of(root)[0]['seg', VOC, 'all'] == 60.0
 
 
 def test_augmented_views_alone_are_no_single_scale(root):
-    write_test(root, 'seg', 'seg', dict(mIoU=55., mIoU_crf=57.), 'val.txt', model='bana_mm.LogitTTAModel')
-    assert figures_of(root)[0] == {('seg', VOC, 'all'): 57.}
+    write_test(root, 'seg', 'seg', dict(mIoU=55.0, mIoU_crf=57.0), 'val.txt', model='bana_mm.LogitTTAModel')
+    assert figures_of(root)[0] == {('seg', VOC, 'all'): 57.0}
 
 
 def test_labels_by_recipe_and_subset(root):
-    rows = dict(Y_crf=dict(mIoU=70.), Y_ret=dict(mIoU=1.), box=dict(mIoU=60.))
-    for name, images, config, recipe in (('one', 4, 'clf', dict(background='attention', grid_size=1)),
-                                         ('two', 4, 'clf', dict(background='cam'))):
+    rows = dict(Y_crf=dict(mIoU=70.0), Y_ret=dict(mIoU=1.0), box=dict(mIoU=60.0))
+    for name, images, config, recipe in (
+        ('one', 4, 'clf', dict(background='attention', grid_size=1)),
+        ('two', 4, 'clf', dict(background='cam')),
+    ):
         write(root / name / 'meta.json', dict(config=f'{config}.py', recipe=recipe))
         write(root / name / 'val.json', dict(images=images, rows=rows))
-        rows = dict(Y_crf=dict(mIoU=77.))
+        rows = dict(Y_crf=dict(mIoU=77.0))
     write(root / 'three' / 'meta.json', dict(config='clf_cpu.py', recipe=dict(background='cam')))
-    write(root / 'three' / 'val.json', dict(splits=[
-        dict(images=4, rows={}), dict(images=3, rows=dict(Y_crf=dict(mIoU=20., mIoU_chosen=40.)))]))
-    write(root / 'clf' / 'unknown_recipe.json', dict(images=4, rows=dict(Y_crf=dict(mIoU=33.))))
+    write(
+        root / 'three' / 'val.json',
+        dict(splits=[dict(images=4, rows={}), dict(images=3, rows=dict(Y_crf=dict(mIoU=20.0, mIoU_chosen=40.0)))]),
+    )
+    write(root / 'clf' / 'unknown_recipe.json', dict(images=4, rows=dict(Y_crf=dict(mIoU=33.0))))
     figures, left_out = figures_of(root)
     assert figures == {
-        ('clf', VOC, 'mIoU Y_crf'): 70., ('clf', VOC, 'mIoU box'): 60., ('clf', VOC, 'mIoU cam'): 77.,
-        ('clf_cpu', PART, 'mIoU cam'): 20., ('clf_cpu', PART, f'mIoU cam{SIX}'): 40.}
+        ('clf', VOC, 'mIoU Y_crf'): 70.0,
+        ('clf', VOC, 'mIoU box'): 60.0,
+        ('clf', VOC, 'mIoU cam'): 77.0,
+        ('clf_cpu', PART, 'mIoU cam'): 20.0,
+        ('clf_cpu', PART, f'mIoU cam{SIX}'): 40.0,
+    }
     assert len(left_out) == 2 and 'one/val.json (Y_ret): no row' in left_out[0]
     assert 'unknown_recipe.json (Y_crf): no row' in left_out[1]
 
 
 def test_what_is_left_out(root):
-    write_test(root, 'seg', 'seg', dict(mIoU=50.), 'val.txt', indices=1)
-    write_test(root, 'seg_other', 'seg', dict(mIoU=50.), 'val.txt')
-    write_test(root, 'gone', 'gone', dict(mIoU=50.), 'nowhere.txt')
+    write_test(root, 'seg', 'seg', dict(mIoU=50.0), 'val.txt', indices=1)
+    write_test(root, 'seg_other', 'seg', dict(mIoU=50.0), 'val.txt')
+    write_test(root, 'gone', 'gone', dict(mIoU=50.0), 'nowhere.txt')
     write(root / 'seg' / 'scalars.json', dict(loss=1))
     figures, left_out = figures_of(root)
     assert figures == {} and len(left_out) == 3
@@ -97,10 +116,10 @@ def test_what_is_left_out(root):
     assert 'does not have the name of its config' in left_out[1]
     assert 'of gone on an unknown number of images' in left_out[2]
     # a subset counts for the CPU-sized config only
-    write_test(root, 'seg2/seg', 'seg', dict(mIoU=50.), 'val.txt', indices=3)
+    write_test(root, 'seg2/seg', 'seg', dict(mIoU=50.0), 'val.txt', indices=3)
     assert figures_of(root)[0] == {}
-    write_test(root, 'seg_cpu', 'seg_cpu', dict(mIoU=50.), 'val.txt', indices=3)
-    assert figures_of(root)[0] == {('seg_cpu', PART, 'mIoU'): 50.}
+    write_test(root, 'seg_cpu', 'seg_cpu', dict(mIoU=50.0), 'val.txt', indices=3)
+    assert figures_of(root)[0] == {('seg_cpu', PART, 'mIoU'): 50.0}
 
 
 def test_bad_json(root):

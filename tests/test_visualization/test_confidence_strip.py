@@ -13,10 +13,11 @@ def test_columns_and_what_is_white():
     y_ret = np.roll(y_crf, 20, axis=1)
     reliable = (y_crf == y_ret) & (y_crf != 255)
     sigma = np.linspace(0, 1, 200)[None].repeat(20, axis=0)
-    strip = confidence_strip(image, ['cat'], dict(Y_crf=y_crf, Y_ret=y_ret), reliable, dict(first=sigma, last=sigma),
-                             truth=y_crf, height=20)
+    strip = confidence_strip(
+        image, ['cat'], dict(Y_crf=y_crf, Y_ret=y_ret), reliable, dict(first=sigma, last=sigma), truth=y_crf, height=20
+    )
     assert strip.shape[1] == 7 * (200 + GAP) + GAP
-    cells = [strip[STRIP:STRIP + 20, GAP + i * (200 + GAP):][:, :200] for i in range(7)]
+    cells = [strip[STRIP : STRIP + 20, GAP + i * (200 + GAP) :][:, :200] for i in range(7)]
     assert (cells[0] == image).all()
     assert (cells[1] == label_overlay(image, y_crf)).all() and (cells[2] == label_overlay(image, y_ret)).all()
     expected = label_overlay(image, np.where(reliable, y_crf, 255).astype(np.uint8))

@@ -30,27 +30,27 @@ def test_heat_map_ends_and_clipping(image):
 
 
 def test_draw_boxes_half_open(image):
-    drawn = draw_boxes(image, np.array([[2., 3., 12., 15.]]), [3])
+    drawn = draw_boxes(image, np.array([[2.0, 3.0, 12.0, 15.0]]), [3])
     changed = np.nonzero((drawn != 100).any(-1))
     assert (changed[1].min(), changed[0].min(), changed[1].max(), changed[0].max()) == (2, 3, 11, 14)
     assert drawn[4, 3].tolist() == [128, 128, 0] and drawn[3, 2].tolist() == [0, 0, 0]
     assert (image == 100).all()
-    double = draw_boxes(np.full((40, 60, 3), 100, np.uint8), np.array([[2., 3., 12., 15.]]), [3], scale=2)
+    double = draw_boxes(np.full((40, 60, 3), 100, np.uint8), np.array([[2.0, 3.0, 12.0, 15.0]]), [3], scale=2)
     changed = np.nonzero((double != 100).any(-1))
     assert (changed[1].min(), changed[0].min(), changed[1].max(), changed[0].max()) == (4, 6, 23, 29)
 
 
 def test_draw_boxes_none_and_tiny(image):
     assert (draw_boxes(image, np.zeros((0, 4)), []) == image).all()
-    assert (draw_boxes(image, np.array([[4., 4., 5., 5.]]), [1]) != image).any()
+    assert (draw_boxes(image, np.array([[4.0, 4.0, 5.0, 5.0]]), [1]) != image).any()
 
 
 def test_panel_row_places_cells():
     cells = dict(a=np.full((50, 40, 3), 10, np.uint8), b=np.full((50, 40, 3), 20, np.uint8))
     row = panel_row(cells)
     assert row.shape == (STRIP + 50 + GAP, 2 * (40 + GAP) + GAP, 3)
-    assert (row[STRIP:STRIP + 50, GAP:GAP + 40] == 10).all()
-    assert (row[STRIP:STRIP + 50, 2 * GAP + 40:2 * (GAP + 40)] == 20).all()
+    assert (row[STRIP : STRIP + 50, GAP : GAP + 40] == 10).all()
+    assert (row[STRIP : STRIP + 50, 2 * GAP + 40 : 2 * (GAP + 40)] == 20).all()
     assert (row[:STRIP] < 100).any()  # captions
     long = panel_row({'a caption far wider than the picture': cells['a'], 'b': cells['b']})
     assert long.shape[1] > row.shape[1]
@@ -66,12 +66,20 @@ def test_panel_row_errors():
 def test_render_panels_columns_and_agreement(image):
     crf, ret = np.zeros((20, 30), np.uint8), np.zeros((20, 30), np.uint8)
     crf[:10], ret[:5] = 1, 1
-    full = dict(boxes=np.array([[0., 0., 30., 10.]]), labels=[1], attention=np.zeros((20, 30)), cam=np.zeros((20, 30)),
-                y_crf=crf, y_ret=ret, predictions=dict(NAL=crf), truth=crf)
+    full = dict(
+        boxes=np.array([[0.0, 0.0, 30.0, 10.0]]),
+        labels=[1],
+        attention=np.zeros((20, 30)),
+        cam=np.zeros((20, 30)),
+        y_crf=crf,
+        y_ret=ret,
+        predictions=dict(NAL=crf),
+        truth=crf,
+    )
     step = 300 + GAP
     wide = render_panels(image, ['cat'], **full, height=200)
     assert wide.shape == (STRIP + 200 + STRIP, 9 * step + GAP, 3)
-    agreement = wide[STRIP:STRIP + 200, GAP + 6 * step:GAP + 6 * step + 300]
+    agreement = wide[STRIP : STRIP + 200, GAP + 6 * step : GAP + 6 * step + 300]
     bright = agreement.min(axis=-1) > 150
     assert bright[60:90].all() and not bright[:40].any() and not bright[110:].any()  # they differ in rows 5..9 of 20
     narrow = render_panels(image, ['cat'], y_crf=crf, height=200)

@@ -7,22 +7,28 @@ from bana_mm.visualization.violins import draw_violins
 
 
 def test_violins_and_what_has_no_density():
-    rates = np.array([.2, .5, .9])
-    figure = draw_violins({
-        'cat': dict(truth=rates, box=np.ones(5)),
-        'cow': dict(truth=np.array([.4]), box=np.empty(0)),
-    }, 'filling rate')
-    axes, = figure.axes
+    rates = np.array([0.2, 0.5, 0.9])
+    figure = draw_violins(
+        {
+            'cat': dict(truth=rates, box=np.ones(5)),
+            'cow': dict(truth=np.array([0.4]), box=np.empty(0)),
+        },
+        'filling rate',
+    )
+    (axes,) = figure.axes
     bodies = [item for item in axes.collections if isinstance(item, PolyCollection)]
     assert len(bodies) == 1  # the others are points: five of 1, one of .4, none
     low, high = (bodies[0].get_paths()[0].vertices[:, 1].min(), bodies[0].get_paths()[0].vertices[:, 1].max())
-    assert (low, high) == pytest.approx((.2, .9))
-    points = {line.get_xdata()[0]: list(line.get_ydata()) for line in axes.lines
-              if line.get_marker() == '.' and len(line.get_xdata())}
-    assert points == {1: [1.] * 5, 3: [.4]}
+    assert (low, high) == pytest.approx((0.2, 0.9))
+    points = {
+        line.get_xdata()[0]: list(line.get_ydata())
+        for line in axes.lines
+        if line.get_marker() == '.' and len(line.get_xdata())
+    }
+    assert points == {1: [1.0] * 5, 3: [0.4]}
     assert [tick.get_text() for tick in axes.get_xticklabels()] == ['cat', 'cow']
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ['truth', 'box']
-    assert axes.get_ylim() == pytest.approx((-.02, 1.02))
+    assert axes.get_ylim() == pytest.approx((-0.02, 1.02))
 
 
 def test_violins_need_the_same_series():
@@ -32,12 +38,15 @@ def test_violins_need_the_same_series():
 
 
 def test_curves_and_marks(tmp_path):
-    thresholds = np.array([0., .5, 1.])
-    curve = Curve(thresholds, np.array([.4, .8, np.nan]), np.array([1., .7, 0.]), mark=1, colour=2, style='--')
+    thresholds = np.array([0.0, 0.5, 1.0])
+    curve = Curve(thresholds, np.array([0.4, 0.8, np.nan]), np.array([1.0, 0.7, 0.0]), mark=1, colour=2, style='--')
     figure = draw_precision_recall({'CAM': curve}, 'boxes')
     left, middle, right = figure.axes
-    for axes, x, y in ((left, curve.recall, curve.precision), (middle, thresholds, curve.precision),
-                       (right, thresholds, curve.recall)):
+    for axes, x, y in (
+        (left, curve.recall, curve.precision),
+        (middle, thresholds, curve.precision),
+        (right, thresholds, curve.recall),
+    ):
         line, mark = axes.lines
         assert np.array_equal(line.get_xdata(), x) and np.array_equal(line.get_ydata(), y, equal_nan=True)
         assert (mark.get_xdata()[0], mark.get_ydata()[0]) == (x[1], y[1])

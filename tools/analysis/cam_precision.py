@@ -22,12 +22,20 @@ STYLES = dict(zip(SCORES, ('-', ':', '--')))
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('models', nargs='+', metavar='NAME=CONFIG,CHECKPOINT',
-                        help='classifiers, such as BAP=configs/bana/bap_vgg16_voc.py,bap.pth')
+    parser.add_argument(
+        'models',
+        nargs='+',
+        metavar='NAME=CONFIG,CHECKPOINT',
+        help='classifiers, such as BAP=configs/bana/bap_vgg16_voc.py,bap.pth',
+    )
     parser.add_argument('--out-dir', required=True, help='folder of the results')
     parser.add_argument('--split', default='val', help='list of images with masks, ImageSets/Segmentation/SPLIT.txt')
-    parser.add_argument('--threshold', type=float, default=0.5,
-                        help='where precision and recall are printed, in steps of 0.01 (default: %(default)s)')
+    parser.add_argument(
+        '--threshold',
+        type=float,
+        default=0.5,
+        help='where precision and recall are printed, in steps of 0.01 (default: %(default)s)',
+    )
     parser.add_argument('--classes', default='', help='comma-separated classes of the means (default: all that occur)')
     parser.add_argument('--device', help="defaults to 'cuda' where there is one, else 'cpu'")
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='override settings of every config')
@@ -47,6 +55,7 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     import torch
+
     device = args.device or ('cuda' if torch.cuda.is_available() else 'cpu')
     models = {}
     for text in args.models:  # finds out what is missing before anything runs
@@ -67,14 +76,22 @@ def main() -> None:
             precision, recall = counts.mean_curve(chosen)
             mark = counts.index(args.threshold)
             curves[f'{name}: {score}'] = Curve(counts.thresholds, precision, recall, mark, colour, STYLES[score])
-            figures = dict(precision=precision[mark], recall=recall[mark],
-                           average_precision=counts.mean_average_precision(chosen), object_share=precision[0])
+            figures = dict(
+                precision=precision[mark],
+                recall=recall[mark],
+                average_precision=counts.mean_average_precision(chosen),
+                object_share=precision[0],
+            )
             figures = {key: percent(value) for key, value in figures.items()}
             rows.append([f'{name}: {score}', *map(figure_cell, figures.values())])
             by_class = {
                 class_names[index - 1]: dict(
-                    precision=percent(counts.precision(index)[mark]), recall=percent(counts.recall(index)[mark]),
-                    average_precision=percent(counts.average_precision(index))) for index in counts.present}
+                    precision=percent(counts.precision(index)[mark]),
+                    recall=percent(counts.recall(index)[mark]),
+                    average_precision=percent(counts.average_precision(index)),
+                )
+                for index in counts.present
+            }
             curve = dict(precision=[percent(value) for value in precision], recall=[percent(v) for v in recall])
             results[name]['scores'][score] = dict(**figures, classes=by_class, curve=curve)
 

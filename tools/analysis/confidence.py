@@ -22,14 +22,23 @@ from bana_mm.labels.building import load_strictly
 from bana_mm.utils.progress import Progress
 from bana_mm.utils.table import figure_cell, format_table, percent
 
-COLUMNS = dict(doubted='doubted %', right='right %', right_by_weight='by weight %', sigma_right='sigma, right %',
-               sigma_wrong='sigma, wrong %', average_precision='AP %')
+COLUMNS = dict(
+    doubted='doubted %',
+    right='right %',
+    right_by_weight='by weight %',
+    sigma_right='sigma, right %',
+    sigma_wrong='sigma, wrong %',
+    average_precision='AP %',
+)
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('config', help='config of a segmentation model with a cosine classifier; its training images '
-                        'are measured with their labels')
+    parser.add_argument(
+        'config',
+        help='config of a segmentation model with a cosine classifier; its training images '
+        'are measured with their labels',
+    )
     parser.add_argument('checkpoints', nargs='+', help='checkpoints of the model')
     parser.add_argument('--images', type=int, help='take that many, evenly spread over the data set (default: all)')
     parser.add_argument('--gamma', type=float, help="damping of Eq. 12 (default: the loss's, or else 7)")
@@ -65,8 +74,12 @@ def main() -> None:
             figures = measure_confidence(model, counted(items, progress), args.gamma).figures()
         results[checkpoint] = {name: percent(value) for name, value in figures.items()}
     print(f'{count} training images')
-    print(format_table(['', *COLUMNS.values()], [[name, *(figure_cell(figures[key]) for key in COLUMNS)]
-                                                 for name, figures in results.items()]))
+    print(
+        format_table(
+            ['', *COLUMNS.values()],
+            [[name, *(figure_cell(figures[key]) for key in COLUMNS)] for name, figures in results.items()],
+        )
+    )
     if args.json is not None:
         args.json.parent.mkdir(parents=True, exist_ok=True)
         args.json.write_text(json.dumps(dict(config=args.config, images=count, checkpoints=results), indent=2) + '\n')

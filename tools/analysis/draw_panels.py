@@ -44,8 +44,15 @@ def main() -> None:
         number = min(args.number, len(dataset))
         indices = np.linspace(0, len(dataset) - 1, number).round().astype(int).tolist()
     model = build_classifier(cfg, args.checkpoint) if args.checkpoint else None
-    written = write_stage_panels(args.out_dir, dataset, indices, model, args.label_dir,
-                                 dict(text.split('=', 1) for text in args.predictions), args.height)
+    written = write_stage_panels(
+        args.out_dir,
+        dataset,
+        indices,
+        model,
+        args.label_dir,
+        dict(text.split('=', 1) for text in args.predictions),
+        args.height,
+    )
     print(f'{len(written)} panels in {args.out_dir}')
 
 

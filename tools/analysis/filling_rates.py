@@ -18,16 +18,26 @@ def parse_args() -> argparse.Namespace:
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', help='any config with boxes in test_dataloader.dataset: gives images and classes')
-    parser.add_argument('--labels', nargs='+', default=[], metavar='[NAME=]SOURCE',
-                        help='kinds of labels: box, grabcut, box_crf; files:DIR for label maps DIR/ID.png, such as '
-                             'Y_crf=files:LABELS/Y_crf of a label store; or several joined by +')
+    parser.add_argument(
+        '--labels',
+        nargs='+',
+        default=[],
+        metavar='[NAME=]SOURCE',
+        help='kinds of labels: box, grabcut, box_crf; files:DIR for label maps DIR/ID.png, such as '
+        'Y_crf=files:LABELS/Y_crf of a label store; or several joined by +',
+    )
     parser.add_argument('--out-dir', required=True, help='folder of the results')
     parser.add_argument('--split', default='val', help='list of images, ImageSets/Segmentation/SPLIT.txt')
     parser.add_argument('--no-truth', action='store_true', help="don't ask for masks")
-    parser.add_argument('--min-boxes', type=int, default=10,
-                        help='classes with fewer boxes get no violins of their own (default: %(default)s)')
-    parser.add_argument('--workers', type=int, default=0,
-                        help='processes; they pay for grabcut and box_crf (default: none)')
+    parser.add_argument(
+        '--min-boxes',
+        type=int,
+        default=10,
+        help='classes with fewer boxes get no violins of their own (default: %(default)s)',
+    )
+    parser.add_argument(
+        '--workers', type=int, default=0, help='processes; they pay for grabcut and box_crf (default: none)'
+    )
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='override settings of the config')
     args = parser.parse_args()
     if not args.labels and args.no_truth:
@@ -69,17 +79,24 @@ def summarise(rates: dict, class_names: list[str]) -> dict[str, dict]:
         values = values[~np.isnan(values)]
         quarters = np.percentile(values, [25, 50, 75]) if len(values) else [np.nan] * 3
         mean = values.mean() if len(values) else np.nan
-        return dict(boxes=len(values), **{name: percent(value) for name, value in zip(
-            ('mean', 'quarter', 'median', 'three_quarters'), (mean, *quarters))})
+        return dict(
+            boxes=len(values),
+            **{
+                name: percent(value)
+                for name, value in zip(('mean', 'quarter', 'median', 'three_quarters'), (mean, *quarters))
+            },
+        )
 
     summary = {}
     for name, total in rates.items():
         summary[name] = dict(mean_of_classes=percent(total.mean()), all=figures(total.rates))
         if name != TRUTH and TRUTH in rates:
-            summary[name].update(difference=percent(total.difference(rates[TRUTH])),
-                                 distance=percent(total.distance(rates[TRUTH])))
+            summary[name].update(
+                difference=percent(total.difference(rates[TRUTH])), distance=percent(total.distance(rates[TRUTH]))
+            )
         summary[name]['classes'] = {
-            class_names[index - 1]: figures(total.of_class(index)) for index in np.unique(total.classes)}
+            class_names[index - 1]: figures(total.of_class(index)) for index in np.unique(total.classes)
+        }
     return summary
 
 
@@ -88,24 +105,36 @@ def rate_table(summary: dict[str, dict], counts: dict[str, int]) -> str:
     from bana_mm.utils.table import figure_cell, format_table
 
     parts = summary.values()
-    lines = [['mean of classes', *(figure_cell(part['mean_of_classes']) for part in parts)],
-             ['mean of all boxes', *(figure_cell(part['all']['mean']) for part in parts)]]
+    lines = [
+        ['mean of classes', *(figure_cell(part['mean_of_classes']) for part in parts)],
+        ['mean of all boxes', *(figure_cell(part['all']['mean']) for part in parts)],
+    ]
     if any('difference' in part for part in parts):
-        for title, key in (('difference to truth, box by box', 'difference'),
-                           ('distance of distributions', 'distance')):
+        for title, key in (
+            ('difference to truth, box by box', 'difference'),
+            ('distance of distributions', 'distance'),
+        ):
             lines.append([title, *(figure_cell(part.get(key)) for part in parts)])
-    lines += [[f'{name} ({count})', *(figure_cell(part['classes'][name]['mean']) for part in parts)]
-              for name, count in counts.items()]
+    lines += [
+        [f'{name} ({count})', *(figure_cell(part['classes'][name]['mean']) for part in parts)]
+        for name, count in counts.items()
+    ]
     return format_table(['', *summary], lines)
 
 
 def violins(rates: dict, counts: dict[str, int], class_names: list[str]) -> dict[str, dict]:
     """Rates of all boxes and of some classes, by kind of labels."""
-    groups = {f'all\n({len(next(iter(rates.values())).rates)})': {
-        name: total.rates[total.rates == total.rates] for name, total in rates.items()}}
-    groups.update({f'{name}\n({count})': {
-        kind: total.of_class(class_names.index(name) + 1) for kind, total in rates.items()
-    } for name, count in counts.items()})
+    groups = {
+        f'all\n({len(next(iter(rates.values())).rates)})': {
+            name: total.rates[total.rates == total.rates] for name, total in rates.items()
+        }
+    }
+    groups.update(
+        {
+            f'{name}\n({count})': {kind: total.of_class(class_names.index(name) + 1) for kind, total in rates.items()}
+            for name, count in counts.items()
+        }
+    )
     return groups
 
 
@@ -141,8 +170,11 @@ def main() -> None:
     content = dict(split=args.split, images=len(dataset), labels=summary)
     (out_dir / 'filling_rates.json').write_text(json.dumps(content, indent=2) + '\n')
     frequent = {name: count for name, count in counts.items() if count >= args.min_boxes}
-    figure = draw_violins(violins(rates, frequent, class_names), 'filling rate',
-                          f'{len(dataset)} images of {args.split}; number of boxes in brackets')
+    figure = draw_violins(
+        violins(rates, frequent, class_names),
+        'filling rate',
+        f'{len(dataset)} images of {args.split}; number of boxes in brackets',
+    )
     figure.savefig(out_dir / 'filling_rates.png', dpi=150)
 
     print(f'{len(boxes)} boxes in {len(dataset)} images of {args.split}; mean filling rates in percent')

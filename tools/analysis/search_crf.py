@@ -23,7 +23,8 @@ OPTIONS = dict(
     gaussian_weight='weights of the kernel of position alone',
     gaussian_xy='its standard deviations, in pixels',
     iterations='mean-field steps; 0 leaves the unaries as they are',
-    temperature="factors on the temperature of the softmax that made the unaries (default: 1, the config's)")
+    temperature="factors on the temperature of the softmax that made the unaries (default: 1, the config's)",
+)
 
 
 def parse_args() -> argparse.Namespace:
@@ -35,20 +36,35 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('config', help='config of a classifier or of a segmentation model')
     parser.add_argument('checkpoint', help='checkpoint trained with it')
     parser.add_argument('--work-dir', required=True, help='folder of inputs and results')
-    parser.add_argument('--split', default='train_aug',
-                        help='list of images with masks, ImageSets/Segmentation/SPLIT.txt (default: %(default)s); take '
-                             'one that neither the network was trained on nor scores are reported on')
+    parser.add_argument(
+        '--split',
+        default='train_aug',
+        help='list of images with masks, ImageSets/Segmentation/SPLIT.txt (default: %(default)s); take '
+        'one that neither the network was trained on nor scores are reported on',
+    )
     parser.add_argument('--number', type=int, default=100, help='how many, the first of them (default: %(default)s)')
     grid = parser.add_argument_group('values to try')
     for name, text in OPTIONS.items():
-        grid.add_argument(f'--{name.replace("_", "-")}', nargs='+', type=int if name == 'iterations' else float,
-                          metavar='X', help=text)
-    parser.add_argument('--classes', default='',
-                        help='comma-separated: the best has the largest mean over the background and these '
-                             '(default: all classes that the masks hold)')
+        grid.add_argument(
+            f'--{name.replace("_", "-")}',
+            nargs='+',
+            type=int if name == 'iterations' else float,
+            metavar='X',
+            help=text,
+        )
+    parser.add_argument(
+        '--classes',
+        default='',
+        help='comma-separated: the best has the largest mean over the background and these '
+        '(default: all classes that the masks hold)',
+    )
     parser.add_argument('--top', type=int, default=10, help='how many points to print (default: %(default)s)')
-    parser.add_argument('--workers', type=int, default=usable_cores(),
-                        help='processes for the CRF, 0 for none (default: one for each core, here %(default)s)')
+    parser.add_argument(
+        '--workers',
+        type=int,
+        default=usable_cores(),
+        help='processes for the CRF, 0 for none (default: one for each core, here %(default)s)',
+    )
     parser.add_argument('--device', help="defaults to 'cuda' where there is one, else 'cpu'")
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='override settings of the config')
     args = parser.parse_args()
@@ -62,9 +78,10 @@ def default_values(crf: dict) -> dict[str, list[float]]:
     from inspect import signature
 
     from bana_mm.functional import dense_crf
+
     crf = {name: parameter.default for name, parameter in signature(dense_crf).parameters.items()} | dict(crf)
     # A kernel that is left out has weight 0; the rest of it then has no effect.
-    values = [*(crf['bilateral'] or (0, 1, 1)), *(crf['gaussian'] or (0, 1)), crf['iterations'], 1.]
+    values = [*(crf['bilateral'] or (0, 1, 1)), *(crf['gaussian'] or (0, 1)), crf['iterations'], 1.0]
     return {name: [value] for name, value in zip(OPTIONS, values)}
 
 
@@ -108,11 +125,15 @@ def main() -> None:
 
     work_dir = Path(args.work_dir)
     work_dir.mkdir(parents=True, exist_ok=True)
-    keep_record(work_dir / 'search.json', dict(
-        describe_run(cfg, args.checkpoint, recipe, classes),
-        preprocessing=cfg.model.get('data_preprocessor'),
-        backend=crf.get('backend', 'auto'),
-        data=describe_images(dataset, indices)))
+    keep_record(
+        work_dir / 'search.json',
+        dict(
+            describe_run(cfg, args.checkpoint, recipe, classes),
+            preprocessing=cfg.model.get('data_preprocessor'),
+            backend=crf.get('backend', 'auto'),
+            data=describe_images(dataset, indices),
+        ),
+    )
     table = SearchTable(work_dir / 'search.csv', classes)
 
     def network():
@@ -135,13 +156,22 @@ def main() -> None:
         raise ValueError(f'--classes {args.classes}: the masks hold none of them')
     print(f'{len(points)} points, {len(images)} images of {args.split}, mean IoU in percent; all in {table.path}')
     header = [name.replace('_', ' ') for name in OPTIONS]
-    print(format_table(['rank', *header, 'mIoU'] + (['mIoU, chosen'] if chosen else []), [
-        [str(rank), *(f'{value:g}' for value in point), f'{table.mean_iou(point):.2f}'] +
-        ([f'{table.mean_iou(point, chosen):.2f}'] if chosen else [])
-        for rank, point in enumerate(ranking[:args.top], start=1)]))
-    print(f'best: {"model.label_recipe.crf" if makes_labels else "test_evaluator.crf"} = dict(' +
-          ', '.join(f'{name}={_plain(value)}' for name, value in best.crf.items()) + ')' +
-          (f', with the temperature of the softmax times {best.temperature:g}' if best.temperature != 1 else ''))
+    print(
+        format_table(
+            ['rank', *header, 'mIoU'] + (['mIoU, chosen'] if chosen else []),
+            [
+                [str(rank), *(f'{value:g}' for value in point), f'{table.mean_iou(point):.2f}']
+                + ([f'{table.mean_iou(point, chosen):.2f}'] if chosen else [])
+                for rank, point in enumerate(ranking[: args.top], start=1)
+            ],
+        )
+    )
+    print(
+        f'best: {"model.label_recipe.crf" if makes_labels else "test_evaluator.crf"} = dict('
+        + ', '.join(f'{name}={_plain(value)}' for name, value in best.crf.items())
+        + ')'
+        + (f', with the temperature of the softmax times {best.temperature:g}' if best.temperature != 1 else '')
+    )
 
 
 def _plain(value: float | tuple[float, ...]) -> str:

@@ -42,18 +42,24 @@ PARTS = dict(
         dict(background='attention', threshold=0.99, threshold_mode='relative'),
         dict(background='cam', background_range='image'),
         dict(background='cam', background_range='box'),
-        *(dict(background=background, threshold=threshold, threshold_mode='box')
-          for background in ('attention', 'maximum') for threshold in (0.7, 0.8, 0.9))
+        *(
+            dict(background=background, threshold=threshold, threshold_mode='box')
+            for background in ('attention', 'maximum')
+            for threshold in (0.7, 0.8, 0.9)
+        ),
     ],
-    recognised=[dict(min_recognised=share) for share in (0., 0.2, 0.35, 0.5)],
+    recognised=[dict(min_recognised=share) for share in (0.0, 0.2, 0.35, 0.5)],
     score=[dict(score=score) for score in ('cam', 'attention', 'mean')],
-    views=[dict(scales=(1.0, ), flip=False), dict(scales=(1.0, ), flip=True), ALL_VIEWS],
+    views=[dict(scales=(1.0,), flip=False), dict(scales=(1.0,), flip=True), ALL_VIEWS],
     softmax=[dict(temperature=temperature) for temperature in (None, 0.5, 0.7, 1.0, 1.5)],
     competition=[dict(competition=competition) for competition in ('image', 'pixel')],
     crf_labels=[dict(crf_labels=labels) for labels in ('class', 'instance')],
-    bilateral=[dict(crf=dict(bilateral=b)) for b in
-               ((4, 55, 3), (4, 55, 5), (4, 55, 8), (4, 30, 5), (4, 80, 5), (8, 55, 5), (6, 55, 5), (2.5, 55, 5))],
-    gaussian=[dict(crf=dict(gaussian=g)) for g in ((3, 3), (1, 3), (6, 3), (3, 1.5))])
+    bilateral=[
+        dict(crf=dict(bilateral=b))
+        for b in ((4, 55, 3), (4, 55, 5), (4, 55, 8), (4, 30, 5), (4, 80, 5), (8, 55, 5), (6, 55, 5), (2.5, 55, 5))
+    ],
+    gaussian=[dict(crf=dict(gaussian=g)) for g in ((3, 3), (1, 3), (6, 3), (3, 1.5))],
+)
 
 
 def parse_args() -> argparse.Namespace:
@@ -65,10 +71,16 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--split', default='train_aug', help='images with boxes and masks')
     parser.add_argument('--images', type=int, help='take that many, evenly spread over the split (default: all)')
     parser.add_argument('--classes', help='comma-separated: the classes, beside the background, whose mean counts')
-    parser.add_argument('--start', type=json.loads, default={}, metavar='JSON',
-                        help='fields of the recipe to begin with (default: the published recipe)')
-    parser.add_argument('--only', type=json.loads, metavar='JSON',
-                        help='a list of recipes to evaluate instead of searching')
+    parser.add_argument(
+        '--start',
+        type=json.loads,
+        default={},
+        metavar='JSON',
+        help='fields of the recipe to begin with (default: the published recipe)',
+    )
+    parser.add_argument(
+        '--only', type=json.loads, metavar='JSON', help='a list of recipes to evaluate instead of searching'
+    )
     parser.add_argument('--workers', type=int, default=usable_cores(), help='processes for the CRF')
     parser.add_argument('--device', default='cpu', help='device of the network')
     parser.add_argument('--amp', action='store_true', help='run the network in bfloat16')
@@ -93,8 +105,9 @@ def choose_images(dataset: BaseDataset, split: str, wanted: int | None) -> dict[
     return images
 
 
-def store_maps(args: argparse.Namespace, cfg: Config, dataset: BaseDataset, images: Mapping[int, SearchImage],
-               cache: MapCache) -> None:
+def store_maps(
+    args: argparse.Namespace, cfg: Config, dataset: BaseDataset, images: Mapping[int, SearchImage], cache: MapCache
+) -> None:
     """Make the maps that are missing."""
     missing = [index for index, image in images.items() if not cache.is_complete(image.img_id)]
     if not missing:
@@ -142,9 +155,15 @@ def main() -> None:
         table = RecipeTable(folder / f'{name}.csv', evaluation, classes, chosen)
         recipes = args.only
         if recipes is None:
-            recipes = [args.start, coordinate_search(
-                table.score, args.start, PARTS,
-                lambda part, change, score: print(f'{part}: {json.dumps(change)}: {score:.2f}', flush=True))]
+            recipes = [
+                args.start,
+                coordinate_search(
+                    table.score,
+                    args.start,
+                    PARTS,
+                    lambda part, change, score: print(f'{part}: {json.dumps(change)}: {score:.2f}', flush=True),
+                ),
+            ]
         for fields in recipes:
             print(describe(fields, table.figures(LabelRecipe.from_cfg(fields))), flush=True)
     print(f'all that was tried: {table.path}')

@@ -19,8 +19,12 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--configs', type=Path, default=ROOT / 'configs' / 'bana',
-                        help='folder of configs, experiments.yml, metafile.yml and README.md (default: configs/bana)')
+    parser.add_argument(
+        '--configs',
+        type=Path,
+        default=ROOT / 'configs' / 'bana',
+        help='folder of configs, experiments.yml, metafile.yml and README.md (default: configs/bana)',
+    )
     parser.add_argument('--work-dirs', type=Path, metavar='DIR', help='folder in which to look for new figures')
     parser.add_argument('--write', action='store_true', help='write metafile.yml and README.md')
     return parser.parse_args()
@@ -41,14 +45,15 @@ def main() -> None:
     for line in left_out:
         print(f'left out: {line}')
     # a folder of configs is configs/NAME of its repository
-    metafile = update_metafile(metafile, folder, folder.parents[1],
-                               {key: value for key, (value, _) in figures.items()})
+    metafile = update_metafile(metafile, folder, folder.parents[1], {key: value for key, (value, _) in figures.items()})
     tables = render_tables(experiments, metafile, {name: description(path) for name, path in configs.items()})
     print(tables)
     if args.write:
         readme, index = folder / 'README.md', folder / 'metafile.yml'
-        texts = {readme: splice(readme.read_text(encoding='utf-8'), tables, readme),
-                 index: dump_metafile(metafile, leading_comment(index.read_text(encoding='utf-8')))}
+        texts = {
+            readme: splice(readme.read_text(encoding='utf-8'), tables, readme),
+            index: dump_metafile(metafile, leading_comment(index.read_text(encoding='utf-8'))),
+        }
         for path, text in texts.items():
             with whole_file(path) as partial:
                 partial.write_text(text, encoding='utf-8')

@@ -14,8 +14,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('voc_root', help='VOCdevkit/VOC2012')
     parser.add_argument('sbd_root', help='benchmark_RELEASE of SBD, or the folder in it that holds cls')
-    parser.add_argument('--subset', action='store_true',
-                        help='accept lists that are shorter than those of the complete data sets')
+    parser.add_argument(
+        '--subset', action='store_true', help='accept lists that are shorter than those of the complete data sets'
+    )
     parser.add_argument('--overwrite', action='store_true', help='drop SegmentationClassAug and make it anew')
     args = parser.parse_args()
     images, masks = build_voc_aug(args.voc_root, args.sbd_root, not args.subset, args.overwrite)

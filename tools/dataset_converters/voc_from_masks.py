@@ -14,21 +14,37 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('root', help='root of the data set')
-    parser.add_argument('--classes', nargs='+', default=VOC_CLASSES, metavar='NAME',
-                        help="names of the classes 1, 2, ... of the masks (default: VOC's)")
+    parser.add_argument(
+        '--classes',
+        nargs='+',
+        default=VOC_CLASSES,
+        metavar='NAME',
+        help="names of the classes 1, 2, ... of the masks (default: VOC's)",
+    )
     parser.add_argument('--split', help='only the images in ImageSets/Segmentation/SPLIT.txt (default: all with masks)')
     parser.add_argument('--class-masks', default='SegmentationClass', help='folder (default: %(default)s)')
     parser.add_argument('--instance-masks', default='SegmentationObject', help='folder (default: %(default)s)')
-    parser.add_argument('--components', action='store_true',
-                        help='without instance masks: every connected region of a class is an object')
+    parser.add_argument(
+        '--components',
+        action='store_true',
+        help='without instance masks: every connected region of a class is an object',
+    )
     parser.add_argument('--min-area', type=int, default=1, help='smaller objects, in pixels, get no box')
     parser.add_argument('--out', default='Annotations', help='folder in ROOT to fill (default: %(default)s)')
     parser.add_argument('--img-suffix', default='.jpg', help='of the images (default: %(default)s)')
     parser.add_argument('--overwrite', action='store_true', help='replace XML that is there')
     args = parser.parse_args()
-    written, kept = masks_to_xml(args.root, args.classes, args.split, args.class_masks,
-                                 None if args.components else args.instance_masks, args.out, args.img_suffix,
-                                 args.min_area, args.overwrite)
+    written, kept = masks_to_xml(
+        args.root,
+        args.classes,
+        args.split,
+        args.class_masks,
+        None if args.components else args.instance_masks,
+        args.out,
+        args.img_suffix,
+        args.min_area,
+        args.overwrite,
+    )
     print(f'{written} files written to {args.root}/{args.out}' + (f', {kept} were there and kept' if kept else ''))
 
 

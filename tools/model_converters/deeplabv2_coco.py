@@ -14,10 +14,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__,
         epilog='Ports of the Caffe model to PyTorch are understood: resnet101COCO-41f33a49.pth, '
-        'MS_DeepLab_resnet_pretrained_COCO_init.pth, deeplabv1_resnet101-coco.pth, and others with their names.')
+        'MS_DeepLab_resnet_pretrained_COCO_init.pth, deeplabv1_resnet101-coco.pth, and others with their names.',
+    )
     parser.add_argument('source', type=Path, help='weights to convert')
-    parser.add_argument('target', type=Path, nargs='?', default=Path('data/deeplabv2_r101_coco.pth'),
-                        help='file to write (default: %(default)s)')
+    parser.add_argument(
+        'target',
+        type=Path,
+        nargs='?',
+        default=Path('data/deeplabv2_r101_coco.pth'),
+        help='file to write (default: %(default)s)',
+    )
     args = parser.parse_args()
     if not args.source.is_file():
         raise FileNotFoundError(f'{args.source} does not exist')

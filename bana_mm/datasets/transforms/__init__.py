@@ -12,8 +12,10 @@ __all__ = ['BoxPseudoLabel', 'CheckImageSize', 'ColorJitter', 'PlainAndAugmented
 if find_spec('mmdet'):
     from .ignore_small_boxes import IgnoreSmallBoxes
     from .load_unreliable import LoadUnreliable
+
     __all__ += ['IgnoreSmallBoxes', 'LoadUnreliable']
 
 if find_spec('mmseg'):
     from .formatting import PackBoxSegInputs
+
     __all__ += ['PackBoxSegInputs']

@@ -56,9 +56,14 @@ class BoxPseudoLabel(BaseTransform):
             the file. Also if both ``label_dir`` and ``source`` are None.
     """
 
-    def __init__(self, label_dir: str | None = None, source: str | dict | Sequence | None = None,
-                 maps: Sequence[str] | None = None, num_classes: int | None = None,
-                 mask_split: str | None = None) -> None:
+    def __init__(
+        self,
+        label_dir: str | None = None,
+        source: str | dict | Sequence | None = None,
+        maps: Sequence[str] | None = None,
+        num_classes: int | None = None,
+        mask_split: str | None = None,
+    ) -> None:
         if label_dir is None and source is None:
             raise ValueError("BoxPseudoLabel: set label_dir to a folder of labels, or source to 'box' or 'grabcut'")
         if isinstance(maps, str) or (maps is not None and not maps):
@@ -114,8 +119,10 @@ class BoxPseudoLabel(BaseTransform):
 
     def __repr__(self) -> str:
         store = None if self.store is None else (str(self.store.root), self.store.maps)
-        return (f'{type(self).__name__}(store={store}, source={self.source}, num_classes={self.num_classes}, '
-                f'mask_split={self.mask_split})')
+        return (
+            f'{type(self).__name__}(store={store}, source={self.source}, num_classes={self.num_classes}, '
+            f'mask_split={self.mask_split})'
+        )
 
 
 def _image_id(item: dict) -> str:

@@ -44,14 +44,18 @@ def size_problem(path: str, loaded: tuple[int, int], told: tuple[int, int]) -> s
     Returns:
         str: The message.
     """
-    message = (f'{path}: the image has height and width {loaded[0]} x {loaded[1]}, but its annotation file says '
-               f'{told[0]} x {told[1]}')
+    message = (
+        f'{path}: the image has height and width {loaded[0]} x {loaded[1]}, but its annotation file says '
+        f'{told[0]} x {told[1]}'
+    )
     try:
         with Image.open(path) as image:
             orientation = image.getexif().get(ORIENTATION, 1)
     except OSError:  # of a format that only the loader knows
         orientation = 1
     if orientation != 1 and loaded == told[::-1]:
-        return (f'{message}: it is turned by its EXIF orientation ({orientation}) and its boxes were drawn without '
-                'that; remove the tag from the image (exiftool -Orientation= FILE)')
+        return (
+            f'{message}: it is turned by its EXIF orientation ({orientation}) and its boxes were drawn without '
+            'that; remove the tag from the image (exiftool -Orientation= FILE)'
+        )
     return f'{message}; correct height and width, or bring the image that the boxes were drawn on'

@@ -28,7 +28,7 @@ class ColorJitter(BaseTransform):
 
     @cache_randomness
     def _factors(self) -> list[float]:
-        return [np.random.uniform(max(0., 1 - s), 1 + s) for s in self.strengths.values()]
+        return [np.random.uniform(max(0.0, 1 - s), 1 + s) for s in self.strengths.values()]
 
     def transform(self, results: dict) -> dict:
         """Jitter ``results['img']``."""

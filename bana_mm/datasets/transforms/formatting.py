@@ -32,7 +32,7 @@ class PackBoxSegInputs(PackSegInputs):
             given = results['gt_reliable_map']
             if given.shape[0] > label.shape[0] or given.shape[1] > label.shape[1]:
                 raise ValueError(self._message(results))
-            reliable[:given.shape[0], :given.shape[1]] = given == 1  # rotations fill the map with 255
+            reliable[: given.shape[0], : given.shape[1]] = given == 1  # rotations fill the map with 255
             if (reliable & (label == IGNORE)).any():
                 raise ValueError(self._message(results))
             packed['data_samples'].gt_reliable_map = PixelData(data=torch.from_numpy(reliable[None]))
@@ -40,5 +40,7 @@ class PackBoxSegInputs(PackSegInputs):
 
     @staticmethod
     def _message(results: dict) -> str:
-        return (f'{results.get("img_path")}: gt_reliable_map does not lie on gt_seg_map any more. Use transforms that '
-                "follow seg_fields (mmseg's Resize, RandomCrop and RandomFlip do), and Pad after them")
+        return (
+            f'{results.get("img_path")}: gt_reliable_map does not lie on gt_seg_map any more. Use transforms that '
+            "follow seg_fields (mmseg's Resize, RandomCrop and RandomFlip do), and Pad after them"
+        )

@@ -32,8 +32,10 @@ class LoadUnreliable(BaseTransform):
         """Add the pixels of one image."""
         masks = results.get('gt_masks')
         if not isinstance(masks, BitmapMasks):
-            raise TypeError('LoadUnreliable comes after LoadAnnotations with with_mask=True and poly2mask=True, but '
-                            f'gt_masks is {type(masks).__name__}')
+            raise TypeError(
+                'LoadUnreliable comes after LoadAnnotations with with_mask=True and poly2mask=True, but '
+                f'gt_masks is {type(masks).__name__}'
+            )
         instances = results.get('instances', [])
         if len(instances) != len(masks) or results.get('flip') or 'scale_factor' in results:
             raise ValueError('LoadUnreliable must come right after LoadAnnotations, before any other transform')
@@ -44,8 +46,10 @@ class LoadUnreliable(BaseTransform):
             if pixels is None:
                 continue
             if tuple(pixels['size']) != size:
-                raise ValueError(f'{results.get("img_path")}: unreliable pixels of size {tuple(pixels["size"])} do not '
-                                 f'fit the mask of size {size} (annotation {instance.get("ann_id")})')
+                raise ValueError(
+                    f'{results.get("img_path")}: unreliable pixels of size {tuple(pixels["size"])} do not '
+                    f'fit the mask of size {size} (annotation {instance.get("ann_id")})'
+                )
             plane[:] = _decode(pixels)
         results['gt_masks'] = ReliableMasks(masks.masks, *size, unreliable)
         return results

@@ -41,12 +41,17 @@ class PlainAndAugmented(BaseTransform):
         """
         views = self.augmented(copy.deepcopy(results))
         if not isinstance(views['inputs'], list):
-            raise TypeError('PlainAndAugmented: the augmented pipeline must end with TestTimeAug, which makes a list '
-                            f'of views; it made a {type(views["inputs"]).__name__}')
+            raise TypeError(
+                'PlainAndAugmented: the augmented pipeline must end with TestTimeAug, which makes a list '
+                f'of views; it made a {type(views["inputs"]).__name__}'
+            )
         plain = self.plain(results)
         marks = [dict(plain=False, augmented=True) for _ in views['inputs']]
-        same = (index for index, view in enumerate(zip(views['inputs'], views['data_samples']))
-                if torch.equal(view[0], plain['inputs']) and _undone(view[1]) == _undone(plain['data_samples']))
+        same = (
+            index
+            for index, view in enumerate(zip(views['inputs'], views['data_samples']))
+            if torch.equal(view[0], plain['inputs']) and _undone(view[1]) == _undone(plain['data_samples'])
+        )
         found = next(same, None)
         if found is not None:
             marks[found]['plain'] = True

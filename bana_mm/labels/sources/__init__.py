@@ -11,8 +11,24 @@ from .merged import MergedSource
 from .network import BanaCRFCamSource, BanaCRFSource, BanaRetSource, GAPSource, NetworkSource, network_source_class
 
 __all__ = [
-    'BanaCRFCamSource', 'BanaCRFSource', 'BanaRetSource', 'BoxCRFSource', 'BoxSource', 'FilesSource', 'GAPSource',
-    'GrabCutSource', 'LabelSource', 'MergedSource', 'NetworkSource', 'ObjectSource', 'SourceConfig',
-    'build_label_source', 'label_from_instances', 'network_source_class', 'paint_smallest_in_front', 'read_rgb',
-    'reliable_label_from_instances', 'split_instances'
+    'BanaCRFCamSource',
+    'BanaCRFSource',
+    'BanaRetSource',
+    'BoxCRFSource',
+    'BoxSource',
+    'FilesSource',
+    'GAPSource',
+    'GrabCutSource',
+    'LabelSource',
+    'MergedSource',
+    'NetworkSource',
+    'ObjectSource',
+    'SourceConfig',
+    'build_label_source',
+    'label_from_instances',
+    'network_source_class',
+    'paint_smallest_in_front',
+    'read_rgb',
+    'reliable_label_from_instances',
+    'split_instances',
 ]

@@ -27,8 +27,14 @@ class LabelSource(ABC):
     name: str
     text_fields: tuple[str, ...] = ()
 
-    def __call__(self, image: np.ndarray, boxes: np.ndarray, labels: np.ndarray, img_id: str | None = None,
-                 ignored: np.ndarray | None = None) -> np.ndarray:
+    def __call__(
+        self,
+        image: np.ndarray,
+        boxes: np.ndarray,
+        labels: np.ndarray,
+        img_id: str | None = None,
+        ignored: np.ndarray | None = None,
+    ) -> np.ndarray:
         """Make the label map of an image.
 
         Args:
@@ -46,8 +52,10 @@ class LabelSource(ABC):
         Raises:
             ValueError: If image, boxes or labels have another shape or type, or a box is not finite.
         """
-        boxes, ignored = (np.ascontiguousarray(given, dtype=np.float64).reshape(-1, 4)
-                          for given in (boxes, () if ignored is None else ignored))
+        boxes, ignored = (
+            np.ascontiguousarray(given, dtype=np.float64).reshape(-1, 4)
+            for given in (boxes, () if ignored is None else ignored)
+        )
         labels = np.asarray(labels).reshape(-1)
         if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
             raise ValueError(f'image must be (H, W, 3) uint8, got {image.shape} {image.dtype}')
@@ -67,8 +75,9 @@ class LabelSource(ABC):
         return label_map
 
     @abstractmethod
-    def label_map(self, image: np.ndarray, boxes: np.ndarray, labels: np.ndarray, img_id: str | None,
-                  ignored: np.ndarray) -> np.ndarray:
+    def label_map(
+        self, image: np.ndarray, boxes: np.ndarray, labels: np.ndarray, img_id: str | None, ignored: np.ndarray
+    ) -> np.ndarray:
         """What :meth:`__call__` returns, from checked input.
 
         Args:
@@ -96,8 +105,9 @@ class LabelSource(ABC):
         return f'{type(self).__name__}({fields})'
 
 
-def paint_smallest_in_front(size: tuple[int, int], boxes: np.ndarray, labels: np.ndarray,
-                            object_mask: Callable[[int], np.ndarray]) -> np.ndarray:
+def paint_smallest_in_front(
+    size: tuple[int, int], boxes: np.ndarray, labels: np.ndarray, object_mask: Callable[[int], np.ndarray]
+) -> np.ndarray:
     """Label map of one mask a box. Of two boxes of one size the later is in front.
 
     Args:
@@ -121,10 +131,12 @@ def paint_smallest_in_front(size: tuple[int, int], boxes: np.ndarray, labels: np
 class ObjectSource(LabelSource):
     """Looks for the object in one box after the other, and paints them, the smallest box in front."""
 
-    def label_map(self, image: np.ndarray, boxes: np.ndarray, labels: np.ndarray, img_id: str | None,
-                  ignored: np.ndarray) -> np.ndarray:
-        return paint_smallest_in_front(image.shape[:2], boxes, labels,
-                                       lambda k: self.object_mask(image, tuple(boxes[k].tolist())))
+    def label_map(
+        self, image: np.ndarray, boxes: np.ndarray, labels: np.ndarray, img_id: str | None, ignored: np.ndarray
+    ) -> np.ndarray:
+        return paint_smallest_in_front(
+            image.shape[:2], boxes, labels, lambda k: self.object_mask(image, tuple(boxes[k].tolist()))
+        )
 
     @abstractmethod
     def object_mask(self, image: np.ndarray, box: PixelBox) -> np.ndarray:

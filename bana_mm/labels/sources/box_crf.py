@@ -37,9 +37,15 @@ class BoxCRFSource(ObjectSource):
 
     name = 'box_crf'
 
-    def __init__(self, centre: float = 0.2, prior: float = 0.5,
-                 bilateral: tuple[float, float, float] | None = (4, 55, 3),
-                 gaussian: tuple[float, float] | None = (3, 3), iterations: int = 10, backend: str = 'auto') -> None:
+    def __init__(
+        self,
+        centre: float = 0.2,
+        prior: float = 0.5,
+        bilateral: tuple[float, float, float] | None = (4, 55, 3),
+        gaussian: tuple[float, float] | None = (3, 3),
+        iterations: int = 10,
+        backend: str = 'auto',
+    ) -> None:
         if not 0 < centre <= 1:
             raise ValueError(f'box_crf: centre must be a share of the box in (0, 1], got {centre!r}')
         if not 0 < prior < 1:

@@ -45,14 +45,16 @@ class FilesSource(LabelSource):
     """
 
     name = 'files'
-    text_fields = ('path', )
+    text_fields = ('path',)
 
     def __init__(self, path: str | Path, num_classes: int | None = None) -> None:
         self.path = Path(path)
         self.num_classes = num_classes
         if not self.path.exists():
-            raise FileNotFoundError(f'{self.path}: label source does not exist; give a folder of label maps ID.png, '
-                                    "or a JSON file of masks in COCO's format of results")
+            raise FileNotFoundError(
+                f'{self.path}: label source does not exist; give a folder of label maps ID.png, '
+                "or a JSON file of masks in COCO's format of results"
+            )
         if self.path.is_file():
             if self.path.suffix != '.json':
                 raise ValueError(f'{self.path}: label source must be a folder of label maps, or a .json file of masks')
@@ -64,8 +66,9 @@ class FilesSource(LabelSource):
             return []
         return [img_id for img_id in img_ids if not (self.path / f'{img_id}.png').exists()]
 
-    def label_map(self, image: np.ndarray, boxes: np.ndarray, labels: np.ndarray, img_id: str | None,
-                  ignored: np.ndarray) -> np.ndarray:
+    def label_map(
+        self, image: np.ndarray, boxes: np.ndarray, labels: np.ndarray, img_id: str | None, ignored: np.ndarray
+    ) -> np.ndarray:
         if img_id is None:
             raise ValueError(f'{self.path}: labels are looked up by image id, but none was given')
         size = image.shape[:2]
@@ -83,7 +86,8 @@ class FilesSource(LabelSource):
             if min(shift, default=np.inf) > MAX_BOX_SHIFT:
                 raise FileNotFoundError(
                     f'{self.path}: image {img_id!r} has no mask (or no further one) with category_id {label} and bbox '
-                    f'{_xywh(box)} (x, y, width, height)')
+                    f'{_xywh(box)} (x, y, width, height)'
+                )
             chosen.append(free.pop(int(np.argmin(shift))))
         return chosen
 
@@ -107,8 +111,9 @@ def _masks_by_image(path: Path) -> dict[str, list[dict]]:
     except ValueError as error:
         raise ValueError(f'{path}: not valid JSON ({error})') from error
     if not isinstance(entries, list):
-        raise ValueError(f"{path}: must hold a list with one entry a box (COCO's format of results), got "
-                         f'{type(entries).__name__}')
+        raise ValueError(
+            f"{path}: must hold a list with one entry a box (COCO's format of results), got {type(entries).__name__}"
+        )
     by_image = defaultdict(list)
     for number, entry in enumerate(entries):
         problem = _entry_problem(entry)
@@ -127,8 +132,12 @@ def _entry_problem(entry: Any) -> str | None:
     box, label = entry['bbox'], entry['category_id']
     if not isinstance(label, int) or not 1 <= label < IGNORE:
         return f'category_id must be a class index from 1 on (0 is the background), got {label!r}'
-    if not (isinstance(box, list) and len(box) == 4 and all(isinstance(edge, (int, float)) for edge in box)
-            and np.isfinite(box).all()):
+    if not (
+        isinstance(box, list)
+        and len(box) == 4
+        and all(isinstance(edge, (int, float)) for edge in box)
+        and np.isfinite(box).all()
+    ):
         return f'bbox must be the four numbers x, y, width and height, got {box!r}'
     rle = entry['segmentation']
     if not (isinstance(rle, dict) and isinstance(rle.get('counts'), (str, list)) and isinstance(rle.get('size'), list)):

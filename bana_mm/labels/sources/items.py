@@ -19,6 +19,7 @@ def read_rgb(path: str) -> np.ndarray:
         ValueError: If it can't be read.
     """
     import mmcv  # slow to import, and only who reads images needs it
+
     image = mmcv.imread(path)  # None for what is no image; asked for RGB it would fail on that None
     if image is None:
         raise ValueError(f'{path}: image cannot be read')
@@ -36,15 +37,19 @@ def split_instances(instances: Sequence[dict[str, Any]]) -> tuple[np.ndarray, np
         tuple[np.ndarray, np.ndarray, np.ndarray]: Boxes (K, 4) float64, their labels (K,) int64, and ignored boxes
         (J, 4) float64.
     """
-    kept, ignored = ([instance for instance in instances if bool(instance['ignore_flag']) == flag]
-                     for flag in (False, True))
-    boxes, ignored_boxes = (np.array([instance['bbox'] for instance in chosen], dtype=np.float64).reshape(-1, 4)
-                            for chosen in (kept, ignored))
+    kept, ignored = (
+        [instance for instance in instances if bool(instance['ignore_flag']) == flag] for flag in (False, True)
+    )
+    boxes, ignored_boxes = (
+        np.array([instance['bbox'] for instance in chosen], dtype=np.float64).reshape(-1, 4)
+        for chosen in (kept, ignored)
+    )
     return boxes, np.array([instance['bbox_label'] for instance in kept], dtype=np.int64), ignored_boxes
 
 
-def label_from_instances(source: LabelSource, image: np.ndarray, instances: Sequence[dict[str, Any]],
-                         img_id: str | None = None) -> np.ndarray:
+def label_from_instances(
+    source: LabelSource, image: np.ndarray, instances: Sequence[dict[str, Any]], img_id: str | None = None
+) -> np.ndarray:
     """The label map that a source makes of a dataset item.
 
     Args:
@@ -61,8 +66,9 @@ def label_from_instances(source: LabelSource, image: np.ndarray, instances: Sequ
     return source(image, boxes, labels + 1, img_id, ignored)
 
 
-def reliable_label_from_instances(source: LabelSource, image: np.ndarray, instances: Sequence[dict[str, Any]],
-                                  img_id: str | None = None) -> tuple[np.ndarray, np.ndarray]:
+def reliable_label_from_instances(
+    source: LabelSource, image: np.ndarray, instances: Sequence[dict[str, Any]], img_id: str | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """The label map of a dataset item, and where it is reliable.
 
     Args:
@@ -72,7 +78,6 @@ def reliable_label_from_instances(source: LabelSource, image: np.ndarray, instan
     Returns:
         tuple[np.ndarray, np.ndarray]: The label map (H, W) uint8, and the reliable region (H, W) bool, nowhere 255.
     """
-    parts = source.sources if isinstance(source, MergedSource) else (source, )
+    parts = source.sources if isinstance(source, MergedSource) else (source,)
     label_maps = [label_from_instances(part, image, instances, img_id) for part in parts]
     return label_maps[0], reliable_region(*label_maps)
-

@@ -32,8 +32,9 @@ class MergedSource(LabelSource):
             raise ValueError(f'merging takes a list of at least two label sources, got {sources!r}')
         self.sources = tuple(build_label_source(source) for source in sources)
 
-    def label_map(self, image: np.ndarray, boxes: np.ndarray, labels: np.ndarray, img_id: str | None,
-                  ignored: np.ndarray) -> np.ndarray:
+    def label_map(
+        self, image: np.ndarray, boxes: np.ndarray, labels: np.ndarray, img_id: str | None, ignored: np.ndarray
+    ) -> np.ndarray:
         return agree(*(source.label_map(image, boxes, labels, img_id, ignored) for source in self.sources))[0]
 
     def missing(self, img_ids: Iterable[str]) -> list[str]:

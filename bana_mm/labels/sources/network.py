@@ -37,8 +37,13 @@ class NetworkSource(LabelSource):
     map_name = 'Y_crf'
     recipe_changes: dict[str, Any] = {}  # of every instance
 
-    def __init__(self, config: str | Path, checkpoint: str | Path, recipe: dict[str, Any] | None = None,
-                 device: str | None = None) -> None:
+    def __init__(
+        self,
+        config: str | Path,
+        checkpoint: str | Path,
+        recipe: dict[str, Any] | None = None,
+        device: str | None = None,
+    ) -> None:
         for kind, path in (('config', config), ('checkpoint', checkpoint)):
             if not Path(path).is_file():
                 raise FileNotFoundError(f'{path}: {kind} of label source {self.name!r} does not exist')
@@ -63,8 +68,9 @@ class NetworkSource(LabelSource):
         fields = {} if 'recipe' in changes else model.label_recipe.to_dict()
         return LabelRecipe.from_cfg({**fields, **changes, 'crf': {**fields.get('crf', {}), **changes.get('crf', {})}})
 
-    def label_map(self, image: np.ndarray, boxes: np.ndarray, labels: np.ndarray, img_id: str | None,
-                  ignored: np.ndarray) -> np.ndarray:
+    def label_map(
+        self, image: np.ndarray, boxes: np.ndarray, labels: np.ndarray, img_id: str | None, ignored: np.ndarray
+    ) -> np.ndarray:
         in_loader = torch.utils.data.get_worker_info() is not None  # forked, where CUDA can't be used
         device = self.device or ('cuda' if torch.cuda.is_available() and not in_loader else 'cpu')
         classifier = _classifier(self.config, self.checkpoint, device)
@@ -105,8 +111,10 @@ class GAPSource(NetworkSource):
     @classmethod
     def check_model(cls, model: torch.nn.Module, config: str) -> None:
         if model.bap_head.pooling != 'gap':
-            raise ValueError(f"{config}: label source 'gap' needs a classifier with model.bap_head.pooling = 'gap', "
-                             f'but it is {model.bap_head.pooling!r}')
+            raise ValueError(
+                f"{config}: label source 'gap' needs a classifier with model.bap_head.pooling = 'gap', "
+                f'but it is {model.bap_head.pooling!r}'
+            )
 
 
 class _Latest:
@@ -130,26 +138,31 @@ class _Classifier:
         from mmengine.config import Config
 
         from bana_mm.labels.building import build_classifier
+
         self.model = build_classifier(Config.fromfile(config), checkpoint, device)
         self._features, self._maps = _Latest(), _Latest()
 
-    def maps(self, image: np.ndarray, boxes: np.ndarray, labels: np.ndarray, ignored: np.ndarray,
-             recipe: LabelRecipe) -> dict[str, np.ndarray]:
+    def maps(
+        self, image: np.ndarray, boxes: np.ndarray, labels: np.ndarray, ignored: np.ndarray, recipe: LabelRecipe
+    ) -> dict[str, np.ndarray]:
         """Y_crf and Y_ret of an image, from a recipe and what :meth:`LabelSource.label_map` gets."""
         key = (recipe, boxes.tolist(), labels.tolist(), ignored.tolist())
         return self._maps.get(image, key, lambda: self._make_maps(image, boxes, labels, ignored, recipe))
 
-    def _make_maps(self, image: np.ndarray, boxes: np.ndarray, labels: np.ndarray, ignored: np.ndarray,
-                   recipe: LabelRecipe) -> dict[str, np.ndarray]:
+    def _make_maps(
+        self, image: np.ndarray, boxes: np.ndarray, labels: np.ndarray, ignored: np.ndarray, recipe: LabelRecipe
+    ) -> dict[str, np.ndarray]:
         from mmdet.structures import DetDataSample
 
         from bana_mm.labels.generator import LabelGenerator
         from bana_mm.labels.network import extract_features
+
         generator = LabelGenerator.from_model(self.model, recipe)
         bgr = torch.from_numpy(np.ascontiguousarray(image[..., ::-1].transpose(2, 0, 1)))
         item = dict(inputs=bgr, data_samples=DetDataSample())
-        features = self._features.get(image, (recipe.scales, recipe.flip),
-                                      lambda: extract_features(self.model, [item], recipe)[0])
+        features = self._features.get(
+            image, (recipe.scales, recipe.flip), lambda: extract_features(self.model, [item], recipe)[0]
+        )
         boxes, labels, ignored = map(torch.from_numpy, (boxes, labels - 1, ignored))
         task = generator.prepare(features, image.shape[:2], boxes, labels, ignored)
         y_crf = crf_label(image, task)

@@ -71,9 +71,17 @@ class VGG16LargeFOV(BaseModule):
         Input (N, 3, H, W); output a tuple of one (N, out_channels, ceil(H / 8), ceil(W / 8)).
     """
 
-    def __init__(self, fc6_dilation: int = 1, out_channels: int = 1024, width_mult: float = 1.0, dropout: float = 0.5,
-                 frozen_stages: int = 0, pretrained: str | None = None, channels_last: bool = False,
-                 init_cfg: dict | list[dict] | None = None) -> None:
+    def __init__(
+        self,
+        fc6_dilation: int = 1,
+        out_channels: int = 1024,
+        width_mult: float = 1.0,
+        dropout: float = 0.5,
+        frozen_stages: int = 0,
+        pretrained: str | None = None,
+        channels_last: bool = False,
+        init_cfg: dict | list[dict] | None = None,
+    ) -> None:
         if init_cfg is None and pretrained is None:
             init_cfg = dict(type='Kaiming', layer='Conv2d', nonlinearity='relu', bias=0)
         super().__init__(init_cfg)
@@ -119,16 +127,21 @@ class VGG16LargeFOV(BaseModule):
             own = self.state_dict()
             state = {k: v for k, v in map_vgg_keys(checkpoint).items() if k in own and own[k].shape == v.shape}
             if not state:
-                raise ValueError(f'{self.pretrained} holds no VGG-16 weight that fits (looked for features.0.weight or '
-                                 'conv1_1.weight and the like): give another `pretrained`, or None')
+                raise ValueError(
+                    f'{self.pretrained} holds no VGG-16 weight that fits (looked for features.0.weight or '
+                    'conv1_1.weight and the like): give another `pretrained`, or None'
+                )
             self._pretrained_state = state
         return self._pretrained_state
 
     def new_layers(self) -> list[str]:
         """Names of the layers that ``pretrained`` does not hold and that therefore start at random."""
         loaded = self.pretrained_state()
-        return [name for name, layer in self.named_modules()
-                if isinstance(layer, nn.Conv2d) and f'{name}.weight' not in loaded]
+        return [
+            name
+            for name, layer in self.named_modules()
+            if isinstance(layer, nn.Conv2d) and f'{name}.weight' not in loaded
+        ]
 
     def init_weights(self) -> None:
         """Initialise every layer, load what ``pretrained`` holds, and log which layers are which."""
@@ -137,8 +150,12 @@ class VGG16LargeFOV(BaseModule):
         self.load_state_dict(state, strict=False)
         new = self.new_layers()
         loaded = sum(isinstance(layer, nn.Conv2d) for layer in self.modules()) - len(new)
-        print_log(f'{type(self).__name__}: {loaded} layers loaded from {self.pretrained}, '
-                  f'new: {", ".join(new) if new else "none"}', logger='current', level=logging.INFO)
+        print_log(
+            f'{type(self).__name__}: {loaded} layers loaded from {self.pretrained}, '
+            f'new: {", ".join(new) if new else "none"}',
+            logger='current',
+            level=logging.INFO,
+        )
         self._pretrained_state = None  # frees the copy; new_layers() would read the file again
 
     def train(self, mode: bool = True) -> 'VGG16LargeFOV':

@@ -35,9 +35,18 @@ class BAPHead(BaseModule):
         init_cfg (dict | None): Defaults to a normal distribution with standard deviation 0.01 (paper).
     """
 
-    def __init__(self, num_classes: int, in_channels: int, stride: int = 8, pooling: str = 'bap', grid_size: int = 4,
-                 output_size: int = 2, min_background: float = 0.125, align_corners: bool = True,
-                 init_cfg: dict | None = None) -> None:
+    def __init__(
+        self,
+        num_classes: int,
+        in_channels: int,
+        stride: int = 8,
+        pooling: str = 'bap',
+        grid_size: int = 4,
+        output_size: int = 2,
+        min_background: float = 0.125,
+        align_corners: bool = True,
+        init_cfg: dict | None = None,
+    ) -> None:
         super().__init__(init_cfg or dict(type='Normal', std=0.01, override=dict(name='classifier')))
         if pooling not in ('bap', 'gap'):
             raise ValueError(f"pooling must be 'bap' or 'gap', got {pooling!r}")
@@ -82,7 +91,8 @@ class BAPHead(BaseModule):
             self.output_size,
             use_attention=enough & (self.pooling == 'bap'),
             align_corners=self.align_corners,
-            counts=counts)
+            counts=counts,
+        )
         return self.classifier(pooled.flatten(2).transpose(1, 2)), self.classifier(queries), valid
 
     def loss(self, feats: Tensor, data_samples: Sequence[DetDataSample]) -> dict[str, Tensor]:
@@ -108,7 +118,8 @@ class BAPHead(BaseModule):
         return dict(
             loss_cls=loss,
             acc_box=_percent((box_logits.argmax(-1) == labels).sum(), labels.numel()),
-            acc_background=_percent(((query_logits.argmax(-1) == 0) & valid).sum(), num_queries))
+            acc_background=_percent(((query_logits.argmax(-1) == 0) & valid).sum(), num_queries),
+        )
 
     def predict(self, feats: Tensor, data_samples: Sequence[DetDataSample]) -> list[Tensor]:
         """Class probabilities of each given box: the softmax of the logits averaged over its bins.
@@ -126,8 +137,10 @@ class BAPHead(BaseModule):
     def _definite_background(self, rois: Tensor, data_samples: Sequence[DetDataSample]) -> Tensor:
         """M of the batch, (N, 1, H, W) bool: outside every box, the ignored ones too, and not padding."""
         ignored = [
-            get_box_tensor(sample.ignored_instances.bboxes).to(rois) if 'ignored_instances' in sample
-            else rois.new_zeros(0, 4) for sample in data_samples
+            get_box_tensor(sample.ignored_instances.bboxes).to(rois)
+            if 'ignored_instances' in sample
+            else rois.new_zeros(0, 4)
+            for sample in data_samples
         ]
         sizes = [sample.img_shape[:2] for sample in data_samples]
         return definite_background(torch.cat([rois, _to_rois(ignored)]), sizes, data_samples[0].batch_input_shape)

@@ -30,8 +30,14 @@ class BoxClassifier(BaseModel):
         init_cfg (dict | None): mmengine's initialisation. Defaults to None.
     """
 
-    def __init__(self, backbone: dict, bap_head: dict, label_recipe: dict | None = None,
-                 data_preprocessor: dict | None = None, init_cfg: dict | None = None) -> None:
+    def __init__(
+        self,
+        backbone: dict,
+        bap_head: dict,
+        label_recipe: dict | None = None,
+        data_preprocessor: dict | None = None,
+        init_cfg: dict | None = None,
+    ) -> None:
         super().__init__(data_preprocessor, init_cfg)
         self.backbone = MODELS.build(backbone)
         self.bap_head = MODELS.build(bap_head)
@@ -41,8 +47,9 @@ class BoxClassifier(BaseModel):
         """Features f: (N, 3, H, W) -> (N, D, h, w)."""
         return self.backbone(inputs)[-1]
 
-    def forward(self, inputs: Tensor, data_samples: Sequence[DetDataSample] | None = None,
-                mode: str = 'tensor') -> dict[str, Tensor] | list[DetDataSample] | Tensor:
+    def forward(
+        self, inputs: Tensor, data_samples: Sequence[DetDataSample] | None = None, mode: str = 'tensor'
+    ) -> dict[str, Tensor] | list[DetDataSample] | Tensor:
         """Features, losses or predictions.
 
         Args:
@@ -72,15 +79,17 @@ class BoxClassifier(BaseModel):
             if 'gt_sem_seg' in sample:
                 views = [feats[n]]
                 if not self.label_recipe.single_view:
-                    views = extract_views(self.extract_feat, inputs[n:n + 1], self.label_recipe)[0]
+                    views = extract_views(self.extract_feat, inputs[n : n + 1], self.label_recipe)[0]
                 sample.pred_sem_seg = PixelData(data=torch.from_numpy(self._label(views, sample))[None])
         return list(data_samples)
 
     def _label(self, features: Features, sample: DetDataSample) -> np.ndarray:
         """Y_crf of one image, (H, W) uint8."""
         if not sample.ori_shape == sample.img_shape[:2] == tuple(sample.batch_input_shape):
-            raise ValueError(f"{sample.img_path}: labels are made at the image's own size {sample.ori_shape}, but the "
-                             f'network saw {sample.img_shape[:2]} padded to {tuple(sample.batch_input_shape)}; drop '
-                             'resizing and padding from the test pipeline and use batch size 1')
+            raise ValueError(
+                f"{sample.img_path}: labels are made at the image's own size {sample.ori_shape}, but the "
+                f'network saw {sample.img_shape[:2]} padded to {tuple(sample.batch_input_shape)}; drop '
+                'resizing and padding from the test pipeline and use batch size 1'
+            )
         image = mmcv.imread(sample.img_path, channel_order='rgb')
         return crf_label(image, LabelGenerator.from_model(self, self.label_recipe).prepare_sample(features, sample))

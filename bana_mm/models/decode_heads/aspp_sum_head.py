@@ -28,16 +28,24 @@ class ASPPSumHead(BaseDecodeHead):
         The selected input (N, in_channels, h, w); output (N, num_classes, h, w).
     """
 
-    def __init__(self, dilations: Sequence[int] = (6, 12, 18, 24), direct: bool = False, init_cfg: dict | None = None,
-                 channels: int = 256, **kwargs) -> None:
+    def __init__(
+        self,
+        dilations: Sequence[int] = (6, 12, 18, 24),
+        direct: bool = False,
+        init_cfg: dict | None = None,
+        channels: int = 256,
+        **kwargs,
+    ) -> None:
         init_cfg = init_cfg or dict(type='Normal', layer='Conv2d', std=0.01)
         super().__init__(channels=channels, init_cfg=init_cfg, **kwargs)
         self.direct = direct
         width = self.out_channels if direct else channels
         self.convs = nn.ModuleList(
             build_conv_layer(
-                self.conv_cfg, self.in_channels, width, 3, padding=dilation, dilation=dilation, bias=direct)
-            for dilation in dilations)
+                self.conv_cfg, self.in_channels, width, 3, padding=dilation, dilation=dilation, bias=direct
+            )
+            for dilation in dilations
+        )
         if direct:
             del self.conv_seg
         else:

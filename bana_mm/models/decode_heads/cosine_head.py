@@ -93,11 +93,15 @@ class CosineDecodeHead:
         if not isinstance(old, nn.Conv2d) or old.kernel_size != (1, 1) or old.groups != 1:
             raise TypeError(f'{name} can not become a cosine classifier: it has no 1x1 convolution conv_seg')
         if old.out_channels < 2:
-            raise ValueError(f'{name} has a single output; a cosine classifier needs one for each class: set '
-                             'out_channels to num_classes')
+            raise ValueError(
+                f'{name} has a single output; a cosine classifier needs one for each class: set '
+                'out_channels to num_classes'
+            )
         if self.sampler is not None and self._reliability_losses():
-            raise ValueError(f'{name}: losses that weight the pixels themselves, such as NoiseAwareLoss, go without a '
-                             '`sampler`; remove it from the head')
+            raise ValueError(
+                f'{name}: losses that weight the pixels themselves, such as NoiseAwareLoss, go without a '
+                '`sampler`; remove it from the head'
+            )
         self.temperature = temperature
         self.conv_seg = CosineClassifier(old.in_channels, old.out_channels, temperature)
         self._checked = False
@@ -112,16 +116,22 @@ class CosineDecodeHead:
             output = super().forward(*args, **kwargs)
         finally:
             handle.remove()
-        maps = [out for out in (output if isinstance(output, (tuple, list)) else (output, ))
-                if isinstance(out, Tensor) and out.dim() == 4]
+        maps = [
+            out
+            for out in (output if isinstance(output, (tuple, list)) else (output,))
+            if isinstance(out, Tensor) and out.dim() == 4
+        ]
         if len(calls) != 1 or len(maps) != 1:
-            raise TypeError(f'{_name(self)} can not be a cosine classifier: its forward pass used conv_seg '
-                            f'{len(calls)} times and gave {len(maps)} maps, and both must be one')
+            raise TypeError(
+                f'{_name(self)} can not be a cosine classifier: its forward pass used conv_seg '
+                f'{len(calls)} times and gave {len(maps)} maps, and both must be one'
+            )
         self._checked = True
         return output
 
-    def loss_by_feat(self, seg_logits: Tensor, batch_data_samples: Sequence[SegDataSample], *args,
-                     **kwargs) -> dict[str, Tensor]:
+    def loss_by_feat(
+        self, seg_logits: Tensor, batch_data_samples: Sequence[SegDataSample], *args, **kwargs
+    ) -> dict[str, Tensor]:
         """The head's own losses; those with ``needs_reliable`` are given the samples' ``gt_reliable_map``.
 
         Args:
@@ -140,7 +150,7 @@ class CosineDecodeHead:
             results = super().loss_by_feat(seg_logits, batch_data_samples, *args, **kwargs)
         terms: dict[str, Tensor] = {}
         for name, value in results.items():
-            for key, term in (value.items() if isinstance(value, dict) else ((name, value), )):
+            for key, term in value.items() if isinstance(value, dict) else ((name, value),):
                 terms[key] = terms[key] + term if key in terms else term
         return terms
 
@@ -188,6 +198,6 @@ def _stack_reliable(samples: Sequence[SegDataSample]) -> Tensor:
             given = sample.gt_reliable_map.data[0]
             if given.shape[0] > label.shape[0] or given.shape[1] > label.shape[1]:
                 raise ValueError(f'gt_reliable_map {tuple(given.shape)} is larger than gt_sem_seg {tuple(label.shape)}')
-            reliable[:given.shape[0], :given.shape[1]] = given.bool()
+            reliable[: given.shape[0], : given.shape[1]] = given.bool()
         maps.append(reliable)
     return torch.stack(maps)

@@ -24,18 +24,26 @@ class NoiseAwareLoss(ReliabilityLoss):
         loss_name (str): See :class:`ReliabilityLoss`. Defaults to 'loss_nal'.
     """
 
-    def __init__(self, gamma: float = 7.0, balance: float = 0.1, detach_confidence: bool = False,
-                 loss_weight: float = 1.0, loss_name: str = 'loss_nal') -> None:
+    def __init__(
+        self,
+        gamma: float = 7.0,
+        balance: float = 0.1,
+        detach_confidence: bool = False,
+        loss_weight: float = 1.0,
+        loss_name: str = 'loss_nal',
+    ) -> None:
         super().__init__(balance, loss_weight, loss_name)
         if gamma < 0:
             raise ValueError(f'NoiseAwareLoss: gamma must not be negative, got {gamma}')
         self.gamma = gamma
         self.detach_confidence = detach_confidence
 
-    def terms(self, seg_logit: Tensor, label: Tensor, reliable: Tensor, temperature: float,
-              ignore_index: int) -> dict[str, Tensor]:
-        loss_ce, loss_wce = noise_aware_loss_with_logits(seg_logit, label, reliable, temperature, self.gamma,
-                                                         self.balance, ignore_index, self.detach_confidence)
+    def terms(
+        self, seg_logit: Tensor, label: Tensor, reliable: Tensor, temperature: float, ignore_index: int
+    ) -> dict[str, Tensor]:
+        loss_ce, loss_wce = noise_aware_loss_with_logits(
+            seg_logit, label, reliable, temperature, self.gamma, self.balance, ignore_index, self.detach_confidence
+        )
         return dict(loss_ce=loss_ce, loss_wce=loss_wce)
 
     def extra_repr(self) -> str:

@@ -41,8 +41,15 @@ class ReliabilityLoss(nn.Module, ABC):
         finally:
             self._given = (None, None)
 
-    def forward(self, seg_logit: Tensor, label: Tensor, weight: Tensor | None = None, ignore_index: int = 255,
-                reliable: Tensor | None = None, temperature: float | None = None) -> dict[str, Tensor]:
+    def forward(
+        self,
+        seg_logit: Tensor,
+        label: Tensor,
+        weight: Tensor | None = None,
+        ignore_index: int = 255,
+        reliable: Tensor | None = None,
+        temperature: float | None = None,
+    ) -> dict[str, Tensor]:
         """Compute the loss.
 
         Args:
@@ -64,8 +71,10 @@ class ReliabilityLoss(nn.Module, ABC):
         reliable = self._given[0] if reliable is None else reliable
         temperature = self._given[1] if temperature is None else temperature
         if temperature is None:
-            raise TypeError(f'{name} is given the reliable pixels by a cosine classifier: wrap the head that has it '
-                            "in its loss_decode as dict(type='bana_mm.CosineDecodeHead', head=dict(...))")
+            raise TypeError(
+                f'{name} is given the reliable pixels by a cosine classifier: wrap the head that has it '
+                "in its loss_decode as dict(type='bana_mm.CosineDecodeHead', head=dict(...))"
+            )
         if weight is not None:
             raise ValueError(f'{name} weights the pixels itself, so weight must be None')
         if reliable is None:
@@ -74,8 +83,9 @@ class ReliabilityLoss(nn.Module, ABC):
         return {key: self.loss_weight * term for key, term in terms.items()}
 
     @abstractmethod
-    def terms(self, seg_logit: Tensor, label: Tensor, reliable: Tensor, temperature: float,
-              ignore_index: int) -> dict[str, Tensor]:
+    def terms(
+        self, seg_logit: Tensor, label: Tensor, reliable: Tensor, temperature: float, ignore_index: int
+    ) -> dict[str, Tensor]:
         """The terms by name, each already times ``balance`` where that applies."""
 
     def extra_repr(self) -> str:

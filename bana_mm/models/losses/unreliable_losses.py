@@ -32,8 +32,9 @@ class UnreliableLoss(ReliabilityLoss):
     def loss_map(self, log_probability: Tensor, label: Tensor, ignore_index: int) -> Tensor:
         """u, (N, H, W); its values at ignored and at reliable pixels don't matter, but are finite."""
 
-    def terms(self, seg_logit: Tensor, label: Tensor, reliable: Tensor, temperature: float,
-              ignore_index: int) -> dict[str, Tensor]:
+    def terms(
+        self, seg_logit: Tensor, label: Tensor, reliable: Tensor, temperature: float, ignore_index: int
+    ) -> dict[str, Tensor]:
         half = seg_logit.dtype in (torch.float16, torch.bfloat16)
         log_probability = (seg_logit.float() if half else seg_logit).log_softmax(dim=1)
         cross_entropy = F.nll_loss(log_probability, label, ignore_index=ignore_index, reduction='none')
@@ -41,7 +42,7 @@ class UnreliableLoss(ReliabilityLoss):
         doubtful = self.loss_map(log_probability, label, ignore_index)
         return {
             'loss_ce': region_mean(cross_entropy, reliable & labelled),
-            self.term_name: self.balance * region_mean(doubtful, ~reliable & labelled)
+            self.term_name: self.balance * region_mean(doubtful, ~reliable & labelled),
         }
 
 
@@ -59,8 +60,9 @@ class EntropyLoss(UnreliableLoss):
 
     term_name = 'loss_entropy'
 
-    def __init__(self, balance: float = 0.1, loss_weight: float = 1.0,
-                 loss_name: str = 'loss_entropy_regularised') -> None:
+    def __init__(
+        self, balance: float = 0.1, loss_weight: float = 1.0, loss_name: str = 'loss_entropy_regularised'
+    ) -> None:
         super().__init__(balance, loss_weight, loss_name)
 
     def loss_map(self, log_probability: Tensor, label: Tensor, ignore_index: int) -> Tensor:
@@ -86,8 +88,14 @@ class BootstrappingLoss(UnreliableLoss):
 
     term_name = 'loss_bootstrap'
 
-    def __init__(self, mode: str = 'soft', beta: float | None = None, balance: float = 0.1, loss_weight: float = 1.0,
-                 loss_name: str = 'loss_bootstrapped') -> None:
+    def __init__(
+        self,
+        mode: str = 'soft',
+        beta: float | None = None,
+        balance: float = 0.1,
+        loss_weight: float = 1.0,
+        loss_name: str = 'loss_bootstrapped',
+    ) -> None:
         super().__init__(balance, loss_weight, loss_name)
         if mode not in ('soft', 'hard'):
             raise ValueError(f"BootstrappingLoss: mode must be 'soft' or 'hard', got {mode!r}")

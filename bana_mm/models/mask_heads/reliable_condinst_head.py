@@ -33,8 +33,9 @@ class ReliableCondInstMaskHead(CondInstMaskHead):
         losses['loss_mask'] = losses['loss_mask'] + sum(prediction[:0].sum() for prediction in mask_preds)
         return losses
 
-    def _get_targets_single(self, mask_preds: Tensor, gt_instances: InstanceData,
-                            positive_info: InstanceData) -> tuple[Tensor, Tensor | None, int]:
+    def _get_targets_single(
+        self, mask_preds: Tensor, gt_instances: InstanceData, positive_info: InstanceData
+    ) -> tuple[Tensor, Tensor | None, int]:
         """See ``CondInstMaskHead._get_targets_single``; logits outside S are -inf, targets 0."""
         masks = gt_instances.masks
         if not isinstance(masks, ReliableMasks) or not masks.unreliable.masks.any():

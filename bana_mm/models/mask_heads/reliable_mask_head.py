@@ -43,8 +43,12 @@ class ReliableMaskHead(FCNMaskHead):
         super().__init__(*args, **kwargs)
         self.noise_aware = None if noise_aware is None else dict(noise_aware)
 
-    def get_unreliable(self, sampling_results: Sequence[SamplingResult], batch_gt_instances: Sequence[InstanceData],
-                       rcnn_train_cfg: ConfigDict) -> Tensor:
+    def get_unreliable(
+        self,
+        sampling_results: Sequence[SamplingResult],
+        batch_gt_instances: Sequence[InstanceData],
+        rcnn_train_cfg: ConfigDict,
+    ) -> Tensor:
         """The unreliable cells of the mask targets.
 
         Args:
@@ -59,15 +63,21 @@ class ReliableMaskHead(FCNMaskHead):
         for result, instances in zip(sampling_results, batch_gt_instances):
             masks = instances.masks
             if isinstance(masks, ReliableMasks) and masks.unreliable.masks.any():
-                cells = mask_target([result.pos_priors], [result.pos_assigned_gt_inds], [masks.unreliable],
-                                    rcnn_train_cfg)
+                cells = mask_target(
+                    [result.pos_priors], [result.pos_assigned_gt_inds], [masks.unreliable], rcnn_train_cfg
+                )
             else:
                 cells = result.pos_priors.new_zeros(len(result.pos_priors), *_pair(rcnn_train_cfg.mask_size))
             unreliable.append(cells > 0)
         return torch.cat(unreliable)
 
-    def loss_and_target(self, mask_preds: Tensor, sampling_results: list[SamplingResult],
-                        batch_gt_instances: list[InstanceData], rcnn_train_cfg: ConfigDict) -> dict[str, Any]:
+    def loss_and_target(
+        self,
+        mask_preds: Tensor,
+        sampling_results: list[SamplingResult],
+        batch_gt_instances: list[InstanceData],
+        rcnn_train_cfg: ConfigDict,
+    ) -> dict[str, Any]:
         """See ``FCNMaskHead.loss_and_target``."""
         unreliable = self.get_unreliable(sampling_results, batch_gt_instances, rcnn_train_cfg)
         if not unreliable.any():  # also without any proposal

@@ -42,5 +42,6 @@ class LogitTTAModel(SegTTAModel):
         mean = sum(view.seg_logits.data for view in views) / len(views)
         merged = views[0]
         merged.set_data(
-            dict(fields, seg_logits=PixelData(data=mean), pred_sem_seg=PixelData(data=mean.argmax(0, True))))
+            dict(fields, seg_logits=PixelData(data=mean), pred_sem_seg=PixelData(data=mean.argmax(0, True)))
+        )
         return merged

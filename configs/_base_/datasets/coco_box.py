@@ -15,7 +15,7 @@ train_pipeline = [
     dict(type='bana_mm.IgnoreSmallBoxes', min_size=1.0),
     dict(type='RandomFlip', prob=0.5),
     dict(type='bana_mm.ColorJitter', brightness=0.5, contrast=0.5, saturation=0.5),
-    dict(type='PackDetInputs')
+    dict(type='PackDetInputs'),
 ]
 # Labels are made at the image's own size: no resizing here.
 test_pipeline = [
@@ -24,7 +24,8 @@ test_pipeline = [
     dict(type='LoadAnnotations', with_bbox=True, with_seg=True, imdecode_backend='pillow'),
     dict(
         type='PackDetInputs',
-        meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor', 'flip', 'flip_direction'))
+        meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor', 'flip', 'flip_direction'),
+    ),
 ]
 train_dataloader = dict(
     batch_size=20,
@@ -37,7 +38,9 @@ train_dataloader = dict(
         data_root=data_root,
         ann_file='annotations/instances_train2017.json',
         data_prefix=dict(img='train2017/'),
-        pipeline=train_pipeline))
+        pipeline=train_pipeline,
+    ),
+)
 val_dataloader = dict(
     batch_size=1,
     num_workers=2,
@@ -50,7 +53,9 @@ val_dataloader = dict(
         ann_file='annotations/instances_val2017.json',
         data_prefix=dict(img='val2017/'),
         test_mode=True,
-        pipeline=test_pipeline))
+        pipeline=test_pipeline,
+    ),
+)
 test_dataloader = val_dataloader
 val_evaluator = dict(type='bana_mm.PseudoLabelMetric')
 test_evaluator = val_evaluator

@@ -14,7 +14,7 @@ train_pipeline = [
     dict(type='bana_mm.IgnoreSmallBoxes', min_size=1.0),
     dict(type='RandomFlip', prob=0.5),
     dict(type='bana_mm.ColorJitter', brightness=0.5, contrast=0.5, saturation=0.5),
-    dict(type='PackDetInputs')
+    dict(type='PackDetInputs'),
 ]
 # Labels are made at the image's own size: no resizing here. Masks are loaded where they exist.
 test_pipeline = [
@@ -22,7 +22,8 @@ test_pipeline = [
     dict(type='LoadAnnotations', with_bbox=True, with_seg=True, imdecode_backend='pillow'),
     dict(
         type='PackDetInputs',
-        meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor', 'flip', 'flip_direction'))
+        meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor', 'flip', 'flip_direction'),
+    ),
 ]
 train_dataloader = dict(
     batch_size=20,
@@ -31,10 +32,9 @@ train_dataloader = dict(
     drop_last=True,
     sampler=dict(type='InfiniteSampler', shuffle=True),
     dataset=dict(
-        type=dataset_type,
-        data_root=data_root,
-        ann_file='ImageSets/Segmentation/train_aug.txt',
-        pipeline=train_pipeline))
+        type=dataset_type, data_root=data_root, ann_file='ImageSets/Segmentation/train_aug.txt', pipeline=train_pipeline
+    ),
+)
 val_dataloader = dict(
     batch_size=1,
     num_workers=2,
@@ -46,7 +46,9 @@ val_dataloader = dict(
         data_root=data_root,
         ann_file='ImageSets/Segmentation/val.txt',
         test_mode=True,
-        pipeline=test_pipeline))
+        pipeline=test_pipeline,
+    ),
+)
 test_dataloader = val_dataloader
 val_evaluator = dict(type='bana_mm.PseudoLabelMetric')
 test_evaluator = val_evaluator

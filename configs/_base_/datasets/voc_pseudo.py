@@ -16,13 +16,13 @@ train_pipeline = [
     dict(type='RandomCrop', crop_size=crop_size),
     dict(type='RandomFlip', prob=0.5),
     dict(type='bana_mm.ColorJitter', brightness=0.5, contrast=0.5, saturation=0.5),
-    dict(type='bana_mm.PackBoxSegInputs')
+    dict(type='bana_mm.PackBoxSegInputs'),
 ]
 # Single scale, at the image's own size.
 test_pipeline = [
     dict(type='LoadImageFromFile', backend_args=backend_args),
     dict(type='LoadAnnotations'),
-    dict(type='PackSegInputs')
+    dict(type='PackSegInputs'),
 ]
 # --tta: the reference code's eight views, which stand behind its numbers "after CRF".
 tta_pipeline = [
@@ -31,10 +31,11 @@ tta_pipeline = [
         type='TestTimeAug',
         transforms=[
             [dict(type='Resize', scale_factor=scale, keep_ratio=True) for scale in (0.5, 0.75, 1.0, 1.5)],
-            [dict(type='RandomFlip', prob=prob, direction='horizontal') for prob in (0., 1.)],
+            [dict(type='RandomFlip', prob=prob, direction='horizontal') for prob in (0.0, 1.0)],
             [dict(type='LoadAnnotations')],
             [dict(type='PackSegInputs')],
-        ])
+        ],
+    ),
 ]
 train_dataloader = dict(
     batch_size=20,
@@ -47,7 +48,9 @@ train_dataloader = dict(
         data_root=data_root,
         ann_file='ImageSets/Segmentation/train_aug.txt',
         background_class=True,
-        pipeline=train_pipeline))
+        pipeline=train_pipeline,
+    ),
+)
 # Masks come from SegmentationClassAug. Official scores ignore the 255 along the objects' borders: if your copy lacks
 # them, set dataset.data_prefix.seg_map_path='SegmentationClass'.
 val_dataloader = dict(
@@ -63,7 +66,9 @@ val_dataloader = dict(
         background_class=True,
         require_masks=True,
         test_mode=True,
-        pipeline=test_pipeline))
+        pipeline=test_pipeline,
+    ),
+)
 test_dataloader = val_dataloader
 val_evaluator = dict(type='IoUMetric', iou_metrics=['mIoU'])
 # with_crf=True adds the scores after the CRF, whose parameters the model's config gives.

@@ -5,13 +5,15 @@ model = dict(
     data_preprocessor=dict(
         type='SegDataPreProcessor',
         mean=[103.939, 116.779, 123.68],
-        std=[1., 1., 1.],
+        std=[1.0, 1.0, 1.0],
         bgr_to_rgb=False,
         pad_val=0,
         seg_pad_val=255,
-        size=(321, 321)),
+        size=(321, 321),
+    ),
     backbone=dict(
-        type='bana_mm.VGG16LargeFOV', fc6_dilation=12, pretrained='{{$VGG16_WEIGHTS:open-mmlab://vgg16_caffe}}'),
+        type='bana_mm.VGG16LargeFOV', fc6_dilation=12, pretrained='{{$VGG16_WEIGHTS:open-mmlab://vgg16_caffe}}'
+    ),
     decode_head=dict(
         type='bana_mm.CosineDecodeHead',
         temperature=20.0,
@@ -30,6 +32,9 @@ model = dict(
             # What to do where labels are not reliable (paper Table 3) is the loss's type: bana_mm.NoiseAwareLoss,
             # EntropyLoss or BootstrappingLoss; balance=0 ignores these pixels. detach_confidence=True is the other
             # reading of the paper, which does not say.
-            loss_decode=dict(type='bana_mm.NoiseAwareLoss', balance=0.1))),
+            loss_decode=dict(type='bana_mm.NoiseAwareLoss', balance=0.1),
+        ),
+    ),
     train_cfg=dict(),
-    test_cfg=dict(mode='whole'))
+    test_cfg=dict(mode='whole'),
+)

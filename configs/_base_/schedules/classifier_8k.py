@@ -6,7 +6,9 @@ optim_wrapper = dict(
     constructor='bana_mm.NewLayersOptimWrapperConstructor',
     optimizer=dict(type='SGD', lr=1e-3, momentum=0.9, weight_decay=5e-4),
     paramwise_cfg=dict(
-        bias_lr_mult=2., bias_decay_mult=0., new_layer_lr_mult=10., custom_keys={'bap_head': dict(lr_mult=10.)}))
+        bias_lr_mult=2.0, bias_decay_mult=0.0, new_layer_lr_mult=10.0, custom_keys={'bap_head': dict(lr_mult=10.0)}
+    ),
+)
 param_scheduler = [dict(type='MultiStepLR', by_epoch=False, milestones=[5000], gamma=0.1)]
 train_cfg = dict(type='IterBasedTrainLoop', max_iters=8000, val_interval=8000)
 val_cfg = dict(type='ValLoop')

@@ -58,14 +58,28 @@ CROP = dict(type='RandomCrop', crop_size=(24, 24), cat_max_ratio=0.75)
 FLIP = dict(type='RandomFlip', prob=0.5)
 VERTICAL = dict(type='RandomFlip', prob=1.0, direction='vertical')
 PAD = dict(type='Pad', size=(90, 80))
-ROTATE = dict(type='RandomRotate', prob=1.0, degree=20.)
+ROTATE = dict(type='RandomRotate', prob=1.0, degree=20.0)
 
 
-@pytest.mark.parametrize('transforms', [
-    [], [RESIZE], [STRETCH], [CROP], [FLIP], [VERTICAL], [PAD], [ROTATE], [RESIZE, CROP, FLIP],
-    [RESIZE, CROP, FLIP, PAD], [RESIZE, FLIP, PAD, CROP], [STRETCH, VERTICAL, ROTATE, CROP, PAD],
-    [dict(type='RandomCutOut', prob=1.0, n_holes=3, cutout_shape=(5, 5), seg_fill_in=255)],
-], ids=lambda transforms: '-'.join(t['type'] for t in transforms))
+@pytest.mark.parametrize(
+    'transforms',
+    [
+        [],
+        [RESIZE],
+        [STRETCH],
+        [CROP],
+        [FLIP],
+        [VERTICAL],
+        [PAD],
+        [ROTATE],
+        [RESIZE, CROP, FLIP],
+        [RESIZE, CROP, FLIP, PAD],
+        [RESIZE, FLIP, PAD, CROP],
+        [STRETCH, VERTICAL, ROTATE, CROP, PAD],
+        [dict(type='RandomCutOut', prob=1.0, n_holes=3, cutout_shape=(5, 5), seg_fill_in=255)],
+    ],
+    ids=lambda transforms: '-'.join(t['type'] for t in transforms),
+)
 def test_both_maps_stay_on_the_image(data, transforms):
     for seed in range(6):
         np.random.seed(seed)
@@ -85,7 +99,7 @@ def test_pad_before_other_transforms_is_noticed(data, transforms):
 
 @pytest.mark.parametrize('name', ['Y_crf', 'Y_ret'])
 def test_single_map_is_all_reliable(data, name):
-    label, reliable = maps(run(data, maps=(name, )))
+    label, reliable = maps(run(data, maps=(name,)))
     stored = LabelStore(data[1]).read(name, 'a')
     assert np.array_equal(label, stored) and torch.equal(reliable, label != 255)
 
@@ -96,17 +110,18 @@ def test_id_from_image_path(data):
 
 
 class TestFromBoxes:
-
     def make(self, instances, **kwargs):
         results = dict(img=np.zeros((6, 8, 3), np.uint8), img_id='a', instances=instances)
         return BoxPseudoLabel(source='box', **kwargs).transform(results)
 
     def test_smallest_box_in_front_and_ignored_boxes(self):
-        results = self.make([
-            dict(bbox=[1., 1., 3., 3.], bbox_label=4, ignore_flag=0),
-            dict(bbox=[0., 0., 5., 4.], bbox_label=0, ignore_flag=0),
-            dict(bbox=[4., 3., 7., 5.], bbox_label=2, ignore_flag=1),
-        ])
+        results = self.make(
+            [
+                dict(bbox=[1.0, 1.0, 3.0, 3.0], bbox_label=4, ignore_flag=0),
+                dict(bbox=[0.0, 0.0, 5.0, 4.0], bbox_label=0, ignore_flag=0),
+                dict(bbox=[4.0, 3.0, 7.0, 5.0], bbox_label=2, ignore_flag=1),
+            ]
+        )
         assert results['seg_fields'] == ['gt_seg_map', 'gt_reliable_map']
         assert results['gt_seg_map'].tolist() == [
             [1, 1, 1, 1, 1, 0, 0, 0],
@@ -132,7 +147,8 @@ class TestFromBoxes:
     def test_stored_labels_go_first(self, data):
         results, label_dir = data
         transform = TRANSFORMS.build(
-            dict(type='bana_mm.BoxPseudoLabel', label_dir=str(label_dir), source=dict(type='box')))
+            dict(type='bana_mm.BoxPseudoLabel', label_dir=str(label_dir), source=dict(type='box'))
+        )
         img = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
         stored, made = (transform.transform(dict(results, img=img, img_id=name, seg_fields=[])) for name in 'ab')
         assert stored['gt_seg_map'].max() == 255 and made['gt_seg_map'].max() == 0
@@ -140,7 +156,6 @@ class TestFromBoxes:
 
 
 class TestFromElsewhere:
-
     @pytest.fixture
     def folder(self, tmp_path):
         (tmp_path / 'sam').mkdir()
@@ -148,9 +163,10 @@ class TestFromElsewhere:
         return tmp_path / 'sam'
 
     def make(self, img_id='a', **kwargs):
-        boxes = [dict(bbox=[1., 0., 4., 2.], bbox_label=0, ignore_flag=0)]
-        return BoxPseudoLabel(**kwargs).transform(dict(img=np.zeros((2, 4, 3), np.uint8), img_id=img_id,
-                                                       instances=boxes))
+        boxes = [dict(bbox=[1.0, 0.0, 4.0, 2.0], bbox_label=0, ignore_flag=0)]
+        return BoxPseudoLabel(**kwargs).transform(
+            dict(img=np.zeros((2, 4, 3), np.uint8), img_id=img_id, instances=boxes)
+        )
 
     def test_looked_up_by_id(self, folder):
         results = self.make(source=f'files:{folder}')
@@ -163,7 +179,7 @@ class TestFromElsewhere:
         assert results['gt_reliable_map'].tolist() == [[1, 1, 1, 0], [1, 1, 0, 0]]
 
     def test_by_the_crf(self):
-        crf = dict(type='box_crf', centre=1., bilateral=None, gaussian=None)
+        crf = dict(type='box_crf', centre=1.0, bilateral=None, gaussian=None)
         assert self.make(source=crf)['gt_seg_map'].tolist() == [[0, 1, 1, 1]] * 2
 
     def test_missing(self, folder, data):
@@ -183,7 +199,6 @@ class TestFromElsewhere:
 
 
 class TestMasks:
-
     @pytest.fixture
     def semi(self, data, tmp_path):
         """Image a takes its mask; b looks alike and takes the labels."""
@@ -242,7 +257,6 @@ class TestMasks:
 
 
 class TestBadInput:
-
     def test_nothing_to_read(self):
         with pytest.raises(ValueError, match='set label_dir .* or source'):
             BoxPseudoLabel()

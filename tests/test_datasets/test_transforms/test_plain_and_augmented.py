@@ -38,7 +38,7 @@ def scales(*factors):
 
 
 def test_a_view_serves_for_both(image):
-    views = transform([], scales(0.5, 1.0), flips(0., 1.))(item(image))
+    views = transform([], scales(0.5, 1.0), flips(0.0, 1.0))(item(image))
     assert marks(views) == [(False, True), (False, True), (True, True), (False, True)]
     assert torch.equal(views['inputs'][2], torch.from_numpy(image).permute(2, 0, 1))
 
@@ -50,7 +50,7 @@ def test_otherwise_there_is_one_view_more(image):
 
 
 def test_a_flip_of_a_symmetric_image_is_another_view():
-    views = transform([], flips(1., 0.))(item(np.full((4, 4, 3), 7, np.uint8)))
+    views = transform([], flips(1.0, 0.0))(item(np.full((4, 4, 3), 7, np.uint8)))
     assert marks(views) == [(False, True), (True, True)]
 
 

@@ -7,7 +7,8 @@ import torch.nn.functional as F
 from bana_mm.models.decode_heads import ASPPSumHead
 
 COMMON = dict(
-    in_channels=4, num_classes=3, dilations=(1, 2), dropout_ratio=0, loss_decode=dict(type='CrossEntropyLoss'))
+    in_channels=4, num_classes=3, dilations=(1, 2), dropout_ratio=0, loss_decode=dict(type='CrossEntropyLoss')
+)
 
 
 def test_hidden_layer_of_the_reference_code():

@@ -22,8 +22,15 @@ HEADS = dict(
     fcn=dict(type='FCNHead', in_channels=8, channels=6, num_convs=1),
     fcn_without_conv=dict(type='FCNHead', in_channels=8, channels=8, num_convs=0, concat_input=False, dropout_ratio=0),
     aspp=dict(type='ASPPHead', in_channels=8, channels=6, dilations=(1, 2)),
-    sep_aspp=dict(type='DepthwiseSeparableASPPHead', in_channels=8, channels=6, dilations=(1, 2), c1_in_channels=4,
-                  c1_channels=2, norm_cfg=BN),
+    sep_aspp=dict(
+        type='DepthwiseSeparableASPPHead',
+        in_channels=8,
+        channels=6,
+        dilations=(1, 2),
+        c1_in_channels=4,
+        c1_channels=2,
+        norm_cfg=BN,
+    ),
     uper=dict(type='UPerHead', in_channels=[4, 8], in_index=[0, 1], channels=6, pool_scales=(1, 2)),
     segformer=dict(type='SegformerHead', in_channels=[4, 8], in_index=[0, 1], channels=6, norm_cfg=BN),
     aspp_sum=dict(type='bana_mm.ASPPSumHead', in_channels=8, channels=6, dilations=(1, 2)),
@@ -34,13 +41,13 @@ HEADS = dict(
 def build(head, loss=None, **kwargs):
     loss = loss or dict(type='bana_mm.NoiseAwareLoss')
     return MODELS.build(
-        dict(type='bana_mm.CosineDecodeHead', head=dict(num_classes=NUM_CLASSES, loss_decode=loss, **head), **kwargs))
+        dict(type='bana_mm.CosineDecodeHead', head=dict(num_classes=NUM_CLASSES, loss_decode=loss, **head), **kwargs)
+    )
 
 
 def features(seed=0):
     generator = torch.Generator().manual_seed(seed)
-    return tuple(
-        torch.randn(2, channels, size, size, generator=generator) for channels, size in ((4, 12), (8, 6)))
+    return tuple(torch.randn(2, channels, size, size, generator=generator) for channels, size in ((4, 12), (8, 6)))
 
 
 def samples(size=24, reliable=True, seed=0):
@@ -58,7 +65,6 @@ def samples(size=24, reliable=True, seed=0):
 
 @pytest.mark.parametrize('config', HEADS.values(), ids=HEADS)
 class TestEveryHead:
-
     def test_is_the_head_with_the_heads_state(self, config):
         head = build(config)
         plain = MMSEG_MODELS.build(dict(num_classes=NUM_CLASSES, **config))
@@ -93,11 +99,14 @@ class TestEveryHead:
 
 
 class TestLosses:
-
     def test_plain_losses_still_work_beside(self):
-        head = build(HEADS['fcn'], loss=[
-            dict(type='CrossEntropyLoss', loss_weight=2.0, avg_non_ignore=True),
-            dict(type='bana_mm.NoiseAwareLoss', balance=0.)])
+        head = build(
+            HEADS['fcn'],
+            loss=[
+                dict(type='CrossEntropyLoss', loss_weight=2.0, avg_non_ignore=True),
+                dict(type='bana_mm.NoiseAwareLoss', balance=0.0),
+            ],
+        )
         batch = samples(reliable=False)
         # Without a reliable map all pixels are reliable, so both are cross entropies, logged under one name.
         head_alone = build(HEADS['fcn'], loss=dict(type='CrossEntropyLoss', avg_non_ignore=True))
@@ -132,11 +141,10 @@ class TestLosses:
 
 
 class TestCosineClassifier:
-
     def test_zero_features_and_weights(self):
         classifier = CosineClassifier(2, 2, temperature=20.0)
         nn.init.zeros_(classifier.weight[:1].data)
-        feats = torch.tensor([[0., 0.], [3., 4.]]).T.reshape(1, 2, 1, 2).requires_grad_()
+        feats = torch.tensor([[0.0, 0.0], [3.0, 4.0]]).T.reshape(1, 2, 1, 2).requires_grad_()
         logits = classifier(feats)
         assert logits[..., 0].eq(0).all() and logits[0, 0].eq(0).all()
         logits[..., 1].sum().backward()
@@ -162,12 +170,17 @@ class TestCosineClassifier:
 
 
 class TestRefusals:
-
-    @pytest.mark.parametrize('head, message', [
-        (dict(type='PointHead', in_channels=[8], in_index=[0], channels=8), 'PointHead .* no 1x1 convolution conv_seg'),
-        (dict(type='ASPPSumHead', in_channels=8, direct=True), 'ASPPSumHead .* no 1x1 convolution conv_seg'),
-        (dict(type='VGG16LargeFOV'), "'VGG16LargeFOV' is no BaseDecodeHead"),
-    ])
+    @pytest.mark.parametrize(
+        'head, message',
+        [
+            (
+                dict(type='PointHead', in_channels=[8], in_index=[0], channels=8),
+                'PointHead .* no 1x1 convolution conv_seg',
+            ),
+            (dict(type='ASPPSumHead', in_channels=8, direct=True), 'ASPPSumHead .* no 1x1 convolution conv_seg'),
+            (dict(type='VGG16LargeFOV'), "'VGG16LargeFOV' is no BaseDecodeHead"),
+        ],
+    )
     def test_no_classifier(self, head, message):
         with pytest.raises(TypeError, match=message):
             build(head)
@@ -198,7 +211,6 @@ class TestRefusals:
     def test_forward_that_passes_conv_seg_by(self):
 
         class OwnClassifierHead(FCNHead):
-
             def forward(self, inputs):
                 return self._forward_feature(inputs)
 
@@ -216,14 +228,31 @@ def test_copy():
 
 def test_decode_and_auxiliary_head_of_a_segmentor():
     head, auxiliary = (
-        dict(type='bana_mm.CosineDecodeHead',
-             head=dict(type='FCNHead', in_channels=8 * 2**index, channels=8, num_convs=1, in_index=index,
-                       num_classes=NUM_CLASSES, loss_decode=dict(type='bana_mm.NoiseAwareLoss', loss_weight=weight)))
-        for index, weight in ((3, 1.0), (2, 0.4)))
+        dict(
+            type='bana_mm.CosineDecodeHead',
+            head=dict(
+                type='FCNHead',
+                in_channels=8 * 2**index,
+                channels=8,
+                num_convs=1,
+                in_index=index,
+                num_classes=NUM_CLASSES,
+                loss_decode=dict(type='bana_mm.NoiseAwareLoss', loss_weight=weight),
+            ),
+        )
+        for index, weight in ((3, 1.0), (2, 0.4))
+    )
     backbone = dict(type='ResNet', depth=18, base_channels=8, norm_cfg=dict(type='BN'))
     model: BaseSegmentor = MMSEG_MODELS.build(
-        dict(type='EncoderDecoder', backbone=backbone, decode_head=head, auxiliary_head=auxiliary, train_cfg=dict(),
-             test_cfg=dict(mode='whole')))
+        dict(
+            type='EncoderDecoder',
+            backbone=backbone,
+            decode_head=head,
+            auxiliary_head=auxiliary,
+            train_cfg=dict(),
+            test_cfg=dict(mode='whole'),
+        )
+    )
     losses = model.loss(torch.randn(2, 3, 32, 32), samples(size=32))
     expected = {'loss_ce', 'loss_wce', 'acc_seg'}
     assert set(losses) == {f'{part}.{name}' for part in ('decode', 'aux') for name in expected}

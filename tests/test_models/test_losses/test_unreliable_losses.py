@@ -27,13 +27,16 @@ def compute(config, logits=LOGITS, label=LABEL, reliable=RELIABLE, **kwargs):
     return MODELS.build({**config, **kwargs})(logits, label, reliable=reliable, temperature=20.0)
 
 
-@pytest.mark.parametrize('config, name, doubtful', [
-    (ENTROPY, 'loss_entropy', 1.5),
-    ({**SOFT, 'beta': 0.6}, 'loss_bootstrap', 0.6 * 2 + 0.4 * 1.5),
-    ({**HARD, 'beta': 0.6}, 'loss_bootstrap', 0.6 * 2 + 0.4 * 1),
-    (SOFT, 'loss_bootstrap', 0.95 * 2 + 0.05 * 1.5),
-    (HARD, 'loss_bootstrap', 0.8 * 2 + 0.2 * 1),
-])
+@pytest.mark.parametrize(
+    'config, name, doubtful',
+    [
+        (ENTROPY, 'loss_entropy', 1.5),
+        ({**SOFT, 'beta': 0.6}, 'loss_bootstrap', 0.6 * 2 + 0.4 * 1.5),
+        ({**HARD, 'beta': 0.6}, 'loss_bootstrap', 0.6 * 2 + 0.4 * 1),
+        (SOFT, 'loss_bootstrap', 0.95 * 2 + 0.05 * 1.5),
+        (HARD, 'loss_bootstrap', 0.8 * 2 + 0.2 * 1),
+    ],
+)
 def test_by_hand(config, name, doubtful):
     logits = torch.tensor([0.5, 0.25, 0.25]).log().view(1, 3, 1, 1).repeat(1, 1, 1, 4)
     label = torch.tensor([[[0, 1, 1, 255]]])  # a reliable pixel, two unreliable ones, one that is ignored
@@ -108,12 +111,23 @@ def test_half_precision_is_computed_in_float32(config, dtype):
 @pytest.mark.parametrize('autocast', [False, True])
 def test_in_a_cosine_head(config, autocast):
     head = MODELS.build(
-        dict(type='bana_mm.CosineDecodeHead',
-             head=dict(type='FCNHead', in_channels=8, channels=8, num_convs=0, concat_input=False, dropout_ratio=0,
-                       num_classes=4, align_corners=True, loss_decode=config)))
+        dict(
+            type='bana_mm.CosineDecodeHead',
+            head=dict(
+                type='FCNHead',
+                in_channels=8,
+                channels=8,
+                num_convs=0,
+                concat_input=False,
+                dropout_ratio=0,
+                num_classes=4,
+                align_corners=True,
+                loss_decode=config,
+            ),
+        )
+    )
     label = LABEL[:1]
-    sample = SegDataSample(
-        gt_sem_seg=PixelData(data=label), gt_reliable_map=PixelData(data=RELIABLE[:1]))
+    sample = SegDataSample(gt_sem_seg=PixelData(data=label), gt_reliable_map=PixelData(data=RELIABLE[:1]))
     feats = torch.randn(1, 8, 3, 5, requires_grad=True)
     with torch.autocast('cpu', dtype=torch.bfloat16, enabled=autocast):
         terms = head.loss([feats], [sample], train_cfg=dict())
@@ -131,11 +145,14 @@ def test_asks_for_a_cosine_head(config):
         MODELS.build(config)(LOGITS, LABEL)
 
 
-@pytest.mark.parametrize('kwargs, message', [
-    (dict(mode='tepid'), "'soft' or 'hard', got 'tepid'"),
-    (dict(beta=1.5), 'beta must lie between 0 and 1, got 1.5'),
-    (dict(balance=-1.0), 'BootstrappingLoss: balance must not be negative, got -1.0'),
-])
+@pytest.mark.parametrize(
+    'kwargs, message',
+    [
+        (dict(mode='tepid'), "'soft' or 'hard', got 'tepid'"),
+        (dict(beta=1.5), 'beta must lie between 0 and 1, got 1.5'),
+        (dict(balance=-1.0), 'BootstrappingLoss: balance must not be negative, got -1.0'),
+    ],
+)
 def test_bad_arguments(kwargs, message):
     with pytest.raises(ValueError, match=message):
         MODELS.build({**SOFT, **kwargs})

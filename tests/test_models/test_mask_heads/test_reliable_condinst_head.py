@@ -12,9 +12,14 @@ from bana_mm.structures import ReliableMasks
 
 H, W, EPS = 32, 64, 5e-6
 SETTINGS = dict(
-    mask_feature_head=dict(in_channels=4, feat_channels=4, start_level=0, end_level=0, out_channels=2, mask_stride=8,
-                           num_stacked_convs=1),
-    num_layers=2, feat_channels=2, mask_out_stride=4, loss_mask=dict(type='mmdet.DiceLoss', use_sigmoid=True, eps=EPS))
+    mask_feature_head=dict(
+        in_channels=4, feat_channels=4, start_level=0, end_level=0, out_channels=2, mask_stride=8, num_stacked_convs=1
+    ),
+    num_layers=2,
+    feat_channels=2,
+    mask_out_stride=4,
+    loss_mask=dict(type='mmdet.DiceLoss', use_sigmoid=True, eps=EPS),
+)
 
 
 @pytest.fixture
@@ -45,8 +50,11 @@ def dice(z, y):
 @pytest.mark.parametrize('limit', [-1, 2])
 def test_reliable_everywhere_is_stock_bit_for_bit(masks, logits, limit):
     results, plain = [], BitmapMasks(masks, H, W)
-    for cls, given in ((CondInstMaskHead, plain), (ReliableCondInstMaskHead, plain),
-                       (ReliableCondInstMaskHead, ReliableMasks(masks, H, W, np.zeros_like(masks)))):
+    for cls, given in (
+        (CondInstMaskHead, plain),
+        (ReliableCondInstMaskHead, plain),
+        (ReliableCondInstMaskHead, ReliableMasks(masks, H, W, np.zeros_like(masks))),
+    ):
         torch.manual_seed(3)
         results.append(loss(cls(**SETTINGS, max_masks_to_train=limit), given, logits))
     for value, grad in results[1:]:

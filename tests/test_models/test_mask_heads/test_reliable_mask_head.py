@@ -18,8 +18,13 @@ from bana_mm.structures import ReliableMasks
 
 SIZE = 16
 CFG = ConfigDict(mask_size=8)
-SETTINGS = dict(num_convs=1, in_channels=4, conv_out_channels=4, num_classes=3,
-                loss_mask=dict(type='mmdet.CrossEntropyLoss', use_mask=True, loss_weight=2.0))
+SETTINGS = dict(
+    num_convs=1,
+    in_channels=4,
+    conv_out_channels=4,
+    num_classes=3,
+    loss_mask=dict(type='mmdet.CrossEntropyLoss', use_mask=True, loss_weight=2.0),
+)
 
 
 def build(cls=ReliableMaskHead, **settings):
@@ -29,15 +34,23 @@ def build(cls=ReliableMaskHead, **settings):
     return head
 
 
-def sample(unreliable=None, boxes=((0., 0, 16, 16), (2., 3, 13, 11), (4., 4, 12, 12)), which=(0, 1, 1),
-           labels=(2, 0, 0), masks=None):
+def sample(
+    unreliable=None,
+    boxes=((0.0, 0, 16, 16), (2.0, 3, 13, 11), (4.0, 4, 12, 12)),
+    which=(0, 1, 1),
+    labels=(2, 0, 0),
+    masks=None,
+):
     """One image with two instances: proposals, and masks with unreliable pixels."""
     if masks is None:
         masks = np.zeros((2, SIZE, SIZE), np.uint8)
         masks[0, 2:10, 3:14] = masks[1, 5:12, 1:9] = 1
     masks = BitmapMasks(masks, SIZE, SIZE) if unreliable is None else ReliableMasks(masks, SIZE, SIZE, unreliable)
-    result = SimpleNamespace(pos_priors=torch.tensor(boxes).reshape(-1, 4),
-                             pos_assigned_gt_inds=torch.tensor(which).long(), pos_gt_labels=torch.tensor(labels).long())
+    result = SimpleNamespace(
+        pos_priors=torch.tensor(boxes).reshape(-1, 4),
+        pos_assigned_gt_inds=torch.tensor(which).long(),
+        pos_gt_labels=torch.tensor(labels).long(),
+    )
     return result, InstanceData(masks=masks)
 
 
@@ -100,7 +113,7 @@ def test_unreliable_pixels_do_not_count():
     masks = np.random.default_rng(0).integers(0, 2, (2, SIZE, SIZE)).astype(np.uint8)
     other = np.where(unreliable, 1 - masks, masks)
     # boxes whose cells are 2 x 2 pixels and one pixel, so that no cell has pixels of both kinds
-    boxes, which, labels = ((0., 0, 16, 16), (0., 4, 8, 12)), (0, 1), (1, 2)
+    boxes, which, labels = ((0.0, 0, 16, 16), (0.0, 4, 8, 12)), (0, 1), (1, 2)
     one = run(head, sample(unreliable, boxes, which, labels, masks))
     two = run(head, sample(unreliable, boxes, which, labels, other))
     assert not torch.equal(one[0]['mask_targets'], two[0]['mask_targets'])
@@ -137,7 +150,7 @@ def test_image_without_instances_beside_another():
 
 def test_other_masks_are_reliable():
     unreliable = np.ones((2, SIZE, SIZE), np.uint8)
-    square = [np.array([0., 0, 8, 0, 8, 8, 0, 8])]
+    square = [np.array([0.0, 0, 8, 0, 8, 8, 0, 8])]
     polygons = sample()[0], InstanceData(masks=PolygonMasks([square, square], SIZE, SIZE))
     head = build()
     doubted = head.get_unreliable(*zip(sample(unreliable), polygons), CFG)
@@ -145,14 +158,15 @@ def test_other_masks_are_reliable():
     out, _, _ = run(head, sample(unreliable), polygons)
     _, _, logits = run(head, sample(unreliable), polygons)
     expected = F.binary_cross_entropy_with_logits(
-        torch.stack([logits[3, 2], logits[4, 0], logits[5, 0]]), out['mask_targets'][3:])
+        torch.stack([logits[3, 2], logits[4, 0], logits[5, 0]]), out['mask_targets'][3:]
+    )
     assert out['loss_mask']['loss_mask'].item() == pytest.approx(2 * expected.item(), rel=1e-5)
 
 
 def test_noise_aware():
     unreliable = np.zeros((2, SIZE, SIZE), np.uint8)
     unreliable[:, :, :7] = 1
-    settings = dict(temperature=5., gamma=2., balance=0.5)
+    settings = dict(temperature=5.0, gamma=2.0, balance=0.5)
     plain, _, logits = run(build(), sample(unreliable))
     out, grads, _ = run(build(noise_aware=settings), sample(unreliable))
     assert torch.equal(out['loss_mask']['loss_mask'], plain['loss_mask']['loss_mask'])

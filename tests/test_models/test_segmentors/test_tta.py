@@ -25,30 +25,33 @@ def merge(samples, out_channels=2):
 
 def test_logits_are_averaged_before_the_softmax():
     # Pixel 0: one view is very sure of class 0, two are mildly for class 1: probabilities vote 1, logits 0.
-    views = [sample([9., 0., 0., 1.], img_path='a.jpg'), sample([0., 0., 3., 1.], img_path='a.jpg'),
-             sample([0., 0., 3., 1.], img_path='a.jpg')]
+    views = [
+        sample([9.0, 0.0, 0.0, 1.0], img_path='a.jpg'),
+        sample([0.0, 0.0, 3.0, 1.0], img_path='a.jpg'),
+        sample([0.0, 0.0, 3.0, 1.0], img_path='a.jpg'),
+    ]
     probabilities = sum(view.seg_logits.data.softmax(0) for view in views)
     assert probabilities.argmax(0)[0].tolist() == [1, 1]
-    merged, = merge([views])
-    torch.testing.assert_close(merged.seg_logits.data, torch.tensor([[[3., 0.]], [[2., 1.]]]))
+    (merged,) = merge([views])
+    torch.testing.assert_close(merged.seg_logits.data, torch.tensor([[[3.0, 0.0]], [[2.0, 1.0]]]))
     assert merged.pred_sem_seg.data.tolist() == [[[0, 1]]]
     assert merged.img_path == 'a.jpg' and merged.gt_sem_seg.data.shape == (1, 1, 2)
 
 
 def test_images_stay_apart():
-    merged = merge([[sample([1., 0., 0., 1.])], [sample([0., 1., 1., 0.])]])
+    merged = merge([[sample([1.0, 0.0, 0.0, 1.0])], [sample([0.0, 1.0, 1.0, 0.0])]])
     assert [m.pred_sem_seg.data.flatten().tolist() for m in merged] == [[0, 1], [1, 0]]
 
 
 def test_the_plain_view_is_kept_beside_the_mean():
-    first = sample([2., 0., 0., 0.], plain=True, augmented=True)
-    merged, = merge([[first, sample([0., 0., 4., 0.], plain=False, augmented=True)]])
-    torch.testing.assert_close(merged.plain_seg_logits.data, torch.tensor([[[2., 0.]], [[0., 0.]]]))
-    torch.testing.assert_close(merged.seg_logits.data, torch.tensor([[[1., 0.]], [[2., 0.]]]))
+    first = sample([2.0, 0.0, 0.0, 0.0], plain=True, augmented=True)
+    (merged,) = merge([[first, sample([0.0, 0.0, 4.0, 0.0], plain=False, augmented=True)]])
+    torch.testing.assert_close(merged.plain_seg_logits.data, torch.tensor([[[2.0, 0.0]], [[0.0, 0.0]]]))
+    torch.testing.assert_close(merged.seg_logits.data, torch.tensor([[[1.0, 0.0]], [[2.0, 0.0]]]))
     assert (merged.plain_pred_sem_seg.data[0, 0, 0], merged.pred_sem_seg.data[0, 0, 0]) == (0, 1)
 
 
 def test_a_plain_view_that_is_not_augmented_does_not_count():
-    view = sample([1., 0., 0., 0.], plain=False, augmented=True)
-    merged, = merge([[view, sample([0., 0., 9., 0.], plain=True, augmented=False)]])
+    view = sample([1.0, 0.0, 0.0, 0.0], plain=False, augmented=True)
+    (merged,) = merge([[view, sample([0.0, 0.0, 9.0, 0.0], plain=True, augmented=False)]])
     assert merged.pred_sem_seg.data[0, 0, 0] == 0 and merged.plain_pred_sem_seg.data[0, 0, 0] == 1
