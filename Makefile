@@ -36,6 +36,7 @@ test: env
 
 lint: $(STAMPS)/lint
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 
 env: $(STAMPS)/package
 
