@@ -123,6 +123,7 @@ def test_initial_weights_and_bad_pooling():
 
 
 VGG = dict(type='bana_mm.VGG16LargeFOV', width_mult=1 / 16, out_channels=16, dropout=0.0)
+VGG_CONV5 = dict(type='bana_mm.VGG16LargeFOV', width_mult=1 / 16, out_layer='conv5_3')
 RESNET = dict(
     type='mmseg.ResNetV1c',
     depth=18,
@@ -137,7 +138,7 @@ RESNET = dict(
 )
 
 
-@pytest.mark.parametrize('backbone, channels', [(VGG, 16), (RESNET, 32)])
+@pytest.mark.parametrize('backbone, channels', [(VGG, 16), (VGG_CONV5, 32), (RESNET, 32)])
 def test_any_backbone_of_stride_8_learns(backbone, channels):
     init_default_scope('mmdet')
     torch.manual_seed(0)

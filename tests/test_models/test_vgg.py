@@ -99,6 +99,27 @@ def test_frozen_blocks_keep_no_gradient():
         tiny(frozen_stages=6)
 
 
+def test_output_of_the_last_convolution(tmp_path, torchvision_state):
+    torch.save(torchvision_state, tmp_path / 'vgg.pth')
+    model = tiny(out_layer='conv5_3', pretrained=str(tmp_path / 'vgg.pth')).eval()
+    assert model.new_layers() == []  # all of it is in every VGG-16
+    assert {name.split('.')[0] for name, _ in model.named_parameters()} == {'features'}
+    torch.manual_seed(0)
+    whole = tiny().eval()
+    whole.init_weights()
+    model.load_state_dict(whole.features.state_dict(prefix='features.'))
+    image, seen = torch.rand(1, 3, 65, 71) - 0.5, []
+    whole.features[29].register_forward_hook(lambda *args: seen.append(args[2]))  # the ReLU of conv5_3
+    whole(image)
+    feats = model(image)[0]
+    assert feats.shape == (1, 32, 9, 9)
+    torch.testing.assert_close(feats, seen[0])
+    assert feats.min() == 0 < feats.max()
+    assert all(not p.requires_grad for p in tiny(out_layer='conv5_3', frozen_stages=5).train().parameters())
+    with pytest.raises(ValueError, match="'fc7' or 'conv5_3'"):
+        tiny(out_layer='pool5')
+
+
 def test_channels_last_computes_the_same():
     model = tiny().eval()
     image = torch.rand(2, 3, 40, 48)

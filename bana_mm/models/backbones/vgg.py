@@ -55,6 +55,9 @@ class VGG16LargeFOV(BaseModule):
     pool follows block 5; Dropout2d follows fc6 and fc7. Feature cell i is centred on image pixel 8 i.
 
     Args:
+        out_layer (str): 'fc7' (reference code), or 'conv5_3' for a network that ends with the last of the 13
+            convolutions, after its ReLU and before the pools: all its layers are in every public VGG-16, so none
+            starts at random (ours). fc6, fc7 and dropout do not exist then. Defaults to 'fc7'.
         fc6_dilation (int): Dilation of the 3x3 fc6: 1 for the classifier, 12 for DeepLab-V1 (LargeFOV). Defaults to 1.
         out_channels (int): Channels of fc6 and fc7. Defaults to 1024.
         width_mult (float): Scales the channels of the 13 convolutions, for small data. Defaults to 1.0.
@@ -68,11 +71,16 @@ class VGG16LargeFOV(BaseModule):
             nothing; new layers on top of pre-trained ones keep PyTorch's own, smaller one (reference code).
 
     Shape:
-        Input (N, 3, H, W); output a tuple of one (N, out_channels, ceil(H / 8), ceil(W / 8)).
+        Input (N, 3, H, W); output a tuple of one (N, C, ceil(H / 8), ceil(W / 8)), where C is ``out_channels``, or the
+        width of block 5 (512 times ``width_mult``) for 'conv5_3'.
+
+    Raises:
+        ValueError: For another ``out_layer``, or ``frozen_stages`` outside 0..5.
     """
 
     def __init__(
         self,
+        out_layer: str = 'fc7',
         fc6_dilation: int = 1,
         out_channels: int = 1024,
         width_mult: float = 1.0,
@@ -85,8 +93,11 @@ class VGG16LargeFOV(BaseModule):
         if init_cfg is None and pretrained is None:
             init_cfg = dict(type='Kaiming', layer='Conv2d', nonlinearity='relu', bias=0)
         super().__init__(init_cfg)
+        if out_layer not in ('fc7', 'conv5_3'):
+            raise ValueError(f"out_layer must be 'fc7' or 'conv5_3', got {out_layer!r}")
         if not 0 <= frozen_stages <= len(BLOCK_WIDTHS):
             raise ValueError(f'frozen_stages must lie in 0..{len(BLOCK_WIDTHS)}, got {frozen_stages}')
+        self.out_layer = out_layer
         self.frozen_stages = frozen_stages
         self.pretrained = pretrained
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
@@ -100,6 +111,9 @@ class VGG16LargeFOV(BaseModule):
                 channels = width
             layers.append(nn.MaxPool2d(3, stride=stride, padding=1))
             self._block_ends.append(len(layers))
+        if out_layer == 'conv5_3':
+            self.features = nn.Sequential(*layers[:-1])
+            return
         self.features = nn.Sequential(*layers)
         self.average = nn.AvgPool2d(3, stride=1, padding=1)
         self.fc6 = nn.Conv2d(channels, out_channels, 3, padding=fc6_dilation, dilation=fc6_dilation)
@@ -109,7 +123,10 @@ class VGG16LargeFOV(BaseModule):
 
     def forward(self, inputs: Tensor) -> tuple[Tensor]:
         """Features of a batch of images, see the class."""
-        feats = self.average(self.features(inputs.contiguous(memory_format=self.memory_format)))
+        feats = self.features(inputs.contiguous(memory_format=self.memory_format))
+        if self.out_layer == 'conv5_3':
+            return (feats,)
+        feats = self.average(feats)
         feats = self.dropout(self.relu(self.fc6(feats)))
         feats = self.dropout(self.relu(self.fc7(feats)))
         return (feats,)
