@@ -1,20 +1,13 @@
-"""The VGG-16 backbone: geometry, key mapping and learning rates of new layers."""
+"""The VGG-16 backbone: geometry, output and frozen blocks."""
 
 import pytest
 import torch
 
-from bana_mm.models.backbones import VGG16LargeFOV, map_vgg_keys
+from bana_mm.models.backbones import VGG16LargeFOV
 
 
 def tiny(**kwargs):
     return VGG16LargeFOV(width_mult=1 / 16, out_channels=8, **kwargs)
-
-
-@pytest.fixture(scope='module')
-def torchvision_state():
-    """Convolutions of a (narrow) VGG-16 under torchvision's names, without fc6 and fc7."""
-    state = tiny().features.state_dict(prefix='features.')
-    return {key: torch.full_like(value, number) for number, (key, value) in enumerate(state.items(), start=1)}
 
 
 def test_stride_8_and_large_field_of_view():
@@ -50,47 +43,6 @@ def test_full_size_parameters_are_those_of_vgg16():
     assert sum(v.numel() for k, v in state.items() if k.startswith('features')) == 14_714_688  # VGG-16's convolutions
 
 
-def test_key_mapping():
-    value = torch.zeros(1)
-    caffe = dict.fromkeys(['conv1_1.weight', 'conv3_3.bias', 'conv5_3.weight', 'fc6.weight', 'fc8.bias'], value)
-    assert set(map_vgg_keys(caffe)) == {'features.0.weight', 'features.14.bias', 'features.28.weight', 'fc6.weight'}
-    wrapped = {'state_dict': {'module.backbone.features.10.weight': value, 'classifier.0.weight': value}}
-    assert set(map_vgg_keys(wrapped)) == {'features.10.weight'}
-
-
-def test_pretrained_convolutions_are_loaded_and_the_log_names_new_layers(tmp_path, torchvision_state, monkeypatch):
-    path = tmp_path / 'vgg.pth'
-    torch.save({**torchvision_state, 'classifier.0.weight': torch.zeros(4096, 25088)}, path)
-    model = tiny(pretrained=str(path))
-    before = model.fc6.weight.clone()
-    messages = []
-    monkeypatch.setattr('bana_mm.models.backbones.vgg.print_log', lambda message, **_: messages.append(message))
-    model.init_weights()
-    for key, value in torchvision_state.items():
-        assert torch.equal(model.state_dict()[key], value)
-    assert torch.equal(model.fc6.weight, before)  # keeps its own initialisation
-    assert model.new_layers() == ['fc6', 'fc7']
-    assert messages == [f'VGG16LargeFOV: 13 layers loaded from {path}, new: fc6, fc7']
-
-
-def test_reduced_vgg_has_no_new_layer(tmp_path, torchvision_state):
-    fully = {**torchvision_state, 'fc6.weight': torch.ones(8, 32, 3, 3), 'fc7.weight': torch.ones(8, 8, 1, 1)}
-    torch.save(fully, tmp_path / 'vgg.pth')
-    model = tiny(pretrained=str(tmp_path / 'vgg.pth'))
-    assert model.new_layers() == []
-    model.init_weights()
-    assert model.fc7.weight.eq(1).all()
-    # a classifier of another size does not fit and stays new
-    torch.save({**fully, 'fc6.weight': torch.ones(8, 32, 7, 7)}, tmp_path / 'other.pth')
-    assert tiny(pretrained=str(tmp_path / 'other.pth')).new_layers() == ['fc6']
-
-
-def test_weights_of_another_network_are_refused(tmp_path):
-    torch.save({'conv1.weight': torch.zeros(64, 3, 7, 7)}, tmp_path / 'resnet.pth')
-    with pytest.raises(ValueError, match='resnet.pth holds no VGG-16 weight'):
-        tiny(pretrained=str(tmp_path / 'resnet.pth')).new_layers()
-
-
 def test_frozen_blocks_keep_no_gradient():
     model = tiny(frozen_stages=2).train()
     frozen = {name for name, p in model.named_parameters() if not p.requires_grad}
@@ -99,10 +51,8 @@ def test_frozen_blocks_keep_no_gradient():
         tiny(frozen_stages=6)
 
 
-def test_output_of_the_last_convolution(tmp_path, torchvision_state):
-    torch.save(torchvision_state, tmp_path / 'vgg.pth')
-    model = tiny(out_layer='conv5_3', pretrained=str(tmp_path / 'vgg.pth')).eval()
-    assert model.new_layers() == []  # all of it is in every VGG-16
+def test_output_of_the_last_convolution():
+    model = tiny(out_layer='conv5_3').eval()
     assert {name.split('.')[0] for name, _ in model.named_parameters()} == {'features'}
     torch.manual_seed(0)
     whole = tiny().eval()

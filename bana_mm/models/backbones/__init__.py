@@ -1,3 +1,4 @@
-from .vgg import VGG16LargeFOV, map_vgg_keys
+from .vgg import VGG16LargeFOV
+from .vgg_weights import VGGWeights, fit_vgg_weights
 
-__all__ = ['VGG16LargeFOV', 'map_vgg_keys']
+__all__ = ['VGG16LargeFOV', 'VGGWeights', 'fit_vgg_weights']

@@ -1,7 +1,6 @@
 """VGG-16 with a large field of view, the backbone of the classifier and of DeepLab-V1."""
 
 import logging
-from collections.abc import Mapping
 
 import torch
 from mmengine.logging import print_log
@@ -11,40 +10,9 @@ from torch import Tensor, nn
 
 from bana_mm.registry import MODELS
 
-# Convolutions of the five blocks; their names in Caffe are conv1_1 ... conv5_3.
-BLOCK_WIDTHS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
+from .vgg_weights import BLOCK_WIDTHS, VGGWeights, fit_vgg_weights
+
 BLOCK_STRIDES = (2, 2, 2, 1, 1)
-
-
-def map_vgg_keys(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Rename the weights of a public VGG-16 to the names used here.
-
-    Understood are torchvision's names (``features.0.weight``; also used by ``open-mmlab://vgg16_caffe``), Caffe's
-    (``conv1_1.weight``, ``fc6.weight``), each behind any prefix such as ``module.`` or ``backbone.``, inside a
-    ``state_dict`` entry or not. Other entries, such as a 7x7 fc6 as matrix, are dropped.
-
-    Args:
-        state (Mapping[str, Tensor]): A checkpoint or its state dict.
-
-    Returns:
-        dict[str, Tensor]: Weights named ``features.N.*``, ``fc6.*`` and ``fc7.*``.
-    """
-    state = state.get('state_dict', state)
-    caffe_names, index = {}, 0
-    for block, widths in enumerate(BLOCK_WIDTHS, start=1):
-        for layer in range(1, len(widths) + 1):
-            caffe_names[f'conv{block}_{layer}'] = f'features.{index}'
-            index += 2  # convolution and ReLU
-        index += 1  # pooling
-    known = {*caffe_names.values(), 'fc6', 'fc7'}
-    mapped = {}
-    for key, value in state.items():
-        parts = key.split('.')
-        kind, layer = parts[-1], parts[-2] if len(parts) > 1 else ''
-        name = f'features.{layer}' if 'features' in parts[-3:-2] else caffe_names.get(layer, layer)
-        if kind in ('weight', 'bias') and name in known:
-            mapped[f'{name}.{kind}'] = value
-    return mapped
 
 
 @MODELS.register_module()
@@ -63,8 +31,9 @@ class VGG16LargeFOV(BaseModule):
         width_mult (float): Scales the channels of the 13 convolutions, for small data. Defaults to 1.0.
         dropout (float): Probability of Dropout2d. Defaults to 0.5.
         frozen_stages (int): Blocks that are not trained; 0 trains all, 5 freezes all 13 convolutions. Defaults to 0.
-        pretrained (str | None): Checkpoint to start from: a path, a URL, or ``open-mmlab://vgg16_caffe``. Weights
-            whose name and shape fit are taken, and one log line says which layers stay new. Defaults to None.
+        pretrained (str | None): Checkpoint to start from: a path, a URL, or ``open-mmlab://vgg16_caffe``, in any form
+            that :func:`fit_vgg_weights` knows. One log line says which layers come from where and which stay new.
+            Defaults to None.
         channels_last (bool): Compute in the channels-last memory format, which is faster on CPUs and under mixed
             precision. Defaults to False.
         init_cfg (dict | list[dict] | None): mmengine's initialisation. Defaults to He's for a network that starts from
@@ -101,7 +70,7 @@ class VGG16LargeFOV(BaseModule):
         self.frozen_stages = frozen_stages
         self.pretrained = pretrained
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
-        self._pretrained_state: dict[str, Tensor] | None = None
+        self._pretrained: VGGWeights | None = None
         layers, channels, self._block_ends = [], 3, []
         for block, (widths, stride) in enumerate(zip(BLOCK_WIDTHS, BLOCK_STRIDES), start=1):
             dilation = 2 if block == 5 else 1
@@ -131,29 +100,28 @@ class VGG16LargeFOV(BaseModule):
         feats = self.dropout(self.relu(self.fc7(feats)))
         return (feats,)
 
-    def pretrained_state(self) -> dict[str, Tensor]:
+    def pretrained_weights(self) -> VGGWeights:
         """The weights of ``pretrained`` that fit this network; empty without ``pretrained``.
 
         Raises:
             ValueError: If the checkpoint holds no VGG-16 weight that fits.
         """
         if self.pretrained is None:
-            return {}
-        if self._pretrained_state is None:
+            return VGGWeights({}, {})
+        if self._pretrained is None:
             checkpoint = CheckpointLoader.load_checkpoint(self.pretrained, map_location='cpu')
-            own = self.state_dict()
-            state = {k: v for k, v in map_vgg_keys(checkpoint).items() if k in own and own[k].shape == v.shape}
-            if not state:
+            weights = fit_vgg_weights(checkpoint, self.state_dict())
+            if not weights.state:
                 raise ValueError(
                     f'{self.pretrained} holds no VGG-16 weight that fits (looked for features.0.weight or '
                     'conv1_1.weight and the like): give another `pretrained`, or None'
                 )
-            self._pretrained_state = state
-        return self._pretrained_state
+            self._pretrained = weights
+        return self._pretrained
 
     def new_layers(self) -> list[str]:
         """Names of the layers that ``pretrained`` does not hold and that therefore start at random."""
-        loaded = self.pretrained_state()
+        loaded = self.pretrained_weights().state
         return [
             name
             for name, layer in self.named_modules()
@@ -161,19 +129,25 @@ class VGG16LargeFOV(BaseModule):
         ]
 
     def init_weights(self) -> None:
-        """Initialise every layer, load what ``pretrained`` holds, and log which layers are which."""
+        """Initialise every layer, load what ``pretrained`` holds, and log which layers come from where."""
         super().init_weights()
-        state = self.pretrained_state()
-        self.load_state_dict(state, strict=False)
-        new = self.new_layers()
-        loaded = sum(isinstance(layer, nn.Conv2d) for layer in self.modules()) - len(new)
-        print_log(
-            f'{type(self).__name__}: {loaded} layers loaded from {self.pretrained}, '
-            f'new: {", ".join(new) if new else "none"}',
-            logger='current',
-            level=logging.INFO,
-        )
-        self._pretrained_state = None  # frees the copy; new_layers() would read the file again
+        weights, new = self.pretrained_weights(), self.new_layers()
+        self.load_state_dict(weights.state, strict=False)
+        self._log_sources(weights.sources, new)
+        self._pretrained = None  # frees the copy; new_layers() would read the file again
+
+    def _log_sources(self, sources: dict[str, str], new: list[str]) -> None:
+        convs = sum(name.startswith('features') for name in sources)
+        parts = [f'{convs} of 13 convolutions', *(f'{fc} from {sources[fc]}' for fc in ('fc6', 'fc7') if fc in sources)]
+        message = f'{type(self).__name__}: loaded from {self.pretrained}: {", ".join(parts)}; ' if sources else ''
+        message += f'new, at random: {", ".join(new) if new else "none"}'
+        if self.pretrained is not None and {'fc6', 'fc7'} & set(new):
+            message += (
+                '. The published models start with a pre-trained fc6 and fc7: give weights that hold them '
+                "(README, 'Weights of VGG-16'), or end with out_layer='conv5_3'"
+            )
+        level = logging.WARNING if new and self.pretrained is not None else logging.INFO
+        print_log(message, logger='current', level=level)
 
     def train(self, mode: bool = True) -> 'VGG16LargeFOV':
         """Set the mode and keep the frozen blocks without gradient."""
