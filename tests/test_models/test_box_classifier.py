@@ -154,7 +154,7 @@ def test_any_backbone_of_stride_8_learns(backbone, channels):
     image = torch.full((3, 64, 64), 30, dtype=torch.uint8)
     image[0, 16:48, 16:48] = 250
     data = dict(inputs=[image] * 2, data_samples=[make_sample([[12, 12, 52, 52]], [1]) for _ in range(2)])
-    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+    optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
     values = []
     for _ in range(20):
         batch = model.data_preprocessor(data, training=True)
