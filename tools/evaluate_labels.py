@@ -1,7 +1,8 @@
 """Compare label maps with masks: mIoU and IoU of each class for every map and for what Y_crf and Y_ret agree on.
 
 The first mean is over the background and all classes that the masks hold; --classes adds the mean over the background
-and those classes. Pixels that the masks mark 255 count nowhere. Several splits have a column each.
+and those classes. Pixels that the masks mark 255 count nowhere. Pixels that a label map leaves at 255 are wrong; only
+rows of what two maps agree on leave them out. Several splits have a column each.
 
 --table1 puts the rows of the paper's Table 1 in its order: whole boxes, GrabCut and DenseCRF on boxes (box=, grabcut=,
 box_crf=, each made now where no folder is given), a classifier with plain pooling (gap=), without the attention (cam=),
@@ -58,6 +59,13 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument(
         '--voc-root', help='where --sources and --table1 find images and boxes: JPEGImages and Annotations'
+    )
+    parser.add_argument(
+        '--difficult',
+        choices=['keep', 'ignore'],
+        default='keep',
+        help="whether VOC's difficult objects are boxes as others are, for --sources and --table1, or neither object "
+        'nor background, 255 in the labels (default: %(default)s)',
     )
     parser.add_argument('--img-dir', help='where --coco finds the images for --sources')
     parser.add_argument(
@@ -170,7 +178,11 @@ def compare_maps(args: argparse.Namespace) -> None:
     if args.sources or args.table1 is not None:
         for path in paths.values():
             dataset = VOCBoxDataset(
-                os.path.abspath(path), data_root=args.voc_root, metainfo=dict(classes=class_names), serialize_data=False
+                os.path.abspath(path),
+                data_root=args.voc_root,
+                metainfo=dict(classes=class_names),
+                difficult=args.difficult,
+                serialize_data=False,
             )
             items.update((item['img_id'], item) for item in dataset.data_list)
     rows, left_out = ({}, []) if args.table1 is None else table_1_rows(args.table1, items)

@@ -63,6 +63,13 @@ def parse_args() -> argparse.Namespace:
         help='where --source without CONFIG finds images and boxes (default: %(default)s)',
     )
     parser.add_argument(
+        '--difficult',
+        choices=['keep', 'ignore'],
+        default='keep',
+        help="of --source without CONFIG: whether VOC's difficult objects are boxes as others are, or neither object "
+        'nor background, 255 in the labels (default: %(default)s)',
+    )
+    parser.add_argument(
         '--split',
         help='list of images, ImageSets/Segmentation/SPLIT.txt (default: train_aug); with a '
         "config of data in COCO's format one of its dataloaders: train, val or test (default: train)",
@@ -184,7 +191,10 @@ def make_with_source(args: argparse.Namespace, cfg):
     source = build_label_source(args.source, **args.source_options)
     if cfg is None:
         dataset = VOCBoxDataset(
-            f'ImageSets/Segmentation/{args.split or DEFAULT_SPLIT}.txt', data_root=args.voc_root, test_mode=True
+            f'ImageSets/Segmentation/{args.split or DEFAULT_SPLIT}.txt',
+            data_root=args.voc_root,
+            difficult=args.difficult,
+            test_mode=True,
         )
     else:
         dataset = build_label_dataset(cfg, args.split)

@@ -10,18 +10,21 @@ from bana_mm.labels.png import IGNORE
 class ConfusionMatrix:
     """Pixel counts by true and predicted class.
 
-    Pixels whose truth is 255 count nowhere. Pixels whose prediction is 255 are left out of every IoU as well, and
-    :meth:`ignored_share` says how many they are.
+    Pixels whose truth is 255 count nowhere. Pixels whose prediction is 255 are wrong, as if a class had been predicted
+    that never occurs: a single map must not score better by saying nothing. What several maps agree on is another
+    question, for which they are left out of every IoU. :meth:`ignored_share` says how many they are.
 
     Args:
         num_classes (int): Number L of object classes; maps hold 0..L and 255.
+        leave_out_ignored (bool): Leave pixels whose prediction is 255 out of every IoU. Defaults to False.
 
     Attributes:
         counts (np.ndarray): (L + 1, L + 2) int64; rows are the truth, columns the prediction, the last column 255.
     """
 
-    def __init__(self, num_classes: int) -> None:
+    def __init__(self, num_classes: int, leave_out_ignored: bool = False) -> None:
         self.num_classes = num_classes
+        self.leave_out_ignored = leave_out_ignored
         self.counts = np.zeros((num_classes + 1, num_classes + 2), dtype=np.int64)
 
     def update(self, truth: np.ndarray, prediction: np.ndarray) -> None:
@@ -51,7 +54,8 @@ class ConfusionMatrix:
         """Intersection over union of each class: (L + 1,) float64 in [0, 1], NaN without any pixel."""
         counts = self.counts[:, :-1]
         hits = counts.diagonal()
-        union = counts.sum(0) + counts.sum(1) - hits
+        true = counts if self.leave_out_ignored else self.counts
+        union = counts.sum(0) + true.sum(1) - hits
         with np.errstate(invalid='ignore'):
             return hits / union
 
@@ -67,8 +71,8 @@ class ConfusionMatrix:
                 them. Defaults to None, all.
 
         Returns:
-            float: In [0, 1]; NaN if the truth holds none of them. A class whose pixels are all ignored and that is
-            predicted nowhere has no IoU and is left out.
+            float: In [0, 1]; NaN if the truth holds none of them. With ``leave_out_ignored`` a class whose pixels are
+            all ignored and that is predicted nowhere has no IoU and is left out.
         """
         chosen = self.present()
         if classes is not None:

@@ -8,7 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from bana_mm.labels import CRFPool, LabelSource, LabelStore, agree, label_from_instances, read_label_png
+from bana_mm.labels import (
+    CRFPool,
+    LabelSource,
+    LabelStore,
+    MergedSource,
+    agree,
+    label_from_instances,
+    read_label_png,
+)
 from bana_mm.labels.sources import read_rgb
 from bana_mm.utils.progress import Progress
 from bana_mm.utils.table import figure_cell, format_table, percent
@@ -75,6 +83,9 @@ def evaluate_labels(
 ) -> dict[str, ConfusionMatrix]:
     """Compare label maps with masks.
 
+    Pixels that a map leaves at 255 are wrong, but for rows of what several maps agree on (:class:`AgreedMaps`, merged
+    sources), which are about the other pixels.
+
     Args:
         rows (Mapping[str, LabelReader]): What to compare, by name.
         truth_dir (str | Path): Folder of the masks ``ID.png``.
@@ -91,7 +102,7 @@ def evaluate_labels(
     """
     truth_dir = Path(truth_dir)
     check_files(rows, truth_dir, img_ids)
-    totals = {name: ConfusionMatrix(num_classes) for name in rows}
+    totals = {name: ConfusionMatrix(num_classes, _is_agreement(reader)) for name, reader in rows.items()}
     jobs = ((img_id, (img_id, truth_dir, num_classes, _for_image(rows, img_id)), None) for img_id in img_ids)
     with CRFPool(compare_image, workers) as pool, Progress(len(img_ids), title='compare') as progress:
         for _, _, counts in pool.map(jobs):
@@ -212,6 +223,11 @@ def splits_table(summaries: Mapping[str, Mapping[str, dict[str, Any]]]) -> str:
     header = ['', *(f'{split}: {titles[name]}' for split in summaries for name in fields)]
     lines = [[row, *(figure_cell(rows[row][name]) for rows in summaries.values() for name in fields)] for row in first]
     return format_table(header, lines)
+
+
+def _is_agreement(reader: LabelReader) -> bool:
+    """Whether a row is what several maps agree on, so that 255 says nothing against it."""
+    return isinstance(reader, AgreedMaps) or isinstance(getattr(reader, 'source', None), MergedSource)
 
 
 def _for_image(rows: Mapping[str, LabelReader], img_id: str) -> dict[str, LabelReader]:

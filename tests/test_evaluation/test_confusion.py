@@ -4,14 +4,16 @@ import pytest
 from bana_mm.evaluation import ConfusionMatrix
 
 
-def slow_iou(pairs, num_classes):
+def slow_iou(pairs, num_classes, leave_out_ignored):
     """Pixel by pixel with sets."""
     truth_of = {c: set() for c in range(num_classes + 1)}
     predicted = {c: set() for c in range(num_classes + 1)}
     for number, (truth, prediction) in enumerate(pairs):
         for place in np.ndindex(truth.shape):
-            if truth[place] != 255 and prediction[place] != 255:
-                truth_of[int(truth[place])].add((number, place))
+            if truth[place] == 255 or (prediction[place] == 255 and leave_out_ignored):
+                continue
+            truth_of[int(truth[place])].add((number, place))
+            if prediction[place] != 255:
                 predicted[int(prediction[place])].add((number, place))
     return [
         len(truth_of[c] & predicted[c]) / len(truth_of[c] | predicted[c]) if truth_of[c] | predicted[c] else np.nan
@@ -19,19 +21,21 @@ def slow_iou(pairs, num_classes):
     ]
 
 
-def test_by_hand():
-    confusion = ConfusionMatrix(3)
+@pytest.mark.parametrize('leave_out_ignored', [False, True])
+def test_by_hand(leave_out_ignored):
+    confusion = ConfusionMatrix(3, leave_out_ignored)
     confusion.update(
         np.array([[0, 0, 0, 1, 1, 2, 255, 255]], np.uint8), np.array([[0, 0, 1, 1, 255, 0, 3, 255]], np.uint8)
     )
-    # background: 2 hits, of 3 true and 3 predicted; class 1: 1 hit of 1 counted and 2 predicted; class 2: missed;
-    # class 3: only predicted where the truth is 255
-    assert confusion.iou()[:3].tolist() == [2 / 4, 1 / 2, 0.0]
+    # background: 2 hits, of 3 true and 3 predicted; class 1: 1 hit, of 2 true (one of them predicted 255) and 2
+    # predicted; class 2: missed; class 3: only predicted where the truth is 255
+    one = 1 / 2 if leave_out_ignored else 1 / 3
+    assert confusion.iou()[:3].tolist() == [2 / 4, one, 0.0]
     assert np.isnan(confusion.iou()[3])
     assert confusion.present().tolist() == [True, True, True, False]
-    assert confusion.mean_iou() == pytest.approx(1 / 3)
-    assert confusion.mean_iou([0, 1]) == 0.5
-    assert confusion.mean_iou([1, 3]) == 0.5  # class 3 is not in the truth
+    assert confusion.mean_iou() == pytest.approx((1 / 2 + one) / 3)
+    assert confusion.mean_iou([0, 1]) == pytest.approx((1 / 2 + one) / 2)
+    assert confusion.mean_iou([1, 3]) == one  # class 3 is not in the truth
     assert np.isnan(confusion.mean_iou([3]))
     assert confusion.ignored_share() == 1 / 6
 
@@ -44,21 +48,31 @@ def test_false_alarms_of_absent_classes_count_against_others_only():
 
 
 def test_class_that_is_ignored_altogether():
-    confusion = ConfusionMatrix(1)
-    confusion.update(np.array([[0, 1]], np.uint8), np.array([[0, 255]], np.uint8))
-    assert confusion.present().tolist() == [True, True]
-    assert confusion.mean_iou() == 1.0
-    assert confusion.ignored_share() == 0.5
+    for leave_out_ignored, mean in ((False, 0.5), (True, 1.0)):
+        confusion = ConfusionMatrix(1, leave_out_ignored)
+        confusion.update(np.array([[0, 1]], np.uint8), np.array([[0, 255]], np.uint8))
+        assert confusion.present().tolist() == [True, True]
+        assert confusion.mean_iou() == mean
+        assert confusion.ignored_share() == 0.5
 
 
-def test_against_slow_version_over_several_images():
+def test_saying_nothing_is_no_better_than_any_wrong_class():
+    truth, prediction = np.array([[0, 0, 1, 1]], np.uint8), np.array([[0, 0, 1, 2]], np.uint8)
+    wrong, silent = ConfusionMatrix(2), ConfusionMatrix(2)
+    wrong.update(truth, prediction)
+    silent.update(truth, np.where(prediction == 2, 255, prediction))
+    assert silent.mean_iou() == wrong.mean_iou() == (1 + 1 / 2) / 2
+
+
+@pytest.mark.parametrize('leave_out_ignored', [False, True])
+def test_against_slow_version_over_several_images(leave_out_ignored):
     rng = np.random.default_rng(0)
     values = np.array([0, 1, 2, 4, 5, 255], np.uint8)  # class 3 nowhere
     pairs = [tuple(rng.choice(values, (7, 9)) for _ in range(2)) for _ in range(3)]
-    confusion = ConfusionMatrix(5)
+    confusion = ConfusionMatrix(5, leave_out_ignored)
     for truth, prediction in pairs:
         confusion.update(truth, prediction)
-    np.testing.assert_allclose(confusion.iou(), slow_iou(pairs, 5), rtol=1e-12)
+    np.testing.assert_allclose(confusion.iou(), slow_iou(pairs, 5, leave_out_ignored), rtol=1e-12)
 
 
 def test_nothing_counted():

@@ -19,7 +19,7 @@ from bana_mm.evaluation import (
     summarise,
     table_1_rows,
 )
-from bana_mm.labels import BoxSource, LabelStore, write_label_png
+from bana_mm.labels import BoxSource, LabelStore, MergedSource, write_label_png
 
 TOOL = Path(__file__).parents[2] / 'tools/evaluate_labels.py'
 CLASSES = ['cat', 'cow']
@@ -68,7 +68,14 @@ def rows_of(root):
             img_path=str(root / 'JPEGImages/b.jpg'), instances=[dict(bbox=[0, 0, 3, 1], bbox_label=1, ignore_flag=0)]
         ),
     }
-    return dict(Y_crf=crf, Y_ret=ret, agree=AgreedMaps(crf, ret), box=SourceLabels(BoxSource(), items))
+    merged = MergedSource(['box', f'files:{root / "labels/Y_ret"}'])
+    return dict(
+        Y_crf=crf,
+        Y_ret=ret,
+        agree=AgreedMaps(crf, ret),
+        box=SourceLabels(BoxSource(), items),
+        merged=SourceLabels(merged, items),
+    )
 
 
 @pytest.mark.parametrize('workers', [0, 2])
@@ -80,6 +87,19 @@ def test_values_by_hand(voc, workers):
     assert result['agree'].iou().tolist() == [2 / 3, 1.0, 2 / 3]
     assert result['agree'].ignored_share() == 3 / 9
     assert result['box'].iou().tolist() == [3 / 4, 2 / 3, 1.0]
+    # agreed: a = 0 . 1 . (255), b = 2 2 . . 0
+    assert result['merged'].iou().tolist() == [1.0, 1.0, 1.0]
+
+
+def test_pixels_without_a_label_are_wrong_in_a_single_map_only(voc):
+    """Y_crf of b is 255 where it was right twice and wrong once."""
+    store = LabelStore(voc / 'labels')
+    write_label_png(store.path('Y_crf', 'b'), np.array([[255, 255, 2, 255, 0]], np.uint8))
+    result = evaluate_labels(rows_of(voc), voc / 'SegmentationClassAug', ['a', 'b'], 2)
+    assert result['Y_crf'].iou().tolist() == [2 / 4, 2 / 3, 1 / 3]
+    # agreed: a = 0 . 1 . (255), b = . . . . 0
+    assert result['agree'].iou()[:2].tolist() == [1.0, 1.0] and np.isnan(result['agree'].iou()[2])
+    assert result['agree'].mean_iou() == 1.0 and result['agree'].ignored_share() == 6 / 9
 
 
 def test_missing_files_are_counted_and_named(voc):
@@ -101,7 +121,7 @@ def test_bad_label_names_the_file(voc):
 
 
 def test_summary_and_table():
-    confusion = ConfusionMatrix(3)
+    confusion = ConfusionMatrix(3, leave_out_ignored=True)
     confusion.update(np.array([[0, 0, 1, 2]], np.uint8), np.array([[0, 0, 1, 255]], np.uint8))
     names = ['cat', 'cow', 'dog']
     summary = summarise(confusion, names, class_indices(['cat', 'dog'], names))

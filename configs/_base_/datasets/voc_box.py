@@ -3,6 +3,9 @@ dataset_type = 'bana_mm.VOCBoxDataset'
 data_root = '{{$VOC_ROOT:data/VOCdevkit/VOC2012}}'
 crop_size = (321, 321)
 backend_args = None
+# Reference code: objects that VOC marks difficult, one in eight, are boxes like any other. 'ignore' makes them neither
+# object nor background.
+difficult = 'keep'
 
 train_pipeline = [
     dict(type='LoadImageFromFile', backend_args=backend_args),
@@ -32,7 +35,11 @@ train_dataloader = dict(
     drop_last=True,
     sampler=dict(type='InfiniteSampler', shuffle=True),
     dataset=dict(
-        type=dataset_type, data_root=data_root, ann_file='ImageSets/Segmentation/train_aug.txt', pipeline=train_pipeline
+        type=dataset_type,
+        data_root=data_root,
+        ann_file='ImageSets/Segmentation/train_aug.txt',
+        difficult=difficult,
+        pipeline=train_pipeline,
     ),
 )
 val_dataloader = dict(
@@ -45,6 +52,7 @@ val_dataloader = dict(
         type=dataset_type,
         data_root=data_root,
         ann_file='ImageSets/Segmentation/val.txt',
+        difficult=difficult,
         test_mode=True,
         pipeline=test_pipeline,
     ),

@@ -4,6 +4,8 @@ data_root = '{{$VOC_ROOT:data/VOCdevkit/VOC2012}}'
 label_dir = '{{$LABEL_DIR:work_dirs/bap_vgg16_voc/labels}}'
 crop_size = (321, 321)
 backend_args = None
+# As in voc_box.py; boxes matter here to labels made on the fly.
+difficult = 'keep'
 
 train_pipeline = [
     dict(type='LoadImageFromFile', backend_args=backend_args),
@@ -47,6 +49,7 @@ train_dataloader = dict(
         type=dataset_type,
         data_root=data_root,
         ann_file='ImageSets/Segmentation/train_aug.txt',
+        difficult=difficult,
         background_class=True,
         pipeline=train_pipeline,
     ),
@@ -63,6 +66,7 @@ val_dataloader = dict(
         type=dataset_type,
         data_root=data_root,
         ann_file='ImageSets/Segmentation/val.txt',
+        difficult=difficult,
         background_class=True,
         require_masks=True,
         test_mode=True,
