@@ -13,6 +13,7 @@ if find_spec('mmdet'):
     __all__ += ['BAPHead', 'BoxClassifier', 'ReliableCondInstMaskHead', 'ReliableMaskHead']
 
 if find_spec('mmseg'):
+    from .backbones.resnet import DeepLabResNet
     from .decode_heads import ASPPSumHead, CosineDecodeHead
     from .losses import BootstrappingLoss, EntropyLoss, NoiseAwareLoss
     from .segmentors import LogitTTAModel
@@ -21,6 +22,7 @@ if find_spec('mmseg'):
         'ASPPSumHead',
         'BootstrappingLoss',
         'CosineDecodeHead',
+        'DeepLabResNet',
         'EntropyLoss',
         'LogitTTAModel',
         'NoiseAwareLoss',

@@ -1,7 +1,7 @@
 # Mask R-CNN on the labels that the COCO classifier makes of COCO's boxes (paper Table 6, COCO-to-COCO).
 # The labels:
 #   python tools/train.py configs/bana/bap_vgg16_coco.py
-#   python tools/generate_labels.py configs/bana/bap_vgg16_coco.py work_dirs/bap_vgg16_coco/iter_40000.pth \
+#   python tools/generate_labels.py configs/bana/bap_vgg16_coco.py work_dirs/bap_vgg16_coco/iter_90000.pth \
 #       --coco data/coco/annotations/instances_train2017.json --out work_dirs/bap_vgg16_coco/labels_train2017.json
 _base_ = [
     '../_base_/models/mask-rcnn_r101_fpn.py',

@@ -12,12 +12,12 @@ model = dict(
         seg_pad_val=255,
         size=(321, 321),
     ),
-    # Stride 8, with the stride in the 1x1 convolutions as in Caffe. ImageNet weights; deeplabv2_r101_cocoinit_voc.py
-    # starts from COCO. BN is frozen, because batches of 10 give poor statistics: norm_eval holds the mean and the
-    # variance, requires_grad=False in norm_cfg the scale and the shift. norm_eval=False with requires_grad=True trains
-    # all of it.
+    # Stride 8, with the stride in the 1x1 convolutions and the stem's pooling as in Caffe. ImageNet weights;
+    # deeplabv2_r101_cocoinit_voc.py starts from COCO. BN is frozen, because batches of 10 give poor statistics:
+    # norm_eval holds the mean and the variance, requires_grad=False in norm_cfg the scale and the shift.
+    # norm_eval=False with requires_grad=True trains all of it.
     backbone=dict(
-        type='ResNet',
+        type='bana_mm.DeepLabResNet',
         depth=101,
         out_indices=(3,),
         strides=(1, 2, 1, 1),
