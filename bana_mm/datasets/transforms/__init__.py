@@ -5,17 +5,20 @@ from importlib.util import find_spec
 from .box_pseudo_label import BoxPseudoLabel
 from .check_image_size import CheckImageSize
 from .color_jitter import ColorJitter
+from .padded_crop import pad_around
 from .plain_and_augmented import PlainAndAugmented
 
-__all__ = ['BoxPseudoLabel', 'CheckImageSize', 'ColorJitter', 'PlainAndAugmented']
+__all__ = ['BoxPseudoLabel', 'CheckImageSize', 'ColorJitter', 'PlainAndAugmented', 'pad_around']
 
 if find_spec('mmdet'):
     from .ignore_small_boxes import IgnoreSmallBoxes
     from .load_unreliable import LoadUnreliable
+    from .padded_crop import PaddedRandomCrop
 
-    __all__ += ['IgnoreSmallBoxes', 'LoadUnreliable']
+    __all__ += ['IgnoreSmallBoxes', 'LoadUnreliable', 'PaddedRandomCrop']
 
 if find_spec('mmseg'):
     from .formatting import PackBoxSegInputs
+    from .padded_crop import PaddedSegRandomCrop
 
-    __all__ += ['PackBoxSegInputs']
+    __all__ += ['PackBoxSegInputs', 'PaddedSegRandomCrop']

@@ -12,8 +12,8 @@ train_pipeline = [
     dict(type='LoadAnnotations', with_bbox=True),
     # VOC images are 500 pixels long, so this scales them by U(0.5, 1.5)
     dict(type='RandomResize', scale=(500, 500), ratio_range=(0.5, 1.5), keep_ratio=True),
-    # a crop without boxes still trains the background class; padding is left to the data preprocessor
-    dict(type='RandomCrop', crop_size=crop_size, allow_negative_crop=True),
+    # smaller images get into the middle; a crop without boxes still trains the background class
+    dict(type='bana_mm.PaddedRandomCrop', crop_size=crop_size, allow_negative_crop=True),
     dict(type='bana_mm.IgnoreSmallBoxes', min_size=1.0),
     dict(type='RandomFlip', prob=0.5),
     dict(type='bana_mm.ColorJitter', brightness=0.5, contrast=0.5, saturation=0.5),

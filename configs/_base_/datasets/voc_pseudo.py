@@ -14,8 +14,8 @@ train_pipeline = [
     dict(type='bana_mm.BoxPseudoLabel', label_dir=label_dir, maps=('Y_crf', 'Y_ret'), num_classes=20),
     # VOC images are 500 pixels long, so this scales them by U(0.5, 1.5)
     dict(type='RandomResize', scale=(500, 500), ratio_range=(0.5, 1.5), keep_ratio=True),
-    # padding is left to the data preprocessor
-    dict(type='RandomCrop', crop_size=crop_size),
+    # smaller images get into the middle
+    dict(type='bana_mm.PaddedSegRandomCrop', crop_size=crop_size),
     dict(type='RandomFlip', prob=0.5),
     dict(type='bana_mm.ColorJitter', brightness=0.5, contrast=0.5, saturation=0.5),
     dict(type='bana_mm.PackBoxSegInputs'),
