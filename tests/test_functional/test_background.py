@@ -67,6 +67,15 @@ def test_attention_of_the_query_itself_is_one_and_of_its_opposite_zero():
     torch.testing.assert_close(attention.flatten(), torch.tensor([1.0, 0.0, 0.8]))
 
 
+def test_attention_over_several_queries_by_hand():
+    feats = torch.tensor([[3.0, 0.0], [4.0, 2.0]]).view(1, 2, 1, 2)  # (3, 4) and (0, 2)
+    queries = torch.tensor([[[2.0, 0.0], [0.0, 7.0], [-1.0, 0.0], [0.0, 1.0]]])
+    valid = torch.tensor([[True, True, True, False]])
+    # cosines of (3, 4) with the valid ones: 0.6, 0.8 and -0.6, which counts as 0; of (0, 2): 0, 1 and 0
+    attention = background_attention(feats, queries, valid)
+    torch.testing.assert_close(attention.flatten(), torch.tensor([(0.6 + 0.8) / 3, 1 / 3]))
+
+
 def test_gradients():
     generator = torch.Generator().manual_seed(0)
     feats = torch.randn(2, 3, 4, 4, dtype=torch.float64, generator=generator, requires_grad=True)

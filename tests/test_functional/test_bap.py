@@ -30,6 +30,22 @@ def background():
     return mask
 
 
+def test_by_hand_at_stride_8():
+    """A row of 25 pixels whose last one is background; the box from the middle of pixel 0 to that of pixel 20."""
+    feats = torch.tensor([[1.0, 3, 4, 0], [0, 4, 3, 5]]).view(1, 2, 1, 4)
+    background = torch.zeros(1, 1, 1, 25, dtype=torch.bool)
+    background[..., 24] = True  # on which cell 3 is centred
+    pooled, queries, valid = background_aware_features(
+        feats, background, torch.tensor([[0, 0.5, 0, 20.5, 1]]), grid_size=1, spatial_scale=1 / 8, output_size=1
+    )
+    assert valid.tolist() == [[True]] and queries.tolist() == [[[0, 5]]]
+    # A = 0, 0.8, 0.6 and 1; three samples at cells 5/12, 15/12, 25/12: cells count 7, 14, 14 and 1 twelfths
+    weights = torch.tensor([7 * 1.0, 14 * 0.2, 14 * 0.4, 1 * 0.0])
+    expected = (weights * feats[0, :, 0]).sum(dim=1) / weights.sum()
+    torch.testing.assert_close(pooled.flatten(), expected)
+    torch.testing.assert_close(pooled.flatten(), torch.tensor([27 / 11, 20 / 11]))
+
+
 def in_a_row(feats, background, rois, use=None):
     queries, valid = background_queries(feats, background, 2)
     attention = background_attention(feats, queries, valid)

@@ -51,13 +51,16 @@ class TestConfidenceMap:
 
 class TestNoiseAwareLoss:
     def test_by_hand(self):
-        cosine = torch.tensor([[0.5, -0.5], [0.0, 0.5], [0.5, 0.0]]).T.reshape(1, 2, 1, 3)
-        label = torch.tensor([[[0, 0, 1]]])
-        reliable = torch.tensor([[[True, False, False]]])
-        loss_ce, loss_wce = noise_aware_loss(cosine, label, reliable, temperature=2.0, gamma=1.0, balance=0.5)
-        assert loss_ce.item() == pytest.approx(math.log(1 + math.exp(-2.0)))
-        each = math.log(1 + math.exp(1.0))  # both doubtful labels lose by a logit of 1, sigma = 1 / 1.5 for both
-        assert loss_wce.item() == pytest.approx(0.5 * each)
+        cosine = torch.tensor([[0.5, -0.5], [0.5, 0.0], [0.0, 0.5], [0.5, -0.5]]).T.reshape(1, 2, 1, 4)
+        label = torch.tensor([[[0, 0, 0, 1]]])
+        reliable = torch.tensor([[[True, True, False, False]]])
+        loss_ce, loss_wce = noise_aware_loss(cosine, label, reliable, temperature=2.0, gamma=2.0, balance=0.5)
+        # the reliable labels win by logits of 2 and 1
+        assert loss_ce.item() == pytest.approx((math.log(1 + math.exp(-2)) + math.log(1 + math.exp(-1))) / 2)
+        # the doubtful ones lose by logits of 1 and 2, with sigma (1 / 1.5)^2 and (0.5 / 1.5)^2: weights 4 to 1
+        expected = (4 * math.log(1 + math.exp(1)) + math.log(1 + math.exp(2))) / 5
+        assert loss_wce.item() == pytest.approx(0.5 * expected)
+        assert loss_wce.item() != pytest.approx(0.5 * (math.log(1 + math.exp(1)) + math.log(1 + math.exp(2))) / 2)
 
     @pytest.mark.parametrize('detach', [False, True])
     @pytest.mark.parametrize('gamma', [1.0, 7.0])

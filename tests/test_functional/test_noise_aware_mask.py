@@ -32,6 +32,18 @@ def test_values(temperature, gamma, balance):
     assert torch.stack(terms).tolist() == pytest.approx(slow(logits, target, reliable, temperature, gamma, balance))
 
 
+def test_by_hand():
+    logits = torch.tensor([[[math.log(3), -math.log(4), 1.0, -1.0, 1.6]]])
+    target = torch.tensor([[[1, 0, 1, 1, 0]]])
+    reliable = torch.tensor([[[True, True, False, False, False]]])
+    ce, wce = noise_aware_mask_loss(logits, target, reliable, temperature=1.0, gamma=1.0, balance=0.5)
+    # reliable: probabilities 3/4 of the object and 4/5 of the background
+    assert ce.item() == pytest.approx((math.log(4 / 3) + math.log(5 / 4)) / 2)
+    # doubtful: cosines z / 2 of the label 0.5, -0.5 and -0.8; sigma 1, 0.5 / 1.5 and 0.2 / 1.8: weights 9, 3 and 1
+    losses = math.log(1 + math.exp(-1)), math.log(1 + math.exp(1)), math.log(1 + math.exp(1.6))
+    assert wce.item() == pytest.approx(0.5 * (9 * losses[0] + 3 * losses[1] + losses[2]) / 13)
+
+
 def test_reliable_everywhere_is_binary_cross_entropy():
     logits, target = torch.randn(3, 2, 2), torch.randint(0, 2, (3, 2, 2))
     ce, wce = noise_aware_mask_loss(logits, target, torch.ones(3, 2, 2, dtype=torch.bool))

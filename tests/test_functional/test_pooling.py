@@ -72,6 +72,25 @@ def test_weights_by_hand():
     torch.testing.assert_close(weight[0, :2, 0], torch.tensor([[0.0, 1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0]]))
 
 
+def test_by_hand_at_stride_8():
+    """A row of 25 pixels; cells lie on the middle of pixels 0, 8, 16 and 24.
+
+    A box from edge 0.5, the middle of pixel 0, to edge 20.5, the middle of pixel 20, is cells 0 to 2.5.
+    """
+    feats, attention = torch.tensor([1.0, 2, 4, 8]), torch.tensor([0, 0.5, 0.25, 0.5])
+    rois = torch.tensor([[0, 0.5, 0, 20.5, 1]])
+    feats, attention = feats.view(1, 1, 1, 4), attention.view(1, 1, 1, 4)
+    # one bin, three samples at cells 5/12, 15/12 and 25/12: cells count 7, 14, 14 and 1 twelfths
+    expected = (7 * 1 * 1 + 14 * 0.5 * 2 + 14 * 0.75 * 4 + 1 * 0.5 * 8) / (7 * 1 + 14 * 0.5 + 14 * 0.75 + 1 * 0.5)
+    pooled = background_aware_pool(feats, rois, attention, 1 / 8, output_size=1)
+    assert pooled.item() == pytest.approx(expected) == pytest.approx(2.68)
+    # two bins of 1.25 cells, of two samples each: at 5/16 and 15/16, at 25/16 and 35/16
+    left = (12 * 1 * 1 + 20 * 0.5 * 2) / (12 * 1 + 20 * 0.5)
+    right = (7 * 0.5 * 2 + 22 * 0.75 * 4 + 3 * 0.5 * 8) / (7 * 0.5 + 22 * 0.75 + 3 * 0.5)
+    pooled = background_aware_pool(feats, rois, attention, 1 / 8, output_size=2)
+    torch.testing.assert_close(pooled, torch.tensor([left, right]).expand(1, 1, 2, 2))
+
+
 def test_attention_moves_the_average_to_the_foreground():
     feats = torch.tensor([[[[1.0, 3.0]]]])
     attention = torch.tensor([[[[0.75, 0.25]]]])

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from bana_mm.models.backbones import VGG16LargeFOV
 
@@ -34,6 +35,38 @@ def test_feature_cell_is_centred_on_its_pixel():
     cell = torch.arange(33.0).double()
     assert (feats.sum(0) @ cell / feats.sum()).item() == pytest.approx(16)
     assert feats[16, 16] > 0
+
+
+def plain_network(model, image, dropout=lambda feats: feats):
+    """AffinityNet's VGG-16, layer by layer, with the model's weights."""
+    weights = iter([layer for layer in model.features if isinstance(layer, torch.nn.Conv2d)])
+    for block, (convolutions, stride) in enumerate(zip((2, 2, 3, 3, 3), (2, 2, 2, 1, 1)), start=1):
+        for _ in range(convolutions):
+            layer, dilation = next(weights), 2 if block == 5 else 1
+            image = F.relu(F.conv2d(image, layer.weight, layer.bias, padding=dilation, dilation=dilation))
+        image = F.max_pool2d(image, 3, stride, padding=1)
+    image = F.avg_pool2d(image, 3, 1, padding=1)
+    image = dropout(F.relu(F.conv2d(image, model.fc6.weight, model.fc6.bias, padding=12, dilation=12)))
+    return dropout(F.relu(F.conv2d(image, model.fc7.weight, model.fc7.bias)))
+
+
+def test_against_a_plain_network():
+    model = tiny(fc6_dilation=12).double()
+    model.init_weights()
+    image = torch.rand(2, 3, 41, 57, dtype=torch.double)
+    model.eval()
+    torch.testing.assert_close(model(image)[0], plain_network(model, image))
+    model.train()  # whole channels are dropped, behind fc6 and behind fc7
+    outputs = []
+    for function in (
+        lambda: model(image)[0],
+        lambda: plain_network(model, image, lambda feats: F.dropout2d(feats, 0.5, training=True)),
+        lambda: plain_network(model, image, lambda feats: F.dropout(feats, 0.5, training=True)),
+    ):
+        torch.manual_seed(1)
+        outputs.append(function())
+    torch.testing.assert_close(outputs[0], outputs[1])
+    assert not torch.allclose(outputs[0], outputs[2])
 
 
 def test_full_size_parameters_are_those_of_vgg16():
