@@ -11,7 +11,12 @@ from torch import Tensor
 
 
 def activation_scores(
-    activation: Tensor, boxes: Tensor, rows: Sequence[int], unseen: Tensor, normalise: str = 'box'
+    activation: Tensor,
+    boxes: Tensor,
+    rows: Sequence[int],
+    unseen: Tensor,
+    normalise: str = 'box',
+    empty: str = 'unseen',
 ) -> tuple[list[Tensor], Tensor]:
     r"""Class unaries u_c from class activation maps, box by box (paper Eq. 5).
 
@@ -19,7 +24,8 @@ def activation_scores(
 
     A box in which the CAM of its class is zero everywhere takes ``unseen`` in place of the CAM, divided by its maximum
     inside the box: the paper's answer for classes without a classifier. Where that is zero too (the box looks like
-    nothing but background) the whole box counts, so that no box is left without a score.
+    nothing but background) the whole box counts, so that no box is left without a score. With ``empty='zero'`` such a
+    box keeps its zeros.
 
     Args:
         activation (Tensor): CAM of each class, (C, H, W), >= 0.
@@ -28,18 +34,25 @@ def activation_scores(
         unseen (Tensor): Foreground likelihood without a class, 1 - A, (H, W), >= 0.
         normalise (str): 'box' divides by the maximum inside each box (reference code), 'image' by the maximum in the
             image (paper). Defaults to 'box'.
+        empty (str): What a box gets whose CAM is zero everywhere: 'unseen' (ours, and the paper's for classes without a
+            classifier) or 'zero' (reference code). Defaults to 'unseen'.
 
     Returns:
         tuple[list[Tensor], Tensor]: u in each box, in [0, 1], and which boxes took ``unseen``, (K,) bool.
+
+    Raises:
+        ValueError: For another ``normalise`` or ``empty``.
     """
     if normalise not in ('box', 'image'):
         raise ValueError(f"normalise must be 'box' or 'image', got {normalise!r}")
+    if empty not in ('unseen', 'zero'):
+        raise ValueError(f"empty must be 'unseen' or 'zero', got {empty!r}")
     scores = []
     is_unseen = torch.zeros(len(boxes), dtype=torch.bool, device=activation.device)
     for k, (row, (x1, y1, x2, y2)) in enumerate(zip(rows, boxes.tolist())):
         inside = (slice(y1, y2), slice(x1, x2))
         cam = activation[row][inside]
-        is_unseen[k] = cam.max() == 0
+        is_unseen[k] = (cam.max() == 0) & (empty == 'unseen')
         peak = cam.max() if normalise == 'box' else activation[row].max()
         likelihood = unseen[inside] + 1e-6  # all ones rather than rounding errors where A is 1
         scores.append(torch.where(is_unseen[k], likelihood / likelihood.max(), _divide_by_peak(cam, peak)))

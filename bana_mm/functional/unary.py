@@ -30,12 +30,14 @@ def class_regions(boxes: Tensor, rows: Sequence[int], num_rows: int, image_size:
 
 
 def class_scores(
-    box_scores: Sequence[Tensor], boxes: Tensor, rows: Sequence[int], num_rows: int, image_size: tuple[int, int]
+    box_scores: Sequence[Tensor],
+    boxes: Tensor,
+    rows: Sequence[int],
+    num_rows: int,
+    image_size: tuple[int, int],
+    overlap: str = 'maximum',
 ) -> Tensor:
     """Class unaries u_c from the scores of the boxes: zero outside the boxes of a class (paper Eq. 5).
-
-    Where boxes of one class overlap the larger score counts (ours; in the reference code that of the later box, so that
-    its labels depend on the order of the boxes).
 
     Args:
         box_scores (Sequence[Tensor]): u in each box, (y2 - y1, x2 - x1) in [0, 1].
@@ -43,15 +45,26 @@ def class_scores(
         rows (Sequence[int]): Class map of each box, 0..C-1.
         num_rows (int): Number of class maps, C.
         image_size (tuple[int, int]): Height and width of the image in pixels.
+        overlap (str): What counts where boxes of one class overlap: 'maximum', the larger score (ours), or 'later',
+            that of the later box (reference code, whose labels so depend on the order of the boxes). Defaults to
+            'maximum'.
 
     Returns:
         Tensor: u, (C, H, W) in [0, 1], on the device of the scores.
+
+    Raises:
+        ValueError: For another ``overlap``.
     """
+    if overlap not in ('maximum', 'later'):
+        raise ValueError(f"overlap must be 'maximum' or 'later', got {overlap!r}")
     device = box_scores[0].device if len(box_scores) else boxes.device
     scores = torch.zeros(num_rows, *image_size, device=device)
     for score, row, (x1, y1, x2, y2) in zip(box_scores, rows, boxes.tolist()):
         inside = scores[row, y1:y2, x1:x2]
-        torch.maximum(inside, score, out=inside)
+        if overlap == 'later':
+            inside.copy_(score)
+        else:
+            torch.maximum(inside, score, out=inside)
     return scores
 
 

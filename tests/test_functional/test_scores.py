@@ -44,6 +44,18 @@ def test_empty_cam_falls_back_to_unseen_in_its_own_box_only(normalise):
     assert is_unseen.tolist() == [True, False]
 
 
+@pytest.mark.parametrize('normalise', ['box', 'image'])
+def test_empty_cam_may_stay_empty(normalise):
+    cam = torch.tensor([[[0.0, 0.0, 0.0, 1.0, 4.0]]])
+    unseen = torch.tensor([[0.1, 0.4, 0.2, 0.8, 0.8]])
+    corners = boxes([0, 0, 3, 1], [2, 0, 5, 1])
+    scores, is_unseen = activation_scores(cam, corners, [0, 0], unseen, normalise, empty='zero')
+    assert scores[0].tolist() == [[0, 0, 0]] and scores[1].tolist() == [[0, 0.25, 1]]
+    assert is_unseen.tolist() == [False, False]
+    with pytest.raises(ValueError, match="empty must be 'unseen' or 'zero', got 'none'"):
+        activation_scores(cam, corners, [0, 0], unseen, empty='none')
+
+
 @pytest.mark.parametrize('noise', [0.0, 1e-8])
 def test_empty_cam_where_all_looks_like_background_takes_the_whole_box(noise):
     unseen = torch.tensor([[noise, 0.0, 0.0]])

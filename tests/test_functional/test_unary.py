@@ -1,5 +1,6 @@
 import math
 
+import pytest
 import torch
 
 from bana_mm.functional import class_regions, class_scores, label_rows, unary_probability
@@ -25,6 +26,18 @@ def test_class_scores_take_the_larger_score_where_boxes_of_one_class_overlap():
         corners, scores = boxes(*(box for box, _ in pair)), [torch.tensor(score) for _, score in pair]
         scores = class_scores(scores, corners, [0, 0], 1, (1, 5))
         close(scores, [[[0.25, 1, 1, 0.75, 0]]])
+
+
+def test_class_scores_of_the_later_box():
+    one, other = ([0, 0, 3, 1], [[0.25, 1, 0.5]]), ([1, 0, 4, 1], [[0.5, 0, 0.75]])
+    for pair, expected in (((one, other), [0.25, 0.5, 0, 0.75, 0]), ((other, one), [0.25, 1, 0.5, 0.75, 0])):
+        corners, scores = boxes(*(box for box, _ in pair)), [torch.tensor(score) for _, score in pair]
+        close(class_scores(scores, corners, [0, 0], 1, (1, 5), overlap='later'), [[expected]])
+        # boxes of two classes do not meet
+        apart = class_scores(scores, corners, [0, 1], 2, (1, 5), overlap='later')
+        close(apart, class_scores(scores, corners, [0, 1], 2, (1, 5)))
+    with pytest.raises(ValueError, match="overlap must be 'maximum' or 'later', got 'sum'"):
+        class_scores([], boxes(), [], 0, (1, 1), overlap='sum')
 
 
 def test_classes_do_not_share_boxes():
