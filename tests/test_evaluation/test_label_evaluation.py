@@ -182,6 +182,20 @@ def test_tool(voc, monkeypatch, capsys):
     assert (cow[1], cow[3:]) == ('100.0', ['100.0', '75.0', '50.0', '66.7'])
 
 
+@pytest.mark.parametrize('difficult, cow', [('keep', 100), ('ignore', 0)])
+def test_difficult_objects(voc, monkeypatch, difficult, cow):
+    path = voc / 'Annotations/b.xml'
+    path.write_text(path.read_text().replace('<bndbox>', '<difficult>1</difficult><bndbox>'))
+    where = ['--voc-root', voc, '--split', voc / 'split.txt', '--json', voc / 'out.json']
+    arguments = [voc / 'labels', '--sources', 'box', *where]
+    run_tool(monkeypatch, *arguments, '--difficult', difficult)
+    box = json.loads((voc / 'out.json').read_text())['rows']['box']
+    assert box['IoU']['cow'] == cow and (box['ignored'] > 0) == (difficult == 'ignore')
+    if difficult == 'keep':  # the default
+        run_tool(monkeypatch, *arguments)
+        assert json.loads((voc / 'out.json').read_text())['rows']['box'] == box
+
+
 def test_tool_tells_several_folders_apart(voc, monkeypatch, capsys):
     for name in ('bap', 'gap'):
         shutil.copytree(voc / 'labels', voc / name / 'labels')
