@@ -10,6 +10,7 @@ from mmengine.config import Config
 
 from bana_mm.labels.recipe import LabelRecipe
 
+from .record import read_json
 from .result_tables import SIX, metric_name
 
 
@@ -124,7 +125,7 @@ def _is_of(row: Mapping, scores: Found, suffix: str) -> bool:
 
 
 def _test(path: Path) -> Iterator[Found]:
-    scores, folder = _read(path), path.parents[1]
+    scores, folder = read_json(path), path.parents[1]
     if not isinstance(scores, dict):
         return
     # A run in a folder of another name may have been any: such names are given to runs that override settings.
@@ -151,19 +152,12 @@ def _num_images(dataset: Config) -> int | None:
 
 
 def _labels(path: Path) -> Iterator[Found]:
-    content = _read(path)
+    content = read_json(path)
     if not isinstance(content, dict):
         return
     meta = path.with_name('meta.json')
-    made = _read(meta) if meta.is_file() else {}
+    made = read_json(meta) if meta.is_file() else {}
     config = Path(made.get('config') or path.parent.name).stem
     for split in content.get('splits', [content]):
         for name, scores in (split.get('rows') or {}).items():
             yield Found(path, config, split.get('images'), scores, name, made.get('recipe'))
-
-
-def _read(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding='utf-8'))
-    except ValueError as error:
-        raise ValueError(f'{path}: not valid JSON ({error})') from error
