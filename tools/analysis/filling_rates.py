@@ -16,6 +16,8 @@ from pathlib import Path
 def parse_args() -> argparse.Namespace:
     from mmengine.config import DictAction
 
+    from bana_mm.utils.run_options import add_run_options
+
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', help='any config with boxes in test_dataloader.dataset: gives images and classes')
     parser.add_argument(
@@ -35,9 +37,7 @@ def parse_args() -> argparse.Namespace:
         default=10,
         help='classes with fewer boxes get no violins of their own (default: %(default)s)',
     )
-    parser.add_argument(
-        '--workers', type=int, default=0, help='processes; they pay for grabcut and box_crf (default: none)'
-    )
+    add_run_options(parser, ['workers'], workers=0)  # they pay for grabcut and box_crf
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='override settings of the config')
     args = parser.parse_args()
     if not args.labels and args.no_truth:
