@@ -88,14 +88,10 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    from mmengine.config import Config
-
+    from bana_mm.utils.config import read_config
     from bana_mm.utils.distributed import launched
 
-    cfg = None
-    if args.config is not None:
-        cfg = Config.fromfile(args.config)
-        cfg.merge_from_dict(args.cfg_options or {})
+    cfg = None if args.config is None else read_config(args.config, args.cfg_options)
     with launched(args.launcher):
         try:
             if args.coco is not None:

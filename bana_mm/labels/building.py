@@ -13,6 +13,7 @@ from torch import nn
 
 from bana_mm.utils.checkpoint import allow_mmengine_checkpoints, weight_problems
 from bana_mm.utils.record import file_digest
+from bana_mm.utils.resources import tool_line
 
 DEFAULT_SPLIT = 'train_aug'
 
@@ -56,10 +57,8 @@ def load_strictly(model: nn.Module, checkpoint: str | Path, config_name: str | N
         ValueError: If it can't be read, or its names or shapes are not the model's.
     """
     if not Path(checkpoint).is_file():
-        raise FileNotFoundError(
-            f'{checkpoint}: checkpoint does not exist; train the classifier first '
-            f'(tools/train.py {config_name or "CONFIG"})'
-        )
+        train = tool_line('train.py', config_name or 'CONFIG')
+        raise FileNotFoundError(f'{checkpoint}: checkpoint does not exist; train the model first ({train})')
     allow_mmengine_checkpoints()
     try:
         loaded = torch.load(checkpoint, map_location='cpu', weights_only=True)

@@ -53,19 +53,25 @@ def as_stored(content: Mapping[str, Any]) -> dict[str, Any]:
     return json.loads(json.dumps(content))
 
 
-def keep_record(path: str | Path, content: Mapping[str, Any]) -> None:
+def keep_record(
+    path: str | Path,
+    content: Mapping[str, Any],
+    made: str = 'what is in this folder was made',
+    way_out: str = 'choose another folder',
+) -> None:
     """Write a record, or make sure that the one which is there says the same.
 
     Args:
         path (str | Path): JSON file; its folder must exist.
         content (Mapping): JSON-like, of any depth.
+        made, way_out (str): See :func:`check_record`.
 
     Raises:
         ValueError: If a field differs from what is recorded (the message names the first), or the file can't be read.
     """
     path = Path(path)
     if path.exists():
-        check_record(path, read_json(path), content)
+        check_record(path, read_json(path), content, made, way_out)
         return
     with whole_file(path) as partial:
         partial.write_text(json.dumps(content, indent=2) + '\n', encoding='utf-8')

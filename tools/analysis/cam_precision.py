@@ -9,11 +9,12 @@ import argparse
 import json
 from pathlib import Path
 
-from mmengine.config import Config, DictAction
+from mmengine.config import DictAction
 
 from bana_mm.evaluation.cam_precision import SCORES, measure_cams
 from bana_mm.evaluation.label_evaluation import class_indices
 from bana_mm.labels.building import build_classifier, build_label_dataset
+from bana_mm.utils.config import read_config
 from bana_mm.utils.run_options import RunOptions, add_run_options
 from bana_mm.utils.table import figure_cell, format_table, percent
 from bana_mm.visualization.curves import Curve, draw_precision_recall
@@ -60,9 +61,7 @@ def main() -> None:
     for text in args.models:  # finds out what is missing before anything runs
         name, _, files = text.partition('=')
         config, checkpoint = files.split(',', 1)
-        cfg = Config.fromfile(config)
-        if args.cfg_options is not None:
-            cfg.merge_from_dict(args.cfg_options)
+        cfg = read_config(config, args.cfg_options)
         models[name] = build_label_dataset(cfg, args.split), build_classifier(cfg, checkpoint, device)
 
     curves, results, rows = {}, {}, []

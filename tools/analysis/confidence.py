@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from mmengine.config import Config, DictAction
+from mmengine.config import DictAction
 from mmengine.dataset import BaseDataset
 from mmengine.registry import DATASETS, MODELS, init_default_scope
 
@@ -18,6 +18,7 @@ from bana_mm.datasets.training_example import TrainingExample, load_example
 from bana_mm.datasets.wrappers import base_datasets
 from bana_mm.evaluation.confidence import measure_confidence
 from bana_mm.labels.building import load_strictly
+from bana_mm.utils.config import read_config
 from bana_mm.utils.progress import Progress
 from bana_mm.utils.run_options import RunOptions, add_run_options
 from bana_mm.utils.table import figure_cell, format_table, percent
@@ -57,8 +58,7 @@ def counted(items: Iterable[tuple[dict, BaseDataset]], progress: Progress) -> It
 
 def main() -> None:
     args = parse_args()
-    cfg = Config.fromfile(args.config)
-    cfg.merge_from_dict(args.cfg_options or {})
+    cfg = read_config(args.config, args.cfg_options)
     init_default_scope(cfg.get('default_scope', 'mmseg'))
     model = MODELS.build(cfg.model)
     dataset = DATASETS.build(cfg.train_dataloader.dataset)

@@ -142,17 +142,14 @@ def main() -> None:
     args = parse_args()
     from collections import Counter
 
-    from mmengine.config import Config
-
     from bana_mm.evaluation.filling_rates import measure_filling_rates
     from bana_mm.labels import build_label_source
     from bana_mm.labels.building import build_label_dataset
     from bana_mm.labels.sources import split_instances
+    from bana_mm.utils.config import read_config
     from bana_mm.visualization.violins import draw_violins
 
-    cfg = Config.fromfile(args.config)
-    if args.cfg_options is not None:
-        cfg.merge_from_dict(args.cfg_options)
+    cfg = read_config(args.config, args.cfg_options)
     sources = {name: build_label_source(source) for name, source in named(args.labels).items()}
     dataset = build_label_dataset(cfg, args.split)
     class_names = list(dataset.metainfo['classes'])

@@ -81,7 +81,6 @@ def default_values(crf: dict) -> dict[str, list[float]]:
 
 def main() -> None:
     args = parse_args()
-    from mmengine.config import Config
     from mmengine.registry import MODELS, init_default_scope
 
     from bana_mm.evaluation.crf_search import SearchTable, grid, search_crf
@@ -94,13 +93,12 @@ def main() -> None:
     from bana_mm.evaluation.label_evaluation import class_indices
     from bana_mm.labels.building import build_classifier, build_label_dataset, describe_run, load_strictly
     from bana_mm.labels.recipe import LabelRecipe
+    from bana_mm.utils.config import read_config
     from bana_mm.utils.record import keep_record
     from bana_mm.utils.run_options import RunOptions
     from bana_mm.utils.table import format_table
 
-    cfg = Config.fromfile(args.config)
-    if args.cfg_options is not None:
-        cfg.merge_from_dict(args.cfg_options)
+    cfg = read_config(args.config, args.cfg_options)
     options = RunOptions.from_args(args)
     makes_labels = 'bap_head' in cfg.model
     if makes_labels:
