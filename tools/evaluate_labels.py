@@ -24,6 +24,8 @@ from pathlib import Path
 
 
 def parse_args() -> argparse.Namespace:
+    from bana_mm.utils.run_options import add_run_options
+
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('dirs', nargs='*', metavar='DIR', help='folders written by tools/generate_labels.py')
     parser.add_argument(
@@ -74,12 +76,7 @@ def parse_args() -> argparse.Namespace:
         default='area',
         help='what orders the labels of --coco for average precision (default: %(default)s)',
     )
-    parser.add_argument(
-        '--workers',
-        type=int,
-        default=0,
-        help='processes; they pay where labels are made, as by --sources grabcut (default: none)',
-    )
+    add_run_options(parser, ['workers'], workers=0)  # they pay where labels are made, as by --sources grabcut
     parser.add_argument('--json', help='also write the figures to this file')
     args = parser.parse_args()
     if not args.dirs and not args.sources and not args.coco and args.table1 is None:

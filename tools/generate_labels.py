@@ -21,8 +21,8 @@ from functools import partial
 def parse_args() -> argparse.Namespace:
     from mmengine.config import DictAction
 
-    from bana_mm.labels import usable_cores
     from bana_mm.utils.cli import add_launcher_arguments
+    from bana_mm.utils.run_options import add_run_options
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', nargs='?', help='config of the classifier, or of any model on the images')
@@ -74,21 +74,8 @@ def parse_args() -> argparse.Namespace:
         help='list of images, ImageSets/Segmentation/SPLIT.txt (default: train_aug); with a '
         "config of data in COCO's format one of its dataloaders: train, val or test (default: train)",
     )
-    parser.add_argument(
-        '--batch-size',
-        type=int,
-        default=1,
-        help='most images of one size that the network sees at once (default: %(default)s)',
-    )
-    parser.add_argument(
-        '--workers',
-        type=int,
-        default=usable_cores(),
-        help='processes for the CRF or the source, 0 for none (default: one for each core, here '
-        '%(default)s); of each rank',
-    )
+    add_run_options(parser)
     parser.add_argument('--overwrite', action='store_true', help='drop the labels that are there and make all anew')
-    parser.add_argument('--device', help="defaults to 'cuda' where there is one, else 'cpu'")
     parser.add_argument(
         '--cfg-options',
         nargs='+',
@@ -108,14 +95,10 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    from mmengine.config import Config
-
+    from bana_mm.utils.config import read_config
     from bana_mm.utils.distributed import launched
 
-    cfg = None
-    if args.config is not None:
-        cfg = Config.fromfile(args.config)
-        cfg.merge_from_dict(args.cfg_options or {})
+    cfg = None if args.config is None else read_config(args.config, args.cfg_options)
     with launched(args.launcher):
         try:
             if args.coco is not None:
@@ -130,17 +113,17 @@ def main() -> None:
 
 def make_with_network(args: argparse.Namespace, cfg):
     """Y_crf and Y_ret of a classifier."""
-    import torch
-
     from bana_mm.labels import LabelStore, network_source_class
     from bana_mm.labels.building import build_classifier, build_label_dataset, describe_run
     from bana_mm.labels.generator import LabelGenerator
     from bana_mm.labels.label_run import label_missing
     from bana_mm.labels.runner import generate_labels
     from bana_mm.labels.store import NETWORK_MAPS
+    from bana_mm.utils.run_options import RunOptions
 
+    options = RunOptions.from_args(args).for_config(cfg)
     source = network_source_class(args.source or 'bana_crf')
-    model = build_classifier(cfg, args.checkpoint, args.device or ('cuda' if torch.cuda.is_available() else 'cpu'))
+    model = build_classifier(cfg, args.checkpoint, options.device)
     source.check_model(model, args.config)
     dataset = build_label_dataset(cfg, args.split)
     generator = LabelGenerator.from_model(model, source.make_recipe(model, args.source_options))
@@ -152,20 +135,19 @@ def make_with_network(args: argparse.Namespace, cfg):
         dataset,
         store,
         generator,
-        args.workers,
-        cfg.test_dataloader.get('num_workers', 0),
-        args.batch_size,
+        options.workers,
+        options.loading_workers,
+        options.batch_size,
     )
     return label_missing(store, image_ids(dataset), meta, args.overwrite, label)
 
 
 def make_instances(args: argparse.Namespace, cfg):
     """A mask for each instance."""
-    import torch
-
     from bana_mm.labels.instance_building import make_pseudo_masks
+    from bana_mm.utils.run_options import RunOptions
 
-    device = args.device or ('cuda' if torch.cuda.is_available() else 'cpu')
+    options = RunOptions.from_args(args)
     return make_pseudo_masks(
         cfg,
         args.checkpoint,
@@ -173,10 +155,10 @@ def make_instances(args: argparse.Namespace, cfg):
         args.out,
         args.img_dir,
         args.same_as,
-        args.workers,
-        args.batch_size,
+        options.workers,
+        options.batch_size,
         args.overwrite,
-        device,
+        options.device,
     )
 
 

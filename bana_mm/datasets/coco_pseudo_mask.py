@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bana_mm.registry import DATASETS
-from bana_mm.utils.label_commands import label_commands
+from bana_mm.utils.label_origin import LabelOrigin
 
 from .coco_box import CheckedCOCO, CocoBoxDataset
 
@@ -29,7 +29,7 @@ class CocoPseudoMaskDataset(CocoBoxDataset):
     Args:
         ann_file (str): The JSON file.
         made_by (dict | None): Where a missing file would come from, for the error message: ``config`` and
-            ``checkpoint`` of the classifier, see :func:`bana_mm.utils.label_commands.label_commands`, and ``boxes``,
+            ``checkpoint`` of the classifier, see :class:`bana_mm.utils.label_origin.LabelOrigin`, and ``boxes``,
             COCO's JSON of the boxes. Defaults to None.
         args: See :class:`CocoBoxDataset`.
         kwargs: See :class:`CocoBoxDataset` and mmdet's ``CocoDataset``.
@@ -50,11 +50,10 @@ class CocoPseudoMaskDataset(CocoBoxDataset):
         """Read the file."""
         if self.backend_args is None and not osp.isfile(self.ann_file):
             boxes = (self.made_by or {}).get('boxes', 'BOXES.json')
-            commands = label_commands(self.made_by, f'--coco {boxes} --out {self.ann_file}')
-            commands = ''.join(f'    {command}\n' for command in commands)
+            remedy = LabelOrigin.from_cfg(self.made_by).remedy('--coco', boxes, '--out', self.ann_file)
             raise FileNotFoundError(
-                f'{self.ann_file}: there are no pseudo masks. Make them with\n{commands}'
-                "and start again, or set the data set's ann_file to a JSON file that has them"
+                f'{self.ann_file}: there are no pseudo masks. {remedy}, '
+                "or set the data set's ann_file to a JSON file that has them"
             )
         return super().load_data_list()
 

@@ -13,8 +13,9 @@ from mmseg.evaluation import IoUMetric
 from torch import Tensor
 
 from bana_mm.functional import dense_crf, dense_crf_labels
-from bana_mm.labels import CRFPool, Done, usable_cores, write_label_png
+from bana_mm.labels import CRFPool, Done, write_label_png
 from bana_mm.registry import METRICS
+from bana_mm.utils.run_options import usable_cores
 from bana_mm.utils.table import format_table
 
 # What the names of the scores end with, and how the log calls them.
@@ -39,7 +40,7 @@ class DenseCRFIoUMetric(IoUMetric):
         with_crf (bool): Refine. Takes about a second of one core for a prediction. Defaults to False.
         crf (dict | None): Arguments of :func:`bana_mm.functional.dense_crf`. Defaults to None, its defaults.
         workers (int | None): Processes that run the CRF while the network goes on; 0 runs it in turn. Defaults to None,
-            :func:`bana_mm.labels.usable_cores`.
+            :func:`bana_mm.utils.run_options.usable_cores`.
         output_dir (str | None): Where predictions go as palette PNG, ``ID.png``: of the augmented images if there are
             such, refined with ``with_crf``. Defaults to None.
         kwargs: See ``IoUMetric``. With ``format_only`` the samples need no truth, and only what goes to ``output_dir``

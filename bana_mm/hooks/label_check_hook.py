@@ -9,15 +9,15 @@ from mmengine.runner import BaseLoop, Runner
 from bana_mm.datasets.transforms import BoxPseudoLabel
 from bana_mm.datasets.wrappers import base_datasets
 from bana_mm.registry import HOOKS
-from bana_mm.utils.label_commands import label_commands
+from bana_mm.utils.label_origin import LabelOrigin
 
 
 @HOOKS.register_module()
 class LabelCheckHook(Hook):
     """Stops a training whose stored labels are missing or of other classes, and prints the commands that make them.
 
-    They are put together from ``pseudo_labels`` in the config: ``config`` (of the classifier), ``checkpoint`` (None
-    means the one at which a training with that config ends), and ``split`` (the images). Where some images take their
+    They are put together from ``pseudo_labels`` in the config: ``config`` and ``checkpoint`` of the classifier, see
+    :class:`bana_mm.utils.label_origin.LabelOrigin`, and ``split`` (the images). Where some images take their
     masks instead (``BoxPseudoLabel(mask_split=...)``), it says how many.
     """
 
@@ -49,12 +49,11 @@ def _check(transform: BoxPseudoLabel, dataset: BaseDataset, cfg: ConfigDict) -> 
         )
     if missing:
         store, made_by = transform.store, cfg.get('pseudo_labels') or {}
-        commands = label_commands(made_by, f'--out-dir {store.root} --split {made_by.get("split") or "SPLIT"}')
-        commands = ''.join(f'    {command}\n' for command in commands)
+        arguments = ('--out-dir', store.root, '--split', made_by.get('split') or 'SPLIT')
         raise FileNotFoundError(
             f'{len(missing)} of {len(dataset)} training images have no {" and ".join(store.maps)} in {store.root} '
-            f'({_first(missing)}). Make them with\n{commands}'
-            "and start again, or set BoxPseudoLabel's source to 'box' or 'grabcut'"
+            f'({_first(missing)}). {LabelOrigin.from_cfg(made_by).remedy(*arguments)}, '
+            "or set BoxPseudoLabel's source to 'box' or 'grabcut'"
         )
     if transform.mask_split is not None:
         _check_masks(transform, items)

@@ -1,6 +1,6 @@
 """Stage 2: where label maps come from, and how they are stored."""
 
-from .crf_pool import CRFPool, Done, usable_cores
+from .crf_pool import CRFPool, Done
 from .merge import agree, reliable_region
 from .png import IGNORE, check_classes, read_label_png, write_label_png
 from .sources import (
@@ -46,6 +46,5 @@ __all__ = [
     'read_label_png',
     'reliable_label_from_instances',
     'reliable_region',
-    'usable_cores',
     'write_label_png',
 ]

@@ -1,6 +1,5 @@
 """What label generation needs from a config of stage 1: the trained classifier and the images."""
 
-import hashlib
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,8 @@ from mmengine.registry import DATASETS, MODELS, DefaultScope
 from torch import nn
 
 from bana_mm.utils.checkpoint import allow_mmengine_checkpoints, weight_problems
+from bana_mm.utils.record import file_digest
+from bana_mm.utils.resources import tool_line
 
 DEFAULT_SPLIT = 'train_aug'
 
@@ -56,10 +57,8 @@ def load_strictly(model: nn.Module, checkpoint: str | Path, config_name: str | N
         ValueError: If it can't be read, or its names or shapes are not the model's.
     """
     if not Path(checkpoint).is_file():
-        raise FileNotFoundError(
-            f'{checkpoint}: checkpoint does not exist; train the classifier first '
-            f'(tools/train.py {config_name or "CONFIG"})'
-        )
+        train = tool_line('train.py', config_name or 'CONFIG')
+        raise FileNotFoundError(f'{checkpoint}: checkpoint does not exist; train the model first ({train})')
     allow_mmengine_checkpoints()
     try:
         loaded = torch.load(checkpoint, map_location='cpu', weights_only=True)
@@ -131,13 +130,9 @@ def describe_run(cfg: Config, checkpoint: str | Path, recipe: dict[str, Any], cl
     Returns:
         dict: JSON-like. The checkpoint is known by the first 16 digits of its SHA-256, wherever it lies.
     """
-    digest = hashlib.sha256()
-    with open(checkpoint, 'rb') as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
     return dict(
         config=Path(cfg.filename).name,
-        checkpoint=dict(name=Path(checkpoint).name, sha256=digest.hexdigest()[:16]),
+        checkpoint=dict(name=Path(checkpoint).name, sha256=file_digest(checkpoint)),
         recipe=recipe,
         classes=list(classes),
     )

@@ -1,6 +1,5 @@
 """COCO files of pseudo masks, written from a COCO file of boxes and the labels of its instances."""
 
-import hashlib
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -33,15 +32,6 @@ def encode_mask(mask: np.ndarray, size: tuple[int, int], corner: tuple[int, int]
     whole = np.zeros(size, np.uint8, order='F')
     whole[y : y + mask.shape[0], x : x + mask.shape[1]] = mask
     return dict(size=list(size), counts=mask_api.encode(whole)['counts'].decode('ascii'))
-
-
-def file_digest(path: str | Path) -> str:
-    """The first 16 digits of a file's SHA-256."""
-    digest = hashlib.sha256()
-    with open(path, 'rb') as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()[:16]
 
 
 def read_record(path: str | Path) -> dict[str, Any] | None:

@@ -18,12 +18,6 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 
-def usable_cores() -> int:
-    """Cores that this process may run on; the ranks that torchrun starts on a machine share them. At least 1."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
-    return max(1, cores // int(os.environ.get('LOCAL_WORLD_SIZE', 1)))
-
-
 class Done(NamedTuple):
     """A finished image: its name, what the caller attached to it, and the function's result."""
 

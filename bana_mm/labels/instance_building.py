@@ -1,6 +1,5 @@
 """A COCO file of boxes and a trained classifier in, a COCO file of pseudo masks out."""
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -16,10 +15,10 @@ from mmengine.registry import DATASETS, DefaultScope
 from bana_mm.datasets import CocoBoxDataset
 from bana_mm.datasets.coco_files import read_coco
 from bana_mm.utils.distributed import on_first_rank
-from bana_mm.utils.record import differences
+from bana_mm.utils.record import check_record, file_digest
 
 from .building import build_classifier, describe_run
-from .coco_json import file_digest, read_record, write_pseudo_masks
+from .coco_json import read_record, write_pseudo_masks
 from .coco_json_parts import LabelParts
 from .instance import InstanceLabelGenerator
 from .instance_classes import weight_of_classes
@@ -79,7 +78,6 @@ def make_pseudo_masks(
         unseen=unseen,
         boxes=dict(name=Path(ann_file).name, sha256=file_digest(ann_file)),
     )
-    record = json.loads(json.dumps(record))  # tuples become lists, as they will when read back
     image_ids = [dataset.get_data_info(index)['img_id'] for index in range(len(dataset))]
     if on_first_rank(_is_there, out, record, overwrite):
         return LabelRun(0, 0.0, 0.0, 0, skipped=len(image_ids)) if get_rank() == 0 else None
@@ -172,9 +170,5 @@ def _is_there(out: Path, record: Mapping[str, Any], overwrite: bool) -> bool:
     stored = read_record(out)
     if stored is None:
         raise ValueError(f'{out}: is there and was not written by this tool; choose another file, or --overwrite')
-    for field, old, new in differences(stored, record):
-        raise ValueError(
-            f'{out}: its masks were made with {field} = {old!r}, this run has {new!r}; choose another '
-            'file, or make all anew with --overwrite'
-        )
+    check_record(out, stored, record, 'its masks were made', 'choose another file, or make all anew with --overwrite')
     return True

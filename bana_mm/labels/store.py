@@ -14,7 +14,7 @@ import numpy as np
 
 from bana_mm.labels.png import read_label_png, write_label_png
 from bana_mm.utils.atomic import whole_file
-from bana_mm.utils.record import differences
+from bana_mm.utils.record import check_record, read_json
 
 NETWORK_MAPS = ('Y_crf', 'Y_ret')
 
@@ -82,12 +82,7 @@ class LabelStore:
     def meta(self) -> dict[str, Any]:
         """How the labels were made; empty where nothing says so."""
         path = self.root / 'meta.json'
-        if not path.exists():
-            return {}
-        try:
-            return json.loads(path.read_text())
-        except ValueError as error:
-            raise ValueError(f'{path}: not valid JSON ({error})') from error
+        return read_json(path) if path.exists() else {}
 
     def begin(self, meta: dict[str, Any], overwrite: bool = False) -> None:
         """Create the store or go on with it; all labels in it were made in one way.
@@ -103,7 +98,6 @@ class LabelStore:
         """
         if self.maps != NETWORK_MAPS:
             meta = dict(meta, maps=self.maps)
-        meta = json.loads(json.dumps(meta))  # tuples become lists, as they will when read back
         stored = self.meta
         names = dict.fromkeys([*self.maps, *self._stored_maps()])
         labels = [path for name in names for path in (self.root / name).rglob('*.png')]
@@ -118,10 +112,7 @@ class LabelStore:
                 f'{self.root}: holds {len(labels)} label maps but no meta.json that says how they were made; {way_out}'
             )
         elif stored:
-            for field, old, new in differences(stored, meta):
-                raise ValueError(
-                    f'{self.root}: its labels were made with {field} = {old!r}, this run has {new!r}; {way_out}'
-                )
+            check_record(self.root, stored, meta, 'its labels were made', way_out)
         for name in self.maps:
             (self.root / name).mkdir(parents=True, exist_ok=True)
             for leftover in (self.root / name).rglob('.*.part'):  # of a run that was killed

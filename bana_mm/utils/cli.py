@@ -2,13 +2,13 @@
 
 import argparse
 import os
-import os.path as osp
 
 import torch
 from mmengine.config import Config, DictAction
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
+from .config import read_config
 from .distributed import start_gloo
 
 
@@ -37,20 +37,12 @@ def load_config(args: argparse.Namespace) -> Config:
         args (argparse.Namespace): Parsed arguments.
 
     Returns:
-        Config: With ``work_dir`` set: the argument, else the config's, else ``work_dirs/CONFIG_NAME``.
+        Config: See :func:`bana_mm.utils.config.read_config`.
 
     Raises:
         FileNotFoundError: If the config does not exist.
     """
-    if not osp.isfile(args.config):
-        raise FileNotFoundError(f'config {args.config!r} does not exist')
-    cfg = Config.fromfile(args.config)
-    if args.cfg_options is not None:
-        cfg.merge_from_dict(args.cfg_options)
-    if args.work_dir is not None:
-        cfg.work_dir = args.work_dir
-    elif cfg.get('work_dir') is None:
-        cfg.work_dir = osp.join('work_dirs', osp.splitext(osp.basename(args.config))[0])
+    cfg = read_config(args.config, args.cfg_options, args.work_dir)
     if hasattr(args, 'launcher'):
         cfg.launcher = args.launcher
         os.environ.setdefault('LOCAL_RANK', str(args.local_rank))

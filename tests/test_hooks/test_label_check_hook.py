@@ -80,24 +80,20 @@ def test_missing(store, wrap):
         check(dataset)
 
 
-@pytest.mark.parametrize('trained', [False, True])
-@pytest.mark.parametrize('named', [False, True])
-def test_commands(store, tmp_path, monkeypatch, trained, named):
+def test_commands(store, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / 'bap.py').write_text("train_cfg = dict(type='IterBasedTrainLoop', max_iters=7)\n")
-    checkpoint = 'bap.pth' if named else 'work_dirs/bap/iter_7.pth'
-    if trained:
-        (tmp_path / checkpoint).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / checkpoint).touch()
-    pseudo_labels = dict(config='bap.py', checkpoint=checkpoint if named else None, split='train_aug')
+    pseudo_labels = dict(config='bap.py', checkpoint=None, split='train_aug')
     with pytest.raises(FileNotFoundError) as error:
         check(Items(['c'], label_dir='labels'), pseudo_labels=pseudo_labels)
-    commands = [line.strip() for line in str(error.value).splitlines() if 'python' in line]
-    train = [] if trained else ['python tools/train.py bap.py']
-    assert commands == [
-        *train,
-        f'python tools/generate_labels.py bap.py {checkpoint} --out-dir labels --split train_aug',
+    assert [line.strip() for line in str(error.value).splitlines() if 'python' in line] == [
+        'python -m bana_mm train bap.py',
+        'python -m bana_mm generate_labels bap.py work_dirs/bap/iter_7.pth --out-dir labels --split train_aug',
     ]
+    with pytest.raises(
+        FileNotFoundError, match=r"\(c\)\. They can not .*checkpoint 'bap\.pth' does not exist.*, or set BoxPseudoLabel"
+    ):
+        check(Items(['c'], label_dir='labels'), pseudo_labels=dict(pseudo_labels, checkpoint='bap.pth'))
 
 
 def test_missing_without_settings(store):

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from bana_mm.labels.crf_pool import CRFPool, usable_cores
+from bana_mm.labels.crf_pool import CRFPool
 
 
 def slow_square(number):
@@ -170,12 +170,3 @@ def test_workers_end_with_a_killed_parent(tmp_path):
         for pid in filter(is_running, workers):
             os.kill(pid, signal.SIGKILL)
         process.communicate()  # not before: surviving workers would hold its pipes open
-
-
-def test_ranks_of_a_machine_share_its_cores(monkeypatch):
-    monkeypatch.setattr(os, 'sched_getaffinity', lambda process: set(range(16)), raising=False)
-    monkeypatch.delenv('LOCAL_WORLD_SIZE', raising=False)
-    assert usable_cores() == 16
-    for ranks, cores in ((3, 5), (32, 1)):
-        monkeypatch.setenv('LOCAL_WORLD_SIZE', str(ranks))
-        assert usable_cores() == cores

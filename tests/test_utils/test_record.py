@@ -1,8 +1,35 @@
+import hashlib
 import json
 
 import pytest
 
-from bana_mm.utils.record import differences, keep_record
+from bana_mm.utils.record import as_stored, check_record, differences, file_digest, keep_record, read_json
+
+
+def test_digest_does_not_depend_on_the_blocks(tmp_path):
+    path = tmp_path / 'weights.pth'
+    for content in (b'', b'a', b'weights' * 300_000):  # the last is larger than a block
+        path.write_bytes(content)
+        assert file_digest(path) == hashlib.sha256(content).hexdigest()[:16]
+
+
+def test_json_that_is_not_valid_is_named(tmp_path):
+    path = tmp_path / 'scores.json'
+    path.write_text('{"sum": "\u2211"}', encoding='utf-8')
+    assert read_json(path) == dict(sum='\u2211')
+    path.write_text('{"sum": ')
+    with pytest.raises(ValueError, match=r'scores\.json: not valid JSON \(Expecting value'):
+        read_json(path)
+
+
+def test_check_says_what_differs_and_what_to_do():
+    stored = as_stored(dict(crf=dict(bilateral=(4, 55, 3))))
+    assert stored == dict(crf=dict(bilateral=[4, 55, 3]))
+    check_record('labels', stored, dict(crf=dict(bilateral=(4, 55, 3))))
+    with pytest.raises(
+        ValueError, match=r'^labels: its labels were made with crf\.bilateral = \[4, 55, 3\], this run has 5; go away$'
+    ):
+        check_record('labels', stored, dict(crf=dict(bilateral=5)), 'its labels were made', 'go away')
 
 
 def test_record_is_written_once_and_compared(tmp_path):

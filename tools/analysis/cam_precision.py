@@ -9,11 +9,13 @@ import argparse
 import json
 from pathlib import Path
 
-from mmengine.config import Config, DictAction
+from mmengine.config import DictAction
 
 from bana_mm.evaluation.cam_precision import SCORES, measure_cams
 from bana_mm.evaluation.label_evaluation import class_indices
 from bana_mm.labels.building import build_classifier, build_label_dataset
+from bana_mm.utils.config import read_config
+from bana_mm.utils.run_options import RunOptions, add_run_options
 from bana_mm.utils.table import figure_cell, format_table, percent
 from bana_mm.visualization.curves import Curve, draw_precision_recall
 
@@ -37,7 +39,7 @@ def parse_args() -> argparse.Namespace:
         help='where precision and recall are printed, in steps of 0.01 (default: %(default)s)',
     )
     parser.add_argument('--classes', default='', help='comma-separated classes of the means (default: all that occur)')
-    parser.add_argument('--device', help="defaults to 'cuda' where there is one, else 'cpu'")
+    add_run_options(parser, ['device'])
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='override settings of every config')
     args = parser.parse_args()
     for text in args.models:
@@ -54,16 +56,12 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    import torch
-
-    device = args.device or ('cuda' if torch.cuda.is_available() else 'cpu')
+    device = RunOptions.from_args(args).device
     models = {}
     for text in args.models:  # finds out what is missing before anything runs
         name, _, files = text.partition('=')
         config, checkpoint = files.split(',', 1)
-        cfg = Config.fromfile(config)
-        if args.cfg_options is not None:
-            cfg.merge_from_dict(args.cfg_options)
+        cfg = read_config(config, args.cfg_options)
         models[name] = build_label_dataset(cfg, args.split), build_classifier(cfg, checkpoint, device)
 
     curves, results, rows = {}, {}, []

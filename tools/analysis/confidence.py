@@ -10,8 +10,7 @@ import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-import torch
-from mmengine.config import Config, DictAction
+from mmengine.config import DictAction
 from mmengine.dataset import BaseDataset
 from mmengine.registry import DATASETS, MODELS, init_default_scope
 
@@ -19,7 +18,9 @@ from bana_mm.datasets.training_example import TrainingExample, load_example
 from bana_mm.datasets.wrappers import base_datasets
 from bana_mm.evaluation.confidence import measure_confidence
 from bana_mm.labels.building import load_strictly
+from bana_mm.utils.config import read_config
 from bana_mm.utils.progress import Progress
+from bana_mm.utils.run_options import RunOptions, add_run_options
 from bana_mm.utils.table import figure_cell, format_table, percent
 
 COLUMNS = dict(
@@ -43,7 +44,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--images', type=int, help='take that many, evenly spread over the data set (default: all)')
     parser.add_argument('--gamma', type=float, help="damping of Eq. 12 (default: the loss's, or else 7)")
     parser.add_argument('--json', type=Path, metavar='FILE', help='write the figures there too')
-    parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
+    add_run_options(parser, ['device'])
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='override settings of the config')
     return parser.parse_args()
 
@@ -57,8 +58,7 @@ def counted(items: Iterable[tuple[dict, BaseDataset]], progress: Progress) -> It
 
 def main() -> None:
     args = parse_args()
-    cfg = Config.fromfile(args.config)
-    cfg.merge_from_dict(args.cfg_options or {})
+    cfg = read_config(args.config, args.cfg_options)
     init_default_scope(cfg.get('default_scope', 'mmseg'))
     model = MODELS.build(cfg.model)
     dataset = DATASETS.build(cfg.train_dataloader.dataset)
@@ -69,7 +69,7 @@ def main() -> None:
     results = {}
     for checkpoint in args.checkpoints:
         load_strictly(model, checkpoint, args.config)
-        model.to(args.device).eval()
+        model.to(RunOptions.from_args(args).device).eval()
         with Progress(count, title=checkpoint) as progress:
             figures = measure_confidence(model, counted(items, progress), args.gamma).figures()
         results[checkpoint] = {name: percent(value) for name, value in figures.items()}

@@ -3,9 +3,10 @@
 import argparse
 
 import numpy as np
-from mmengine.config import Config, DictAction
+from mmengine.config import DictAction
 
 from bana_mm.labels.building import build_classifier, build_label_dataset
+from bana_mm.utils.config import read_config
 from bana_mm.visualization.stage_panels import write_stage_panels
 
 
@@ -30,9 +31,7 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    cfg = Config.fromfile(args.config)
-    if args.cfg_options is not None:
-        cfg.merge_from_dict(args.cfg_options)
+    cfg = read_config(args.config, args.cfg_options)
     dataset = build_label_dataset(cfg, args.split)
     if args.ids:
         position = {dataset.get_data_info(index)['img_id']: index for index in range(len(dataset))}

@@ -16,6 +16,8 @@ from pathlib import Path
 def parse_args() -> argparse.Namespace:
     from mmengine.config import DictAction
 
+    from bana_mm.utils.run_options import add_run_options
+
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', help='any config with boxes in test_dataloader.dataset: gives images and classes')
     parser.add_argument(
@@ -35,9 +37,7 @@ def parse_args() -> argparse.Namespace:
         default=10,
         help='classes with fewer boxes get no violins of their own (default: %(default)s)',
     )
-    parser.add_argument(
-        '--workers', type=int, default=0, help='processes; they pay for grabcut and box_crf (default: none)'
-    )
+    add_run_options(parser, ['workers'], workers=0)  # they pay for grabcut and box_crf
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='override settings of the config')
     args = parser.parse_args()
     if not args.labels and args.no_truth:
@@ -142,17 +142,14 @@ def main() -> None:
     args = parse_args()
     from collections import Counter
 
-    from mmengine.config import Config
-
     from bana_mm.evaluation.filling_rates import measure_filling_rates
     from bana_mm.labels import build_label_source
     from bana_mm.labels.building import build_label_dataset
     from bana_mm.labels.sources import split_instances
+    from bana_mm.utils.config import read_config
     from bana_mm.visualization.violins import draw_violins
 
-    cfg = Config.fromfile(args.config)
-    if args.cfg_options is not None:
-        cfg.merge_from_dict(args.cfg_options)
+    cfg = read_config(args.config, args.cfg_options)
     sources = {name: build_label_source(source) for name, source in named(args.labels).items()}
     dataset = build_label_dataset(cfg, args.split)
     class_names = list(dataset.metainfo['classes'])

@@ -30,7 +30,7 @@ OPTIONS = dict(
 def parse_args() -> argparse.Namespace:
     from mmengine.config import DictAction
 
-    from bana_mm.labels import usable_cores
+    from bana_mm.utils.run_options import add_run_options
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', help='config of a classifier or of a segmentation model')
@@ -59,13 +59,7 @@ def parse_args() -> argparse.Namespace:
         '(default: all classes that the masks hold)',
     )
     parser.add_argument('--top', type=int, default=10, help='how many points to print (default: %(default)s)')
-    parser.add_argument(
-        '--workers',
-        type=int,
-        default=usable_cores(),
-        help='processes for the CRF, 0 for none (default: one for each core, here %(default)s)',
-    )
-    parser.add_argument('--device', help="defaults to 'cuda' where there is one, else 'cpu'")
+    add_run_options(parser, ['workers', 'device'])
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='override settings of the config')
     args = parser.parse_args()
     if args.number < 1:
@@ -87,8 +81,6 @@ def default_values(crf: dict) -> dict[str, list[float]]:
 
 def main() -> None:
     args = parse_args()
-    import torch
-    from mmengine.config import Config
     from mmengine.registry import MODELS, init_default_scope
 
     from bana_mm.evaluation.crf_search import SearchTable, grid, search_crf
@@ -101,13 +93,13 @@ def main() -> None:
     from bana_mm.evaluation.label_evaluation import class_indices
     from bana_mm.labels.building import build_classifier, build_label_dataset, describe_run, load_strictly
     from bana_mm.labels.recipe import LabelRecipe
+    from bana_mm.utils.config import read_config
     from bana_mm.utils.record import keep_record
+    from bana_mm.utils.run_options import RunOptions
     from bana_mm.utils.table import format_table
 
-    cfg = Config.fromfile(args.config)
-    if args.cfg_options is not None:
-        cfg.merge_from_dict(args.cfg_options)
-    device = args.device or ('cuda' if torch.cuda.is_available() else 'cpu')
+    cfg = read_config(args.config, args.cfg_options)
+    options = RunOptions.from_args(args)
     makes_labels = 'bap_head' in cfg.model
     if makes_labels:
         recipe = LabelRecipe.from_cfg(cfg.model.get('label_recipe')).to_dict()
@@ -138,15 +130,15 @@ def main() -> None:
 
     def network():
         if makes_labels:
-            return label_network(build_classifier(cfg, args.checkpoint, device))
+            return label_network(build_classifier(cfg, args.checkpoint, options.device))
         init_default_scope(cfg.get('default_scope', 'mmseg'))
         model = MODELS.build(cfg.model)
         load_strictly(model, args.checkpoint, args.config)
-        return prediction_network(model.to(device).eval())
+        return prediction_network(model.to(options.device).eval())
 
     try:
         images = store_inputs(dataset, indices, work_dir / 'inputs', network)
-        search_crf(points, images, table, args.workers, crf.get('backend', 'auto'))
+        search_crf(points, images, table, options.workers, crf.get('backend', 'auto'))
     except KeyboardInterrupt:
         sys.exit('\ninterrupted; the same command goes on from here')
 

@@ -25,7 +25,7 @@ from bana_mm.evaluation.recipe_search import (
     recipe_counts,
 )
 from bana_mm.labels.building import build_classifier, build_label_dataset, describe_run
-from bana_mm.labels.crf_pool import CRFPool, usable_cores
+from bana_mm.labels.crf_pool import CRFPool
 from bana_mm.labels.generator import LabelGenerator
 from bana_mm.labels.map_cache import MapCache
 from bana_mm.labels.network import extract_features
@@ -34,6 +34,7 @@ from bana_mm.labels.sources import split_instances
 from bana_mm.labels.task import BoxLayout
 from bana_mm.utils.cli import add_common_arguments, load_config
 from bana_mm.utils.progress import Progress
+from bana_mm.utils.run_options import add_run_options
 
 ALL_VIEWS = dict(scales=(1.0, 0.75, 1.25), flip=True)
 PARTS = dict(
@@ -81,8 +82,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--only', type=json.loads, metavar='JSON', help='a list of recipes to evaluate instead of searching'
     )
-    parser.add_argument('--workers', type=int, default=usable_cores(), help='processes for the CRF')
-    parser.add_argument('--device', default='cpu', help='device of the network')
+    add_run_options(parser, ['workers', 'device'])
+    parser.set_defaults(device='cpu')  # where the maps are stored from
     parser.add_argument('--amp', action='store_true', help='run the network in bfloat16')
     return parser.parse_args()
 

@@ -9,10 +9,10 @@ figures into metafile.yml, lists configs that it lacks, and renews the tables in
 import argparse
 from pathlib import Path
 
+from bana_mm.pipeline.work_dirs import find_scores, match
 from bana_mm.utils.atomic import whole_file
 from bana_mm.utils.metafile import description, dump_metafile, leading_comment, update_metafile
 from bana_mm.utils.result_tables import read_experiments, read_yaml, render_tables, splice
-from bana_mm.utils.work_dirs import find_scores, match
 
 ROOT = Path(__file__).resolve().parents[2]
 

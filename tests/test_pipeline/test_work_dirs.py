@@ -5,8 +5,8 @@ import os
 
 import pytest
 
+from bana_mm.pipeline.work_dirs import find_scores, match
 from bana_mm.utils.result_tables import SIX
-from bana_mm.utils.work_dirs import find_scores, match
 
 VOC, COCO, PART = 'voc val', 'coco val', 'part of voc'
 EXPERIMENTS = dict(

@@ -7,17 +7,11 @@ import pytest
 from mmengine.config import Config
 
 from bana_mm.labels.store import LabelStore
-from bana_mm.utils import stages
-from bana_mm.utils.stages import Step, StepError, final_checkpoint, is_newer, label_step, read_scores, train_step
-
-
-@pytest.fixture
-def tools(tmp_path, monkeypatch):
-    """A folder of tools that is used in place of the repository's."""
-    folder = tmp_path / 'tools'
-    folder.mkdir()
-    monkeypatch.setattr(stages, 'TOOLS', folder)
-    return folder
+from bana_mm.pipeline import stages
+from bana_mm.pipeline.stages import is_newer, label_step, train_step
+from bana_mm.pipeline.step import StepError
+from bana_mm.pipeline.work_dirs import read_scores
+from bana_mm.utils.run_options import RunOptions
 
 
 def _touch(path: Path, time: float) -> Path:
@@ -25,44 +19,6 @@ def _touch(path: Path, time: float) -> Path:
     path.touch()
     os.utime(path, (time, time))
     return path
-
-
-def test_step_runs_once(tools, tmp_path, capfd):
-    script = 'import os, sys\nprint("made by", os.environ["WHO"])\nopen(sys.argv[1], "a").write("x")'
-    (tools / 'touch.py').write_text(script)
-    target = tmp_path / 'a file'
-    step = Step('making', ['touch.py', str(target)], target.is_file)
-    step.run(env=dict(WHO='me'))
-    step.run()
-    assert target.read_text() == 'x'
-    out = capfd.readouterr().out
-    assert f"touch.py '{target}'" in out and 'made by me' in out and out.count('done already') == 1
-
-
-def test_step_output_goes_to_its_log(tools, tmp_path, capfd):
-    (tools / 'touch.py').write_text('import sys\nprint("quiet")\nopen(sys.argv[1], "w")')
-    step = Step('making', ['touch.py', str(tmp_path / 'target')], (tmp_path / 'target').is_file)
-    step.run(log=tmp_path / 'logs/making.log')
-    assert 'quiet' in (tmp_path / 'logs/making.log').read_text()
-    assert 'quiet' not in capfd.readouterr().out
-
-
-def test_step_failures(tools, tmp_path):
-    (tools / 'fail.py').write_text('raise SystemExit("no such weights")')
-    (tools / 'idle.py').write_text('')
-    with pytest.raises(StepError, match='(?s)training failed with exit status 1.*no such weights'):
-        Step('training', ['fail.py'], lambda: False).run(log=tmp_path / 'log')
-    with pytest.raises(StepError, match='ended without its results'):
-        Step('training', ['idle.py'], lambda: False).run()
-    with pytest.raises(StepError, match='run them from a checkout'):
-        Step('training', ['absent.py'], lambda: False).run()
-
-
-def test_final_checkpoint():
-    assert final_checkpoint(Config(dict(train_cfg=dict(max_iters=30))), 'w') == Path('w/iter_30.pth')
-    assert final_checkpoint(Config(dict(train_cfg=dict(by_epoch=True, max_epochs=4))), 'w') == Path('w/epoch_4.pth')
-    with pytest.raises(ValueError, match='neither max_iters nor max_epochs'):
-        final_checkpoint(Config(dict(train_cfg=None)), 'w')
 
 
 def test_train_step_waits_for_the_final_checkpoint(tmp_path):
@@ -94,14 +50,16 @@ def test_train_step_refuses_a_checkpoint_of_other_labels(tools, tmp_path):
     labels.write_text('{"recipe": 1}')  # as after another split
     step.run()
     labels.write_text('{"recipe": 2}')
-    with pytest.raises(StepError, match='w was trained on labels made in another way .*meta.json; move it away'):
+    with pytest.raises(
+        StepError, match=r'training: .*w: was trained on labels made with recipe = 1, this run has 2; see .*meta\.json'
+    ):
         step.run()
 
 
 def test_label_step_is_done_when_complete_and_newer_than_the_checkpoint(tmp_path):
     checkpoint = _touch(tmp_path / 'iter_30.pth', 100)
     store = LabelStore(tmp_path / 'labels')
-    step = label_step('labels', 'config.py', checkpoint, store.root, 'val', ['a', 'b'], workers=0)
+    step = label_step('labels', 'config.py', checkpoint, store.root, 'val', ['a', 'b'], RunOptions(loading_workers=0))
     assert step.command == [
         'generate_labels.py',
         'config.py',
@@ -110,8 +68,7 @@ def test_label_step_is_done_when_complete_and_newer_than_the_checkpoint(tmp_path
         str(store.root),
         '--split',
         'val',
-        '--workers',
-        '0',
+        *('--workers', '0', '--loading-workers', '0', '--batch-size', '1', '--device', 'cpu'),
     ]
     store.begin(dict(classes=['cat']))
     blank = np.zeros((2, 2), np.uint8)

@@ -1,6 +1,7 @@
 """Figures of experiments, found in work directories."""
 
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,8 +10,8 @@ from typing import Any
 from mmengine.config import Config
 
 from bana_mm.labels.recipe import LabelRecipe
-
-from .result_tables import SIX, metric_name
+from bana_mm.utils.record import read_json
+from bana_mm.utils.result_tables import SIX, metric_name
 
 
 @dataclass
@@ -34,6 +35,17 @@ class Found:
     recipe: Mapping[str, Any] | None = None
 
 
+def score_files(work_dir: str | os.PathLike) -> list[Path]:
+    """The scores of the tests in a work directory, as mmengine's logger writes them."""
+    return [path for path in Path(work_dir).glob('test/*/*.json') if _is_of_test(path)]
+
+
+def read_scores(work_dir: str | os.PathLike) -> dict[str, float]:
+    """The scores of the latest test in a work directory, by name; empty before any test."""
+    files = score_files(work_dir)
+    return read_json(max(files, key=lambda path: path.stat().st_mtime)) if files else {}
+
+
 def find_scores(root: Path) -> list[Found]:
     """All scores below a folder, older files first.
 
@@ -50,7 +62,7 @@ def find_scores(root: Path) -> list[Found]:
     files = sorted(root.rglob('*.json'), key=lambda path: path.stat().st_mtime)
     found: list[Found] = []
     for path in files:
-        if path.stem == path.parent.name:
+        if _is_of_test(path):
             found += _test(path)
         elif path.name != 'meta.json' and 'vis_data' not in path.parts and path.stat().st_size < 10**7:
             found += _labels(path)
@@ -123,8 +135,12 @@ def _is_of(row: Mapping, scores: Found, suffix: str) -> bool:
     return all(recipe[key] == value for key, value in row.get('Recipe', {}).items())
 
 
+def _is_of_test(path: Path) -> bool:
+    return path.stem == path.parent.name  # TIMESTAMP/TIMESTAMP.json
+
+
 def _test(path: Path) -> Iterator[Found]:
-    scores, folder = _read(path), path.parents[1]
+    scores, folder = read_json(path), path.parents[1]
     if not isinstance(scores, dict):
         return
     # A run in a folder of another name may have been any: such names are given to runs that override settings.
@@ -151,19 +167,12 @@ def _num_images(dataset: Config) -> int | None:
 
 
 def _labels(path: Path) -> Iterator[Found]:
-    content = _read(path)
+    content = read_json(path)
     if not isinstance(content, dict):
         return
     meta = path.with_name('meta.json')
-    made = _read(meta) if meta.is_file() else {}
+    made = read_json(meta) if meta.is_file() else {}
     config = Path(made.get('config') or path.parent.name).stem
     for split in content.get('splits', [content]):
         for name, scores in (split.get('rows') or {}).items():
             yield Found(path, config, split.get('images'), scores, name, made.get('recipe'))
-
-
-def _read(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding='utf-8'))
-    except ValueError as error:
-        raise ValueError(f'{path}: not valid JSON ({error})') from error

@@ -1,0 +1,191 @@
+"""The steps of a training from boxes: classifier, labels, their evaluation, segmentation, test."""
+
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+
+from bana_mm.labels.coco_json import read_record
+from bana_mm.labels.store import LabelStore
+from bana_mm.utils.label_origin import final_checkpoint, is_trained, last_checkpoint_file
+from bana_mm.utils.record import as_stored, check_record, keep_record, read_json
+from bana_mm.utils.run_options import RunOptions
+
+from .step import Step, StepError
+from .work_dirs import score_files
+
+
+def train_step(
+    title: str,
+    cfg: Config,
+    work_dir: str | os.PathLike,
+    overrides: Sequence[str] = (),
+    amp: bool = False,
+    labels: str | os.PathLike | None = None,
+) -> Step:
+    """Train until the final checkpoint is there, from the last checkpoint if there is one.
+
+    A copy of the labels' description stays in the work directory, so that a checkpoint is neither taken as a result nor
+    trained on once the labels were made in another way.
+
+    Args:
+        title (str): Title of the step.
+        cfg (Config): The config as read from its file.
+        work_dir (str | os.PathLike): Work directory.
+        overrides (Sequence[str]): ``key=value`` changes of the config, for the tool. Defaults to none.
+        amp (bool): Train in mixed precision. Defaults to False.
+        labels (str | os.PathLike | None): ``meta.json`` of the labels that it is trained on, or the JSON of pseudo
+            masks. Defaults to None.
+    """
+    command = ['train.py', cfg.filename, '--work-dir', work_dir, '--resume']
+    command += ['--amp'] if amp else []
+    final = final_checkpoint(cfg, work_dir)
+
+    def check_labels() -> None:
+        if labels is None or not Path(labels).is_file():
+            return
+        trained_on, description = Path(work_dir) / 'labels.json', _description(Path(labels))
+        if not last_checkpoint_file(work_dir).is_file():
+            trained_on.unlink(missing_ok=True)  # of a training that wrote no checkpoint
+            trained_on.parent.mkdir(parents=True, exist_ok=True)
+            keep_record(trained_on, description)
+        elif trained_on.is_file():
+            way_out = f'see {labels}, and move the folder away to train anew'
+            try:
+                check_record(work_dir, read_json(trained_on), description, 'was trained on labels made', way_out)
+            except ValueError as error:
+                raise StepError(f'{title}: {error}') from error
+
+    return Step(title, _strings(command + _cfg_options(overrides)), lambda: is_trained(final), check_labels)
+
+
+def label_step(
+    title: str,
+    config: str,
+    checkpoint: Path,
+    label_dir: str | os.PathLike,
+    split: str,
+    img_ids: Sequence[str],
+    options: RunOptions | None = None,
+    overrides: Sequence[str] = (),
+) -> Step:
+    """Make the labels of a split.
+
+    They are done when no image lacks any and they were begun after the checkpoint was written.
+
+    Args:
+        title (str): Title of the step.
+        config (str): Config of the classifier.
+        checkpoint (Path): Its checkpoint.
+        label_dir (str | os.PathLike): Folder of the labels.
+        split (str): Name of the split.
+        img_ids (Sequence[str]): Images of the split.
+        options (RunOptions | None): Processes, batch size and device. Defaults to None, the tool's defaults.
+        overrides (Sequence[str]): ``key=value`` changes of the config, for the tool. Defaults to none.
+    """
+    store = LabelStore(label_dir)
+    command = ['generate_labels.py', config, checkpoint, '--out-dir', label_dir, '--split', split]
+    return Step(
+        title,
+        _strings(command + _run_options(options) + _cfg_options(overrides)),
+        lambda: not store.missing(img_ids) and is_newer(store.root / 'meta.json', [checkpoint]),
+    )
+
+
+def instance_step(
+    title: str,
+    config: str,
+    checkpoint: Path,
+    boxes: str | os.PathLike,
+    out: str | os.PathLike,
+    img_dir: str | os.PathLike | None = None,
+    options: RunOptions | None = None,
+    overrides: Sequence[str] = (),
+) -> Step:
+    """Make masks of the instances of a COCO file. They are done when their file was written after the checkpoint.
+
+    Args:
+        title (str): Title of the step.
+        config (str): Config of the classifier.
+        checkpoint (Path): Its checkpoint.
+        boxes (str | os.PathLike): COCO's JSON of the boxes.
+        out (str | os.PathLike): JSON of the masks.
+        img_dir (str | os.PathLike | None): Folder of the images. Defaults to None, the tool's default.
+        options (RunOptions | None): Processes, batch size and device. Defaults to None, the tool's defaults.
+        overrides (Sequence[str]): ``key=value`` changes of the config, for the tool. Defaults to none.
+    """
+    command = ['generate_labels.py', config, checkpoint, '--coco', boxes, '--out', out]
+    command += [] if img_dir is None else ['--img-dir', img_dir]
+    command += _run_options(options) + _cfg_options(overrides)
+    return Step(title, _strings(command), lambda: is_newer(Path(out), [checkpoint]))
+
+
+def evaluate_step(
+    title: str,
+    label_dir: str | os.PathLike,
+    mask_dir: str | os.PathLike,
+    data_root: str | os.PathLike,
+    split: str,
+    sources: Sequence[str] = ('box',),
+) -> Step:
+    """Compare the labels of a split and those of some sources with masks; writes ``label_dir/SPLIT.json``.
+
+    Args:
+        title (str): Title of the step.
+        label_dir (str | os.PathLike): Folder of the labels.
+        mask_dir (str | os.PathLike): Folder of the masks.
+        data_root (str | os.PathLike): Root of the data set in VOC's layout.
+        split (str): Name of the split.
+        sources (Sequence[str]): Labels made from the boxes to compare with. Defaults to ``('box',)``.
+    """
+    result = Path(label_dir) / f'{split}.json'
+    ids = Path(data_root) / 'ImageSets/Segmentation' / f'{split}.txt'
+    command = ['evaluate_labels.py', label_dir, '--gt', mask_dir, '--split', ids, '--merge', 'agree', '--json', result]
+    command += ['--sources', *sources, '--voc-root', data_root] if sources else []
+    return Step(title, _strings(command), lambda: is_newer(result, [Path(label_dir) / 'meta.json']))
+
+
+def test_step(
+    title: str,
+    cfg: Config,
+    work_dir: str | os.PathLike,
+    overrides: Sequence[str] = (),
+    out: str | os.PathLike | None = None,
+) -> Step:
+    """Test the final checkpoint of a training; the scores go below ``work_dir/test``.
+
+    Args:
+        title (str): Title of the step.
+        cfg (Config): The config as read from its file.
+        work_dir (str | os.PathLike): Work directory of the training.
+        overrides (Sequence[str]): ``key=value`` changes of the config, for the tool. Defaults to none.
+        out (str | os.PathLike | None): Folder for the predictions. Defaults to None.
+    """
+    checkpoint = final_checkpoint(cfg, work_dir)
+    command = ['test.py', cfg.filename, checkpoint, '--work-dir', Path(work_dir) / 'test']
+    command += ([] if out is None else ['--out', out]) + _cfg_options(overrides)
+    return Step(title, _strings(command), lambda: any(is_newer(path, [checkpoint]) for path in score_files(work_dir)))
+
+
+def is_newer(path: Path, sources: Iterable[Path]) -> bool:
+    """Whether a file is there and was written after all of its sources, as make asks."""
+    return path.is_file() and all(not one.exists() or path.stat().st_mtime >= one.stat().st_mtime for one in sources)
+
+
+def _description(labels: Path) -> dict[str, Any]:
+    """What labels say about how they were made; empty where they say nothing."""
+    return as_stored(read_json(labels) if labels.name == 'meta.json' else read_record(labels) or {})
+
+
+def _run_options(options: RunOptions | None) -> list[str]:
+    return [] if options is None else options.arguments()
+
+
+def _cfg_options(overrides: Sequence[str]) -> list[str]:
+    return ['--cfg-options', *overrides] if overrides else []
+
+
+def _strings(command: Sequence) -> list[str]:
+    return [os.fspath(part) if isinstance(part, os.PathLike) else str(part) for part in command]

@@ -1,0 +1,109 @@
+"""How a run uses the machine: processes, batches, device. None of it changes what comes out, but for rounding."""
+
+import argparse
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """Processes, batch size and device, handed from a command line down to what does the work.
+
+    Args:
+        workers (int): Processes for what needs no network (the CRF, GrabCut, comparisons), of each rank; 0 does it in
+            the main process. Defaults to 0.
+        loading_workers (int | None): Processes that read images, of each rank; 0 reads them in the main process.
+            Defaults to None, as many as the config's ``test_dataloader`` has, see :meth:`for_config`.
+        batch_size (int): Most images of one size that a network sees at once. Defaults to 1.
+        device (str): Device of the network. Defaults to 'cpu'.
+
+    Raises:
+        ValueError: If a number is too small; the message names it.
+    """
+
+    workers: int = 0
+    loading_workers: int | None = None
+    batch_size: int = 1
+    device: str = 'cpu'
+
+    def __post_init__(self) -> None:
+        for name, least in (('workers', 0), ('loading_workers', 0), ('batch_size', 1)):
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise ValueError(f'{name} must be at least {least}, got {value}')
+
+    @classmethod
+    def from_args(cls, args: argparse.Namespace) -> 'RunOptions':
+        """From a command line to which :func:`add_run_options` has added some of the fields.
+
+        Args:
+            args (argparse.Namespace): Parsed arguments. Without ``--device`` it is 'cuda' where there is one.
+        """
+        given = {name: getattr(args, name) for name in OPTIONS if hasattr(args, name)}
+        if given.get('device', '') is None:
+            given['device'] = default_device()
+        return cls(**given)
+
+    def for_config(self, cfg: Mapping[str, Any]) -> 'RunOptions':
+        """The same with a number of loading workers.
+
+        Args:
+            cfg (Mapping): A config, whose ``test_dataloader.num_workers`` counts where none was given.
+        """
+        if self.loading_workers is not None:
+            return self
+        return replace(self, loading_workers=cfg.get('test_dataloader', {}).get('num_workers', 0))
+
+    def arguments(self) -> list[str]:
+        """The command line from which :meth:`from_args` makes these options."""
+        given = [(name, getattr(self, name)) for name in OPTIONS]
+        return [text for name, value in given if value is not None for text in (_flag(name), str(value))]
+
+
+# What each field is called on a command line, and what a tool says about it.
+OPTIONS: dict[str, dict[str, Any]] = dict(
+    workers=dict(type=int, help='processes for what needs no network, 0 for none (default: {}); of each rank'),
+    loading_workers=dict(
+        type=int, help="processes that read images, 0 for none (default: as in the config's test_dataloader)"
+    ),
+    batch_size=dict(type=int, help='most images of one size that the network sees at once (default: {})'),
+    device=dict(help="of the network (default: 'cuda' where there is one, else 'cpu')"),
+)
+
+
+def add_run_options(
+    parser: argparse.ArgumentParser, fields: Sequence[str] = tuple(OPTIONS), workers: int | None = None
+) -> None:
+    """Add ``--workers``, ``--loading-workers``, ``--batch-size`` and ``--device`` to a command line.
+
+    Args:
+        parser (argparse.ArgumentParser): Of the tool.
+        fields (Sequence[str]): Those of :class:`RunOptions` that the tool uses. Defaults to all.
+        workers (int | None): What ``--workers`` is when it is not given. Defaults to None, one for each core.
+    """
+    defaults = dict(workers=usable_cores() if workers is None else workers, batch_size=RunOptions.batch_size)
+    for name in fields:
+        settings = dict(OPTIONS[name], default=defaults.get(name))
+        if name == 'workers' and workers is None:
+            settings['help'] = settings['help'].format('one for each core, here %(default)s')
+        settings['help'] = settings['help'].format('%(default)s')
+        parser.add_argument(_flag(name), **settings)
+
+
+def usable_cores() -> int:
+    """Cores that this process may run on; the ranks that torchrun starts on a machine share them. At least 1."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
+    return max(1, cores // int(os.environ.get('LOCAL_WORLD_SIZE', 1)))
+
+
+def default_device() -> str:
+    """'cuda' where there is one, else 'cpu'."""
+    import torch  # not needed before a command line is complete
+
+    return 'cuda' if torch.cuda.is_available() else 'cpu'
+
+
+def _flag(field: str) -> str:
+    return f'--{field.replace("_", "-")}'
