@@ -9,7 +9,7 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 
 from bana_mm.datasets.synthetic import make_tiny_voc
-from bana_mm.labels import LabelStore, read_label_png
+from bana_mm.structures import LabelStore, read_label_png
 
 CONFIG = Path(__file__).parents[1] / 'configs' / 'bana' / 'deeplabv1_vgg16_voc.py'
 

@@ -98,7 +98,7 @@ def parse_args() -> argparse.Namespace:
 
 def file_names(paths: list[str]) -> list[str]:
     """Files by their names, or by what tells them apart where names are the same."""
-    from bana_mm.evaluation.label_rows import distinct_parts
+    from bana_mm.evaluation.table_rows import distinct_parts
 
     stems = [Path(path).stem for path in paths]
     return stems if len(set(stems)) == len(stems) else distinct_parts(paths)
@@ -108,7 +108,9 @@ def compare_instances(args: argparse.Namespace) -> None:
     from bana_mm.evaluation.instance_evaluation import evaluate_instances, instance_table
     from bana_mm.evaluation.instance_masks import make_label_masks, read_label_masks, read_true_masks
     from bana_mm.labels import build_label_source
+    from bana_mm.utils.run_options import RunOptions
 
+    options = RunOptions.from_args(args)
     truth = read_true_masks(args.gt)
     rows = {name: read_label_masks(path, truth) for name, path in zip(file_names(args.coco), args.coco)}
     if rows:
@@ -118,7 +120,7 @@ def compare_instances(args: argparse.Namespace) -> None:
                 raise ValueError(f'{path}: has other images than {args.coco[0]}; compare them one by one')
         truth = truth.only(img_ids)
     rows.update(
-        {name: make_label_masks(build_label_source(name), truth, args.img_dir, args.workers) for name in args.sources}
+        {name: make_label_masks(build_label_source(name), truth, args.img_dir, options) for name in args.sources}
     )
     summaries = {name: evaluate_instances(truth, labels, args.rank) for name, labels in rows.items()}
     print(
@@ -156,7 +158,8 @@ def compare_maps(args: argparse.Namespace) -> None:
         summarise,
         table_1_rows,
     )
-    from bana_mm.labels import LabelStore, build_label_source
+    from bana_mm.labels import build_label_source
+    from bana_mm.structures import LabelStore
 
     paths = find_splits(args)
     splits = {name: read_ids(path) for name, path in paths.items()}

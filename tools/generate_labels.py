@@ -1,19 +1,24 @@
-"""Make pseudo labels of a split.
+"""Make pseudo labels: label maps, or a mask for each box.
 
-CONFIG CHECKPOINT        with a trained classifier: DIR/Y_crf/ID.png and DIR/Y_ret/ID.png
---source NAME [CONFIG]   with a source of labels that needs none, such as grabcut: DIR/NAME/ID.png
-CONFIG CHECKPOINT --coco BOXES.json --out MASKS.json
-                         a mask for each instance of a COCO file, with the pixels that are not reliable; the
-                         classifier may know other classes than the file has
+CONFIG CHECKPOINT        with a trained classifier; label maps are DIR/Y_crf/ID.png and DIR/Y_ret/ID.png
+--source NAME [CONFIG]   with any other source of labels, such as grabcut: DIR/NAME/ID.png
+
+The images are those of CONFIG and --split, of a COCO file (--coco BOXES.json), or of --voc-root. Label maps go to
+--out-dir DIR; masks of instances, with the pixels that are not reliable, to --out MASKS.json. A classifier may know
+other classes than the data set has.
 
 Killed and started again, it goes on where it stopped. Several processes share out the images:
 torchrun --nproc-per-node 8 tools/generate_labels.py ... --launcher pytorch
+
+  python tools/generate_labels.py configs/bana/bap_vgg16_voc.py CHECKPOINT --out-dir LABELS
+  python tools/generate_labels.py configs/bana/bap_vgg16_coco.py CHECKPOINT --coco BOXES.json --out MASKS.json
+  python tools/generate_labels.py --source grabcut --coco BOXES.json --out MASKS.json
+  python tools/generate_labels.py --source bana_crf:CONFIG:CHECKPOINT+grabcut --split train --out-dir LABELS
 """
 
 import argparse
 import os
 import sys
-from functools import partial
 
 # Worker processes import this file too: what only the main process needs is imported in functions.
 
@@ -28,8 +33,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('config', nargs='?', help='config of the classifier, or of any model on the images')
     parser.add_argument('checkpoint', nargs='?', help='checkpoint trained with it')
     parser.add_argument('--out-dir', help='folder of the label maps')
-    parser.add_argument('--coco', metavar='BOXES.json', help="label instances: COCO's JSON of the boxes")
-    parser.add_argument('--out', metavar='MASKS.json', help='JSON of the masks, with --coco')
+    parser.add_argument('--out', metavar='MASKS.json', help="COCO's JSON of the masks of instances")
+    parser.add_argument('--coco', metavar='BOXES.json', help="COCO's JSON of images and boxes to label")
     parser.add_argument(
         '--img-dir',
         help='folder of the images of --coco (default: ROOT/train2017 for ROOT/annotations/instances_train2017.json)',
@@ -44,9 +49,9 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument(
         '--source',
-        help='box, grabcut, box_crf, files:PATH, or several joined by +; with a CHECKPOINT '
-        'bana_crf_cam (labels without the background attention) or gap (of a classifier with plain '
-        'pooling)',
+        help='box, grabcut, box_crf, files:PATH, bana_crf:CONFIG:CHECKPOINT, or several joined by +; with a CHECKPOINT '
+        'the names of sources with a classifier stand alone: bana_crf_cam (labels without the background attention), '
+        'gap (of a classifier with plain pooling), bana_ret+grabcut',
     )
     parser.add_argument(
         '--source-options',
@@ -86,10 +91,8 @@ def parse_args() -> argparse.Namespace:
     args = parser.parse_args()
     if args.checkpoint is None and args.source is None:
         parser.error('give CONFIG and CHECKPOINT of a classifier, or --source')
-    if (args.coco is None) != (args.out is None) or (args.coco is None) == (args.out_dir is None):
-        parser.error('give --out-dir for label maps, or --coco and --out for masks of instances')
-    if args.coco is not None and (args.checkpoint is None or args.source is not None):
-        parser.error('--coco needs CONFIG and CHECKPOINT of a classifier, and no --source')
+    if (args.out_dir is None) == (args.out is None):
+        parser.error('give --out-dir for label maps, or --out for masks of instances')
     return args
 
 
@@ -101,94 +104,67 @@ def main() -> None:
     cfg = None if args.config is None else read_config(args.config, args.cfg_options)
     with launched(args.launcher):
         try:
-            if args.coco is not None:
-                run = make_instances(args, cfg)
-            else:
-                run = make_with_source(args, cfg) if args.checkpoint is None else make_with_network(args, cfg)
+            run = generate(args, cfg)
         except KeyboardInterrupt:
             sys.exit('\ninterrupted; the same command (without --overwrite) goes on from here')
     if run is not None:  # on the first rank
         print(run)
 
 
-def make_with_network(args: argparse.Namespace, cfg):
-    """Y_crf and Y_ret of a classifier."""
-    from bana_mm.labels import LabelStore, network_source_class
-    from bana_mm.labels.building import build_classifier, build_label_dataset, describe_run
-    from bana_mm.labels.generator import LabelGenerator
-    from bana_mm.labels.label_run import label_missing
-    from bana_mm.labels.runner import generate_labels
-    from bana_mm.labels.store import NETWORK_MAPS
-    from bana_mm.utils.run_options import RunOptions
-
-    options = RunOptions.from_args(args).for_config(cfg)
-    source = network_source_class(args.source or 'bana_crf')
-    model = build_classifier(cfg, args.checkpoint, options.device)
-    source.check_model(model, args.config)
-    dataset = build_label_dataset(cfg, args.split)
-    generator = LabelGenerator.from_model(model, source.make_recipe(model, args.source_options))
-    store = LabelStore(args.out_dir, NETWORK_MAPS)
-    meta = describe_run(cfg, args.checkpoint, generator.recipe.to_dict(), dataset.metainfo['classes'])
-    label = partial(
-        generate_labels,
-        model,
-        dataset,
-        store,
-        generator,
-        options.workers,
-        options.loading_workers,
-        options.batch_size,
-    )
-    return label_missing(store, image_ids(dataset), meta, args.overwrite, label)
-
-
-def make_instances(args: argparse.Namespace, cfg):
-    """A mask for each instance."""
-    from bana_mm.labels.instance_building import make_pseudo_masks
+def generate(args: argparse.Namespace, cfg):
+    """From source and images to the sink."""
+    from bana_mm.labels import LabelItems, MaskSink, StoreSink, make_labels
+    from bana_mm.structures import LabelStore
     from bana_mm.utils.run_options import RunOptions
 
     options = RunOptions.from_args(args)
-    return make_pseudo_masks(
-        cfg,
-        args.checkpoint,
-        args.coco,
-        args.out,
-        args.img_dir,
-        args.same_as,
-        options.workers,
-        options.batch_size,
-        args.overwrite,
-        options.device,
-    )
-
-
-def make_with_source(args: argparse.Namespace, cfg):
-    """The maps of a source that needs no network, or that names its network itself."""
-    from bana_mm.datasets import VOCBoxDataset
-    from bana_mm.labels import LabelStore, build_label_source
-    from bana_mm.labels.building import DEFAULT_SPLIT, build_label_dataset
-    from bana_mm.labels.label_run import label_missing
-    from bana_mm.labels.source_runner import source_maps, store_source_labels
-
-    source = build_label_source(args.source, **args.source_options)
-    if cfg is None:
-        dataset = VOCBoxDataset(
-            f'ImageSets/Segmentation/{args.split or DEFAULT_SPLIT}.txt',
-            data_root=args.voc_root,
-            difficult=args.difficult,
-            test_mode=True,
-        )
+    if cfg is not None:
+        options = options.for_config(cfg)
+    source = find_source(args, cfg, options.device)
+    items = LabelItems(find_images(args, cfg))
+    if args.out is not None:
+        sink = MaskSink(args.out, items)
     else:
-        dataset = build_label_dataset(cfg, args.split)
-    store = LabelStore(args.out_dir, list(source_maps(source)))
-    classes = [name for name in dataset.metainfo['classes'] if name != 'background']
-    meta = dict(source=source.describe(), classes=classes)
-    label = partial(store_source_labels, source, dataset, store, args.workers)
-    return label_missing(store, image_ids(dataset), meta, args.overwrite, label)
+        sink = StoreSink(LabelStore(args.out_dir, source.map_names), items.img_ids)
+    return make_labels(source, items, sink, options, args.same_as, args.overwrite)
 
 
-def image_ids(dataset) -> list[str]:
-    return [dataset.get_data_info(index)['img_id'] for index in range(len(dataset))]
+def find_source(args: argparse.Namespace, cfg, device: str):
+    """The source of the labels."""
+    from bana_mm.labels import build_label_source, classifier_source_class
+
+    if args.checkpoint is None:
+        return build_label_source(args.source, **args.source_options)
+    names = (args.source or 'classifier').split('+')
+    of_classifier = dict(config=cfg, checkpoint=args.checkpoint, device=device)
+    if len(names) == 1:
+        return classifier_source_class(names[0])(**of_classifier, recipe=args.source_options, both=True)
+    if args.source_options:
+        raise ValueError('--source-options are parameters of a single --source')
+    return build_label_source([name if ':' in name else with_classifier(name, of_classifier) for name in names])
+
+
+def with_classifier(name: str, of_classifier: dict):
+    """The config of a source: of one that has a classifier, with that of the command line."""
+    from bana_mm.labels import ClassifierSource
+    from bana_mm.registry import LABEL_SOURCES
+
+    found = LABEL_SOURCES.get(name)
+    return dict(type=name, **of_classifier) if found and issubclass(found, ClassifierSource) else name
+
+
+def find_images(args: argparse.Namespace, cfg):
+    """The data set to label."""
+    from bana_mm.datasets import VOCBoxDataset
+    from bana_mm.labels.data import DEFAULT_SPLIT, build_coco_dataset, build_label_dataset
+
+    if args.coco is not None:
+        id_from = 'id' if args.out_dir is None else 'file_name'  # label maps are found by the names of their images
+        return build_coco_dataset(args.coco, args.img_dir, None if cfg is None else cfg.get('backend_args'), id_from)
+    if cfg is not None:
+        return build_label_dataset(cfg, args.split)
+    split = f'ImageSets/Segmentation/{args.split or DEFAULT_SPLIT}.txt'
+    return VOCBoxDataset(split, data_root=args.voc_root, difficult=args.difficult, test_mode=True)
 
 
 if __name__ == '__main__':

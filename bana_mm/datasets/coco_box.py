@@ -57,7 +57,8 @@ class CocoBoxDataset(CocoDataset):
     - Crowds and annotations marked ``ignore`` are instances with ``ignore_flag=1``: neither foreground nor background.
     - Boxes are clipped to the image, and kept however small; those without any area inside it are left out and counted
       in the log.
-    - Each instance has ``ann_id``, its annotation's id. Instances are in the order of the file.
+    - Items have ``coco_id``, the image's id in the file, and each instance ``ann_id``, its annotation's id. Instances
+      are in the order of the file.
     - Labels follow the order of the classes, not that of the file's categories; a class without a category is an error.
       Boxes of categories that are no class count as background (as in mmdet).
     - Items carry what mmseg's transforms need (``seg_fields``, ``label_map``, ``reduce_zero_label``), and
@@ -142,7 +143,7 @@ class CocoBoxDataset(CocoDataset):
         """One item, from an image and its annotations."""
         image = raw_data_info['raw_img_info']
         item = super().parse_data_info(dict(raw_img_info=image, raw_ann_info=[]))
-        item.update(seg_fields=[], label_map=None, reduce_zero_label=False)
+        item.update(coco_id=item['img_id'], seg_fields=[], label_map=None, reduce_zero_label=False)
         for annotation in raw_data_info['raw_ann_info']:
             label = self.cat2label.get(annotation['category_id'])
             if label is None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from bana_mm.labels.png import IGNORE, read_label_png
+from bana_mm.structures import IGNORE, read_label_png
 from bana_mm.utils.progress import Progress
 
 from .voc_files import image_size, read_ids, write_voc_xml

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from bana_mm.labels.png import write_label_png
+from bana_mm.structures import write_label_png
 
 from .synthetic_images import SYNTHETIC_CLASSES, draw_image, tight_box
 from .voc_files import write_voc_xml

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from bana_mm.labels.coco_json import encode_mask
+from bana_mm.structures import encode_mask
 
 from .synthetic_images import draw_image, tight_box
 

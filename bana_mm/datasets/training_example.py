@@ -10,7 +10,7 @@ from torch.utils.data import Dataset
 
 from bana_mm.datasets.transforms import BoxPseudoLabel
 from bana_mm.datasets.wrappers import base_datasets
-from bana_mm.labels import read_label_png
+from bana_mm.structures import read_label_png
 
 
 @dataclass

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from scipy.io import loadmat
 
-from bana_mm.labels.png import read_label_png, write_label_png
+from bana_mm.structures import read_label_png, write_label_png
 from bana_mm.utils.progress import Progress
 
 from .voc_files import image_size, read_ids, write_ids

@@ -15,9 +15,9 @@ from .label_evaluation import (
     splits_table,
     summarise,
 )
-from .label_rows import store_rows, table_1_rows
 from .precision_recall import PrecisionRecall
 from .pseudo_label_metric import PseudoLabelMetric
+from .table_rows import store_rows, table_1_rows
 
 __all__ = [
     'AgreedMaps',

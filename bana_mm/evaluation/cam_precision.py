@@ -8,10 +8,11 @@ import torch
 from mmengine.dataset import BaseDataset
 from mmengine.model import BaseModel
 
-from bana_mm.labels.generator import ImageMaps, LabelGenerator
-from bana_mm.labels.network import extract_features
-from bana_mm.labels.png import IGNORE, read_label_png
-from bana_mm.labels.task import BoxLayout
+from bana_mm.labels import LabelItems
+from bana_mm.labels.classifier import classifier_maps
+from bana_mm.labels.unaries import box_scores
+from bana_mm.models.classifiers.activation_maps import ActivationMaps
+from bana_mm.structures import IGNORE, BoxLayout, LabelRecipe, read_label_png
 from bana_mm.utils.progress import Progress
 
 from .precision_recall import PrecisionRecall
@@ -20,29 +21,28 @@ from .precision_recall import PrecisionRecall
 SCORES = ('CAM', '1 - A', '1 - A, stretched')
 
 
-def box_foreground_scores(generator: LabelGenerator, maps: ImageMaps, layout: BoxLayout) -> dict[str, list[np.ndarray]]:
+def box_foreground_scores(
+    maps: ActivationMaps, layout: BoxLayout, recipe: LabelRecipe | None = None
+) -> dict[str, list[np.ndarray]]:
     """How much each pixel of a box looks like its object, by three measures.
 
     Args:
-        generator (LabelGenerator): Whatever its recipe says of ``score`` and ``normalise``, see :data:`SCORES`.
-        maps (ImageMaps): From :meth:`LabelGenerator.maps`.
+        maps (ActivationMaps): Of the image.
         layout (BoxLayout): Its boxes.
+        recipe (LabelRecipe | None): Whatever it says of ``score`` and ``normalise``, see :data:`SCORES`. Defaults to
+            None.
 
     Returns:
         dict[str, list[np.ndarray]]: For each of :data:`SCORES` a map (y2 - y1, x2 - x1) in [0, 1] a box. A box in which
         the CAM of its class is zero everywhere has the CAM's score 0 everywhere: nothing stands in for it here.
     """
-
-    def box_scores(score: str) -> tuple[list[torch.Tensor], torch.Tensor]:
-        recipe = replace(generator.recipe, score=score, normalise='box')
-        return LabelGenerator(generator.weight, recipe).box_scores(maps, layout)
-
-    cams, unseen = box_scores('cam')
+    recipe = replace(recipe or LabelRecipe(), normalise='box')
+    cams, unseen = box_scores(maps, layout, replace(recipe, score='cam'))
     likelihood = 1 - maps.attention
     scores = {
         'CAM': [torch.where(no_cam, 0, cam) for cam, no_cam in zip(cams, unseen)],
-        '1 - A': [likelihood[y1:y2, x1:x2] for x1, y1, x2, y2 in layout.boxes],
-        '1 - A, stretched': box_scores('attention')[0],
+        '1 - A': [likelihood[y1:y2, x1:x2] for x1, y1, x2, y2 in layout.boxes.tolist()],
+        '1 - A, stretched': box_scores(maps, layout, replace(recipe, score='attention'))[0],
     }
     return {name: [score.clamp(0, 1).cpu().numpy() for score in values] for name, values in scores.items()}
 
@@ -82,7 +82,7 @@ class CAMPrecision:
         """
         if truth.shape != layout.size:
             raise ValueError(f'mask has shape {truth.shape}, but its image {layout.size}')
-        for k, (row, (x1, y1, x2, y2)) in enumerate(zip(layout.rows, layout.boxes)):
+        for k, (row, (x1, y1, x2, y2)) in enumerate(zip(layout.rows, layout.boxes.tolist())):
             inside, index = truth[y1:y2, x1:x2], layout.classes[row + 1]
             for name, curve in self.curves.items():
                 curve.update(scores[name][k], inside == index, index, inside != IGNORE)
@@ -98,7 +98,7 @@ def measure_cams(model: BaseModel, dataset: BaseDataset, bins: int = 100, title:
         model (BaseModel): ``BoxClassifier`` in evaluation mode. Scales, flips and grid size are those of its
             ``label_recipe``.
         dataset (BaseDataset): Images with boxes and masks at their own size, see
-            :func:`bana_mm.labels.building.build_label_dataset`.
+            :func:`bana_mm.labels.data.build_label_dataset`.
         bins (int): Steps of the threshold. Defaults to 100.
         title (str): In front of the progress bar. Defaults to 'CAMs'.
 
@@ -111,7 +111,7 @@ def measure_cams(model: BaseModel, dataset: BaseDataset, bins: int = 100, title:
     """
     num_classes = len(dataset.metainfo['classes'])
     precision = CAMPrecision(num_classes, bins)
-    generator = LabelGenerator.from_model(model, model.label_recipe)
+    items = LabelItems(dataset)
     with Progress(len(dataset), title=title) as progress:
         for position in range(len(dataset)):
             info = dataset.get_data_info(position)
@@ -119,11 +119,10 @@ def measure_cams(model: BaseModel, dataset: BaseDataset, bins: int = 100, title:
                 raise FileNotFoundError(
                     f'{info["img_path"]}: precision needs a mask of every image, but this one has none in the data set'
                 )
-            item = dataset[position]
-            layout = BoxLayout.from_sample(item['data_samples'])
+            item = items[position]
+            layout = item.layout
             if len(layout.boxes):
-                features = extract_features(model, [item], generator.recipe)[0]
-                scores = box_foreground_scores(generator, generator.maps(features, layout), layout)
+                scores = box_foreground_scores(classifier_maps(model, item), layout, model.label_recipe)
                 precision.update(scores, layout, read_label_png(info['seg_map_path'], layout.size, num_classes))
             progress.update()
     return precision

@@ -10,7 +10,7 @@ from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 
 from bana_mm.functional import confidence_map
-from bana_mm.labels import IGNORE
+from bana_mm.structures import IGNORE
 
 from .precision_recall import PrecisionRecall
 

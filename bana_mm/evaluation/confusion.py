@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from bana_mm.labels.png import IGNORE
+from bana_mm.structures import IGNORE
 
 
 class ConfusionMatrix:

@@ -13,10 +13,11 @@ from mmseg.evaluation import IoUMetric
 from torch import Tensor
 
 from bana_mm.functional import dense_crf, dense_crf_labels
-from bana_mm.labels import CRFPool, Done, write_label_png
 from bana_mm.registry import METRICS
+from bana_mm.structures import write_label_png
 from bana_mm.utils.run_options import usable_cores
 from bana_mm.utils.table import format_table
+from bana_mm.utils.worker_pool import Done, WorkerPool
 
 # What the names of the scores end with, and how the log calls them.
 FIGURES = {
@@ -60,7 +61,7 @@ class DenseCRFIoUMetric(IoUMetric):
         self.crf = dict(crf or {})
         inspect.signature(dense_crf).bind(None, None, **self.crf)  # a TypeError names a wrong key at once
         self.workers = usable_cores() if workers is None else workers
-        self._pool: CRFPool | None = None
+        self._pool: WorkerPool | None = None
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Count intersections and unions of a batch, and hand its images to the CRF.
@@ -137,7 +138,7 @@ class DenseCRFIoUMetric(IoUMetric):
                 f'{tuple(logits.shape)}; set with_crf=False'
             )
         if self._pool is None:
-            self._pool = CRFPool(partial(dense_crf_labels, **self.crf), self.workers)
+            self._pool = WorkerPool(partial(dense_crf_labels, **self.crf), self.workers)
         image = mmcv.imread(img_path, channel_order='rgb')
         probability = logits.float().softmax(dim=0).cpu().numpy()
         self._finish(self._pool.submit(img_path, image, probability, context=context))

@@ -8,9 +8,10 @@ import torch
 from mmengine.dataset import BaseDataset
 
 from bana_mm.functional import pixel_boxes
-from bana_mm.labels import IGNORE, CRFPool, LabelSource, check_classes, label_from_instances, read_label_png
-from bana_mm.labels.sources import read_rgb, split_instances
+from bana_mm.labels import LabelItem, LabelSource, label_map
+from bana_mm.structures import IGNORE, check_classes, read_label_png
 from bana_mm.utils.progress import Progress
+from bana_mm.utils.worker_pool import WorkerPool
 
 TRUTH = 'truth'
 
@@ -147,8 +148,7 @@ def measure_filling_rates(
         workers (int): Processes; they pay where labels are made, not just read. Defaults to 0.
 
     Returns:
-        dict[str, FillingRates]: By name, the truth first; boxes in the order of the items and of
-        :func:`bana_mm.labels.sources.split_instances`.
+        dict[str, FillingRates]: By name, the truth first; boxes in the order of the items.
 
     Raises:
         FileNotFoundError: If masks or stored labels are missing: how many, and the first of them.
@@ -168,11 +168,10 @@ def measure_filling_rates(
 
     totals = {name: FillingRates() for name in ([TRUTH] if with_truth else []) + list(sources)}
     jobs = ((item['img_path'], (item, sources, num_classes, with_truth), item) for item in items)
-    with CRFPool(image_filling_rates, workers) as pool, Progress(len(items), title='filling rates') as progress:
+    with WorkerPool(image_filling_rates, workers) as pool, Progress(len(items), title='filling rates') as progress:
         for _, item, rates in pool.map(jobs):
-            _, labels, _ = split_instances(item['instances'])
             for name, total in totals.items():
-                total.extend(rates[name], labels + 1)
+                total.extend(rates[name], np.array(_kept(item)[1], dtype=np.int64))
             progress.update()
     return totals
 
@@ -181,15 +180,21 @@ def image_filling_rates(
     item: Mapping[str, Any], sources: Mapping[str, LabelSource], num_classes: int, with_truth: bool
 ) -> dict[str, np.ndarray]:
     """Rates of the boxes of an item by name, (K,) each, see :func:`measure_filling_rates`. Runs in any process."""
-    image = read_rgb(item['img_path'])
-    boxes, labels, _ = split_instances(item['instances'])
+    image = LabelItem.from_info(item)
+    boxes, classes = _kept(item)
     rates, valid = {}, None
     if with_truth:
-        truth = read_label_png(item['seg_map_path'], image.shape[:2], num_classes)
+        truth = read_label_png(item['seg_map_path'], image.layout.size, num_classes)
         valid = truth != IGNORE
-        rates[TRUTH] = box_filling_rates(truth, boxes, labels + 1)
+        rates[TRUTH] = box_filling_rates(truth, boxes, classes)
     for name, source in sources.items():
-        label = label_from_instances(source, image, item['instances'], item['img_id'])
+        label = label_map(source, image)
         check_classes(label, num_classes, name)
-        rates[name] = box_filling_rates(label, boxes, labels + 1, valid)
+        rates[name] = box_filling_rates(label, boxes, classes, valid)
     return rates
+
+
+def _kept(item: Mapping[str, Any]) -> tuple[list[list[float]], list[int]]:
+    """Boxes of an item that are not ignored, and their class indices 1..L."""
+    kept = [instance for instance in item['instances'] if not instance['ignore_flag']]
+    return [instance['bbox'] for instance in kept], [instance['bbox_label'] + 1 for instance in kept]

@@ -5,17 +5,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from pycocotools import mask as mask_api
 
-from bana_mm.datasets.coco_files import box_of, is_ignored, read_coco
-from bana_mm.functional import pixel_boxes
-from bana_mm.labels import CRFPool
-from bana_mm.labels.coco_json import encode_mask
-from bana_mm.labels.sources.base import ObjectSource
-from bana_mm.utils.progress import Progress
-
-RunLengths = dict[str, Any]  # size [H, W] and counts, compressed
+from bana_mm.datasets.coco_files import is_ignored, read_coco
+from bana_mm.labels import LabelItems, LabelSource, MemorySink
+from bana_mm.labels.data import build_coco_dataset
+from bana_mm.labels.runner import label_images
+from bana_mm.structures import RunLengths, encode_mask
+from bana_mm.structures.run_length import mask_of
+from bana_mm.utils.run_options import RunOptions
 
 
 @dataclass
@@ -65,36 +63,6 @@ class LabelMasks:
     unreliable: dict[int, RunLengths]
     scores: dict[int, float]
     img_ids: tuple[int, ...] | None = None
-
-
-def to_run_lengths(segmentation: Any, size: tuple[int, int]) -> RunLengths:
-    """A mask in any of COCO's formats as compressed run lengths.
-
-    Args:
-        segmentation (list | dict): Polygons (lists of x, y, x, y, ...), or run lengths, compressed or not.
-        size (tuple[int, int]): Height and width of the image in pixels.
-
-    Returns:
-        RunLengths: The mask.
-
-    Raises:
-        ValueError: If it is none of these, or run lengths of another size.
-    """
-    if isinstance(segmentation, list) and segmentation:
-        if not all(
-            isinstance(polygon, list) and len(polygon) >= 6 and len(polygon) % 2 == 0 for polygon in segmentation
-        ):
-            raise ValueError('segmentation must be polygons with at least three points each')
-        return mask_api.merge(mask_api.frPyObjects(segmentation, *size))
-    if not (isinstance(segmentation, dict) and isinstance(segmentation.get('counts'), (str, bytes, list))):
-        raise ValueError(f'segmentation must be polygons or run lengths, got {segmentation!r}')
-    if list(segmentation.get('size', ())) != list(size):
-        raise ValueError(
-            f'segmentation has size {segmentation.get("size")} (height, width), but its image {list(size)}'
-        )
-    if isinstance(segmentation['counts'], list):
-        return mask_api.frPyObjects(segmentation, *size)
-    return dict(size=list(size), counts=segmentation['counts'])
 
 
 def read_true_masks(path: str | Path) -> TrueMasks:
@@ -167,77 +135,40 @@ def read_label_masks(path: str | Path, truth: TrueMasks) -> LabelMasks:
     return labels
 
 
-def make_label_masks(source: ObjectSource, truth: TrueMasks, image_dir: str | Path, workers: int = 0) -> LabelMasks:
+def make_label_masks(
+    source: LabelSource, truth: TrueMasks, image_dir: str | Path, options: RunOptions | None = None
+) -> LabelMasks:
     """Let a source find the object in each box of a data set.
 
     Args:
-        source (ObjectSource): 'box', 'grabcut' or 'box_crf', see :func:`bana_mm.labels.build_label_source`.
+        source (LabelSource): Any source, see :func:`bana_mm.labels.build_label_source`.
         truth (TrueMasks): Images and boxes; the masks are not looked at.
         image_dir (str | Path): Folder of the images.
-        workers (int): Worker processes. Defaults to 0.
+        options (RunOptions | None): Processes and batch size. Defaults to None, none and 1.
 
     Returns:
         LabelMasks: One for each box of an annotation that is neither crowd nor ignored and lies in the image.
 
     Raises:
-        ValueError: If the source makes no masks of single boxes.
         RuntimeError: If an image is missing or of another size; the message names it.
     """
-    if not isinstance(source, ObjectSource):
-        raise ValueError(f'{source} makes no masks of single boxes: choose box, grabcut or box_crf')
-    boxes: dict[int, dict[int, list[float]]] = {img_id: {} for img_id in truth.images}
-    for number, annotation in truth.objects().items():
-        image = truth.images[annotation['image_id']]
-        box = box_of(annotation, image['width'], image['height'])
-        if box is not None:
-            boxes[annotation['image_id']][number] = box
-    jobs = (
-        (
-            image['file_name'],
-            (source, str(Path(image_dir) / image['file_name']), (image['height'], image['width']), boxes[img_id]),
-            None,
-        )
-        for img_id, image in truth.images.items()
-    )
+    dataset = build_coco_dataset(truth.path, image_dir)
+    items = LabelItems(dataset)
+    chosen = [index for index in range(len(items)) if dataset.get_data_info(index)['img_id'] in truth.images]
+    sink = MemorySink(len(items), 'masks')
+    source.bind(items.classes, items.category_ids)
+    label_images(source, items, sink, options or RunOptions(), chosen)
     labels = LabelMasks({}, {}, {})
-    with CRFPool(object_masks, workers) as pool, Progress(len(boxes), title=str(source.name)) as progress:
-        for _, _, masks in pool.map(jobs):
-            labels.masks.update(masks)
-            progress.update()
+    for index in chosen:
+        layout = items[index].layout
+        kept = [one for one in dataset.get_data_info(index)['instances'] if not one['ignore_flag']]
+        for instance, (x1, y1, *_), one in zip(kept, layout.boxes.tolist(), sink.answers[index], strict=True):
+            number = instance['ann_id']
+            labels.masks[number] = encode_mask(one.mask, layout.size, (x1, y1))
+            labels.scores[number] = one.score
+            if one.unreliable.any():
+                labels.unreliable[number] = encode_mask(one.unreliable, layout.size, (x1, y1))
     return labels
-
-
-def object_masks(
-    source: ObjectSource, path: str, size: tuple[int, int], boxes: Mapping[int, Sequence[float]]
-) -> dict[int, RunLengths]:
-    """The masks of an image's boxes. Runs in any process.
-
-    Args:
-        source (ObjectSource): Finds the object in a box.
-        path (str): The image.
-        size (tuple[int, int]): Its height and width in pixels.
-        boxes (Mapping[int, Sequence[float]]): xyxy in pixel edges, by any key.
-
-    Returns:
-        dict[int, RunLengths]: By the same keys.
-
-    Raises:
-        ValueError: If the image can't be read or has another size.
-    """
-    import mmcv  # only here are images read
-
-    from bana_mm.datasets.transforms.check_image_size import size_problem
-
-    image = mmcv.imread(path, channel_order='rgb')
-    if image is None:
-        raise ValueError('image cannot be read')
-    if image.shape[:2] != size:
-        raise ValueError(size_problem(path, image.shape[:2], size))
-    masks = {}
-    whole = pixel_boxes(torch.tensor(list(boxes.values()), dtype=torch.float64).reshape(-1, 4), size)
-    for number, (x1, y1, x2, y2) in zip(boxes, whole.tolist()):
-        masks[number] = encode_mask(source.object_mask(image, (x1, y1, x2, y2)), size, (x1, y1))
-    return masks
 
 
 def _masks(
@@ -255,6 +186,6 @@ def _masks(
 
 def _named(path: str | Path, number: int, field: str, segmentation: Any, size: Sequence[int]) -> RunLengths:
     try:
-        return to_run_lengths(segmentation, tuple(size))
+        return mask_of(segmentation, tuple(size))
     except Exception as error:  # pycocotools raises all sorts
         raise ValueError(f'{path}: annotation {number}: {field} is no mask of its image ({error})') from error

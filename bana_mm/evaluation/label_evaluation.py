@@ -8,18 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from bana_mm.labels import (
-    CRFPool,
-    LabelSource,
-    LabelStore,
-    MergedSource,
-    agree,
-    label_from_instances,
-    read_label_png,
-)
-from bana_mm.labels.sources import read_rgb
+from bana_mm.labels import LabelItem, LabelSource, MergedSource, label_map
+from bana_mm.labels.item import read_rgb
+from bana_mm.structures import LabelStore, agree, read_label_png
 from bana_mm.utils.progress import Progress
 from bana_mm.utils.table import figure_cell, format_table, percent
+from bana_mm.utils.worker_pool import WorkerPool
 
 from .confusion import ConfusionMatrix
 
@@ -71,7 +65,8 @@ class SourceLabels:
     def __call__(self, img_id: str, size: tuple[int, int], num_classes: int) -> np.ndarray:
         item = self.items[img_id]
         # The same array for all rows: sources with one network then share what they compute of it.
-        return label_from_instances(self.source, _read_rgb(item['img_path']), item['instances'], img_id)
+        item = LabelItem.from_info({**item, 'img_id': img_id}, _read_rgb(item['img_path']))
+        return label_map(self.source, item)
 
     def only(self, img_id: str) -> 'SourceLabels':
         """The same for one image: little to send to a worker process."""
@@ -104,7 +99,7 @@ def evaluate_labels(
     check_files(rows, truth_dir, img_ids)
     totals = {name: ConfusionMatrix(num_classes, _is_agreement(reader)) for name, reader in rows.items()}
     jobs = ((img_id, (img_id, truth_dir, num_classes, _for_image(rows, img_id)), None) for img_id in img_ids)
-    with CRFPool(compare_image, workers) as pool, Progress(len(img_ids), title='compare') as progress:
+    with WorkerPool(compare_image, workers) as pool, Progress(len(img_ids), title='compare') as progress:
         for _, _, counts in pool.map(jobs):
             for name, total in totals.items():
                 total.counts += counts[name]

@@ -8,7 +8,10 @@ from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 from torch import Tensor
 
+from bana_mm.labels.item import read_rgb
+from bana_mm.labels.unaries import label_task
 from bana_mm.registry import METRICS
+from bana_mm.structures import BoxLayout
 from bana_mm.utils.table import format_table
 
 from .confusion import ConfusionMatrix
@@ -19,8 +22,10 @@ class PseudoLabelMetric(BaseMetric):
     """Accuracy of the classified boxes, and mIoU of the label maps made from them.
 
     It reads samples with ``gt_instances.labels`` and ``pred_instances.labels`` (K,), one prediction a box, 0..L-1 and
-    -1 for background; and, where both are there, ``gt_sem_seg`` and ``pred_sem_seg`` (1, H, W) with 0 background, 1..L,
-    255 ignored. Object classes without background come from the dataset's ``metainfo['classes']``.
+    -1 for background. For samples with ``gt_sem_seg`` (1, H, W), 0 background, 1..L, 255 ignored, it makes Y_crf from
+    the ``activation_maps`` that ``BoxClassifier`` adds to them and the image at ``img_path``, or takes
+    ``pred_sem_seg`` where that is there. Object classes without background come from the dataset's
+    ``metainfo['classes']``.
 
     Results, in percent: ``box_acc`` over all boxes; ``box_acc_mean_class``, the mean of the accuracies of the classes
     that have a box; ``label_mIoU`` over background and classes that the masks hold, if there are masks. The figures of
@@ -49,9 +54,10 @@ class PseudoLabelMetric(BaseMetric):
                 boxes=np.bincount(truth, minlength=num_classes),
                 correct=np.bincount(truth[truth == predicted], minlength=num_classes),
             )
-            if 'gt_sem_seg' in sample and 'pred_sem_seg' in sample:
+            if 'gt_sem_seg' in sample and ('pred_sem_seg' in sample or 'activation_maps' in sample):
+                predicted = _label_map(sample['pred_sem_seg']) if 'pred_sem_seg' in sample else _make_label(sample)
                 confusion = ConfusionMatrix(num_classes)
-                confusion.update(_label_map(sample['gt_sem_seg']), _label_map(sample['pred_sem_seg']))
+                confusion.update(_label_map(sample['gt_sem_seg']), predicted)
                 result.update(counts=confusion.counts)
             self.results.append(result)
 
@@ -87,6 +93,7 @@ class PseudoLabelMetric(BaseMetric):
 
 
 def _array(values: Any) -> np.ndarray:
+    values = getattr(values, 'tensor', values)  # of mmdet's boxes
     return values.cpu().numpy() if isinstance(values, Tensor) else np.asarray(values)
 
 
@@ -94,6 +101,14 @@ def _label_map(pixel_data: dict[str, Any]) -> np.ndarray:
     """The map (H, W) of a PixelData: mmdet calls it ``sem_seg``, mmseg ``data``."""
     label = _array(pixel_data['sem_seg'] if 'sem_seg' in pixel_data else pixel_data['data'])
     return label.reshape(label.shape[-2:])
+
+
+def _make_label(sample: dict[str, Any]) -> np.ndarray:
+    """Y_crf of a sample that a classifier has seen, (H, W) uint8."""
+    boxes, ignored = (_array(sample[key]['bboxes']) for key in ('gt_instances', 'ignored_instances'))
+    classes = _array(sample['gt_instances']['labels']) + 1
+    layout = BoxLayout.from_boxes(sample['ori_shape'][:2], boxes, classes, ignored)
+    return label_task(read_rgb(sample['img_path']), sample['activation_maps'], layout, sample['label_recipe']).run()
 
 
 def _percent(value: float) -> str:

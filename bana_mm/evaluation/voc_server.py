@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bana_mm.datasets.voc_box import VOC_CLASSES
 from bana_mm.datasets.voc_files import image_size
-from bana_mm.labels.png import read_label_png
+from bana_mm.structures import read_label_png
 from bana_mm.utils.atomic import whole_file
 from bana_mm.utils.progress import Progress
 

@@ -1,50 +1,56 @@
-"""Stage 2: where label maps come from, and how they are stored."""
+"""Stage 2: one way from boxes to labels. Any source, over any data set, into any sink."""
 
-from .crf_pool import CRFPool, Done
-from .merge import agree, reliable_region
-from .png import IGNORE, check_classes, read_label_png, write_label_png
+from .item import LabelItem, LabelItems, read_rgb
+from .report import LabelRun
+from .runner import make_labels
+from .sinks import LabelSink, MaskSink, MemorySink, StoreSink
 from .sources import (
     BanaCRFCamSource,
     BanaCRFSource,
     BanaRetSource,
     BoxCRFSource,
     BoxSource,
+    ClassifierSource,
     FilesSource,
     GAPSource,
     GrabCutSource,
     LabelSource,
+    MapSource,
     MergedSource,
-    NetworkSource,
+    ObjectSource,
+    answers,
     build_label_source,
-    label_from_instances,
-    network_source_class,
-    reliable_label_from_instances,
+    classifier_source_class,
+    label_map,
+    reliable_label,
 )
-from .store import LabelStore
 
 __all__ = [
-    'IGNORE',
     'BanaCRFCamSource',
     'BanaCRFSource',
     'BanaRetSource',
     'BoxCRFSource',
     'BoxSource',
-    'CRFPool',
-    'Done',
+    'ClassifierSource',
     'FilesSource',
     'GAPSource',
     'GrabCutSource',
+    'LabelItem',
+    'LabelItems',
+    'LabelRun',
+    'LabelSink',
     'LabelSource',
-    'LabelStore',
+    'MapSource',
+    'MaskSink',
+    'MemorySink',
     'MergedSource',
-    'NetworkSource',
-    'agree',
+    'ObjectSource',
+    'StoreSink',
+    'answers',
     'build_label_source',
-    'check_classes',
-    'label_from_instances',
-    'network_source_class',
-    'read_label_png',
-    'reliable_label_from_instances',
-    'reliable_region',
-    'write_label_png',
+    'classifier_source_class',
+    'label_map',
+    'make_labels',
+    'read_rgb',
+    'reliable_label',
 ]

@@ -1,96 +1,98 @@
-"""The loop of stage 2: network and label mathematics here, the CRF in worker processes meanwhile."""
+"""The one loop of stage 2: any source over the images of a data set into any sink."""
 
-import time
-from abc import ABC, abstractmethod
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import chain
+from dataclasses import replace
 from typing import Any
 
-import numpy as np
-import torch
-from mmengine.dataset import BaseDataset
-from mmengine.model import BaseModel
+from mmengine.dist import get_rank
 from torch.utils.data import DataLoader, Dataset
 
-from .crf_pool import CRFPool, Done
-from .generator import LabelGenerator
-from .label_run import LabelRun, share_progress
-from .network import Features, extract_features
-from .recipe import LabelRecipe
-from .sources import split_instances
-from .store import LabelStore
-from .task import LabelTask, crf_label, crf_labels
+from bana_mm.utils.distributed import on_all_ranks, on_first_rank, share
+from bana_mm.utils.run_options import RunOptions
+from bana_mm.utils.stopwatch import stopwatch
+from bana_mm.utils.worker_pool import WorkerPool
+
+from .item import LabelItem, LabelItems
+from .report import LabelRun, share_progress
+from .sinks.base import LabelSink
+from .sources.base import LabelSource, Task, complete
 
 
-class ImageJob(ABC):
-    """What :func:`label_images` does with each image.
+def make_labels(
+    source: LabelSource,
+    items: LabelItems,
+    sink: LabelSink,
+    options: RunOptions | None = None,
+    same_as: Mapping[str, str | None] | None = None,
+    overwrite: bool = False,
+) -> LabelRun | None:
+    """Label the images that a sink lacks, each rank its share of them.
 
-    Attributes:
-        recipe (LabelRecipe): Views for the network, and the CRF's backend.
-        device (torch.device): Device of the network.
+    What is left to do is found out by rank 0 alone and shared out anew in each run, so that a run may be killed at any
+    time and go on with another number of ranks. The labels depend neither on that nor on the number of workers, and on
+    the batch size only as far as the network's rounding does.
+
+    Args:
+        source (LabelSource): Makes the labels.
+        items (LabelItems): Images and boxes of a data set.
+        sink (LabelSink): Takes the labels of these images.
+        options (RunOptions | None): Processes and batch size. Defaults to None, none and 1.
+        same_as (Mapping[str, str | None] | None): Which of the classes that the source knows stand for classes of the
+            data set with other names, see :func:`bana_mm.labels.class_weights.weight_of_classes`. Defaults to None.
+        overwrite (bool): Drop the labels that are there. Defaults to False.
+
+    Returns:
+        LabelRun | None: Counts and times of all ranks; None on all but the first.
+
+    Raises:
+        FileNotFoundError: If the source lacks the labels of an image.
+        ValueError: If the sink holds labels that were made in another way, or source and data set don't fit.
+        RuntimeError: If an image can't be labelled (the message names it), a worker dies, or another rank fails.
     """
+    source.bind(items.classes, items.category_ids, same_as)
+    record = {**source.record(items.classes, sink.kind), **sink.describe()}
+    if not overwrite and on_first_rank(sink.is_done, record):
+        return LabelRun(0, 0.0, 0.0, 0, skipped=len(items)) if get_rank() == 0 else None
 
-    recipe: LabelRecipe
-    device: torch.device
+    def begin() -> list[int]:
+        check_complete(source, items)
+        sink.begin(record, overwrite)
+        return sink.missing()
 
-    @staticmethod
-    @abstractmethod
-    def work(*args: Any, device: str | torch.device = 'cpu') -> Any:
-        """What worker processes run, with the arguments from :meth:`prepare`: a function that pickle finds."""
+    todo = on_first_rank(begin)
+    runs = on_all_ranks(label_images, source, items, sink, options or RunOptions(), share(todo))
+    if get_rank() != 0:
+        return None
+    missing = sink.missing()
+    if missing:
+        names = ', '.join(items.path(index) for index in missing[:3]) + (', ...' if len(missing) > 3 else '')
+        raise RuntimeError(
+            f'{sink.where}: {len(missing)} of {len(items)} images have no labels yet ({names}); start again to go on'
+        )
+    sink.end(record)
+    return LabelRun.total(runs, len(items) - len(todo))
 
-    @abstractmethod
-    def prepare(self, index: int, image: np.ndarray, features: Features) -> tuple[tuple, Any]:
-        """Arguments of :meth:`work`, and what :meth:`finish` is to get back.
 
-        Args:
-            index (int): Of the image in the dataset.
-            image (np.ndarray): (H, W, 3) uint8, RGB, as stored.
-            features (Features): What the network says.
-        """
+def check_complete(source: LabelSource, items: LabelItems) -> None:
+    """Refuse a source that has no labels of some images, before any is read.
 
-    @abstractmethod
-    def finish(self, index: int, features: Features, context: Any, result: Any) -> None:
-        """Store the labels.
-
-        Args:
-            index, features: As for :meth:`prepare`.
-            context (Any): From :meth:`prepare`.
-            result (Any): From :meth:`work`.
-        """
-
-    def work_on_device(self, batch: Sequence[tuple]) -> list[Any]:
-        """Results of :meth:`work` for the arguments of several images, on the network's device in this process."""
-        return [self.work(*args, device=self.device) for args in batch]
-
-    def is_on_device(self) -> bool:
-        """Whether :meth:`work_on_device` takes the place of worker processes: on a GPU, but for pydensecrf."""
-        return self.device.type != 'cpu' and self.recipe.crf['backend'] != 'pydensecrf'
+    Raises:
+        FileNotFoundError: If images lack labels; the message says how many and names the first.
+    """
+    missing = source.missing(items.img_ids)
+    if missing:
+        names = ', '.join(missing[:3]) + (', ...' if len(missing) > 3 else '')
+        raise FileNotFoundError(f'{source}: {len(missing)} of {len(items)} images have no labels there ({names})')
 
 
 def label_images(
-    model: BaseModel,
-    dataset: BaseDataset,
-    job: ImageJob,
-    workers: int,
-    loading_workers: int,
-    batch_size: int,
-    indices: Sequence[int],
+    source: LabelSource, items: LabelItems, sink: LabelSink, options: RunOptions, indices: Sequence[int]
 ) -> LabelRun:
-    """Run the network on images of a dataset, and a job's work on what it says, in worker processes.
-
-    What the job gets depends neither on ``workers`` nor on where an earlier run was killed, and on ``batch_size`` only
-    as far as the network's rounding does.
+    """Label some images: the network here, what is left of an image (the CRF, GrabCut) in worker processes meanwhile.
 
     Args:
-        model (BaseModel): Trained ``BoxClassifier`` in evaluation mode, on its device.
-        dataset (BaseDataset): Images with boxes at their own size, packed by mmdet's ``PackDetInputs``.
-        job (ImageJob): What to do with an image.
-        workers (int): Processes for the job's work (the CRF); 0 works in this one. On a GPU the CRF's torch backend,
-            which 'auto' means there, runs on it, without these.
-        loading_workers (int): Processes that read images; 0 reads them in this one.
-        batch_size (int): Most images, all of one size, that the network sees at once.
+        source, items, sink, options: See :func:`make_labels`; the sink was begun.
         indices (Sequence[int]): Which images.
 
     Returns:
@@ -99,125 +101,46 @@ def label_images(
     Raises:
         RuntimeError: If an image can't be loaded or labelled (the message names it), or a worker dies.
     """
-    start = time.perf_counter()
-    seconds: dict[str, float] = defaultdict(float)
-    loader = DataLoader(
-        _NamedItems(dataset),
-        batch_sampler=size_batches(dataset, indices, batch_size),
-        num_workers=loading_workers,
-        collate_fn=_as_is,
-    )
-
-    def prepared_batches() -> Iterator[list[tuple[str, tuple, tuple]]]:
-        for numbered in loader:
-            items = [item for _, item in numbered]
-            paths = [item['data_samples'].img_path for item in items]
-            images = [_stored_image(item) for item in items]
-            with _measured(seconds, 'network'), _naming(', '.join(paths)):
-                batch = _features(model, items, job.recipe)
-            prepared = []
-            for (index, _), path, image, features in zip(numbered, paths, images, batch):
-                with _measured(seconds, 'labels'), _naming(path):
-                    args, context = job.prepare(index, image, features)
-                prepared.append((path, args, (index, features, context)))
-            yield prepared
-
-    on_device = job.is_on_device()
-    workers = 0 if on_device else workers
-    with CRFPool(job.work, workers) as pool, share_progress(len(dataset), len(indices)) as progress:
-        batches = prepared_batches()
-        results = _on_device(job, batches, seconds) if on_device else pool.map(chain.from_iterable(batches))
-        for path, (index, features, context), result in results:
-            with _measured(seconds, 'labels'), _naming(path):
-                job.finish(index, features, context, result)
+    with (
+        stopwatch() as clock,
+        WorkerPool(_run, options.workers) as pool,
+        share_progress(len(items), len(indices)) as progress,
+        sink.writer(get_rank()) as write,
+    ):
+        prepared = _prepared(source, items, sink, options, indices)
+        for path, (index, item, context), result in _worked(pool, prepared):
+            with naming(path):
+                answer = complete(source, item, sink.kind, context, result)
+                write(index, item, answer)
             progress.update()
-    if not on_device:
+    seconds = dict(clock.seconds)
+    if pool.wait_seconds:
         seconds['waiting for workers'] = pool.wait_seconds
     return LabelRun(
         len(indices),
-        time.perf_counter() - start,
+        clock.total,
         pool.busy_seconds + seconds.get('on the device', 0.0),
-        workers,
-        dict(seconds),
-        len(dataset) - len(indices),
+        options.workers,
+        seconds,
+        len(items) - len(indices),
     )
 
 
-def generate_labels(
-    model: BaseModel,
-    dataset: BaseDataset,
-    store: LabelStore,
-    generator: LabelGenerator,
-    workers: int = 0,
-    loading_workers: int = 0,
-    batch_size: int = 1,
-    indices: Sequence[int] | None = None,
-) -> LabelRun:
-    """Write Y_crf and Y_ret for images of a dataset, see :func:`label_images`.
-
-    Args:
-        model, dataset: See there.
-        store (LabelStore): A store that was begun, see :meth:`LabelStore.begin`.
-        generator (LabelGenerator): Recipe and classifier weights.
-        workers, loading_workers, batch_size: See there. Default to 0, 0 and 1.
-        indices (Sequence[int] | None): Which images. Defaults to None, those that the store lacks.
-
-    Returns:
-        LabelRun: Counts and times.
-    """
-    if indices is None:
-        indices = [i for i in range(len(dataset)) if not store.has(dataset.get_data_info(i)['img_id'])]
-    return label_images(
-        model, dataset, MapJob(dataset, store, generator), workers, loading_workers, batch_size, indices
-    )
-
-
-class MapJob(ImageJob):
-    """Y_crf and Y_ret into a label store."""
-
-    work = staticmethod(crf_label)
-
-    def __init__(self, dataset: BaseDataset, store: LabelStore, generator: LabelGenerator) -> None:
-        self.dataset = dataset
-        self.store = store
-        self.generator = generator
-        self.recipe = generator.recipe
-        self.device = generator.weight.device
-
-    def prepare(self, index: int, image: np.ndarray, features: Features) -> tuple[tuple, LabelTask]:
-        boxes, labels, ignored = map(torch.from_numpy, split_instances(self.dataset.get_data_info(index)['instances']))
-        task = self.generator.prepare(features, image.shape[:2], boxes, labels, ignored)
-        return (image, task), task
-
-    def work_on_device(self, batch: Sequence[tuple[np.ndarray, LabelTask]]) -> list[np.ndarray]:
-        return crf_labels(batch, self.device)
-
-    def finish(self, index: int, features: Features, task: LabelTask, y_crf: np.ndarray) -> None:
-        y_ret = self.generator.retrieve(features, task, y_crf)
-        self.store.write(self.dataset.get_data_info(index)['img_id'], Y_crf=y_crf, Y_ret=y_ret)
-
-
-def size_batches(dataset: BaseDataset, indices: Sequence[int], batch_size: int) -> list[list[int]]:
+def size_batches(items: LabelItems, indices: Sequence[int], batch_size: int) -> list[list[int]]:
     """Batches of images whose annotations name one size.
 
     Args:
-        dataset (BaseDataset): Items with ``height`` and ``width``; those without count as of one size.
+        items (LabelItems): Images; those whose annotations name no size count as of one size.
         indices (Sequence[int]): Which images.
         batch_size (int): Most images of a batch.
 
     Returns:
         list[list[int]]: Every index once, batches in the order of their first one.
-
-    Raises:
-        ValueError: If the batch size is not at least 1.
     """
-    if batch_size < 1:
-        raise ValueError(f'batch_size must be at least 1, got {batch_size}')
     open_batches: dict[tuple, list[int]] = {}
     batches = []
     for index in indices:
-        info = dataset.get_data_info(index)
-        size = (info.get('height'), info.get('width'))
+        size = items.size(index)
         if size not in open_batches:
             open_batches[size] = []
             batches.append(open_batches[size])
@@ -227,69 +150,76 @@ def size_batches(dataset: BaseDataset, indices: Sequence[int], batch_size: int) 
     return batches
 
 
-def _features(model: BaseModel, items: Sequence[dict[str, Any]], recipe: LabelRecipe) -> list[Features]:
-    """Features of each item. Annotations may be wrong about sizes, so these are compared once more."""
-    groups = defaultdict(list)
-    for position, item in enumerate(items):
-        groups[item['inputs'].shape].append(position)
-    features: dict[int, Features] = {}
-    for positions in groups.values():
-        features.update(zip(positions, extract_features(model, [items[position] for position in positions], recipe)))
-    return [features[position] for position in range(len(items))]
-
-
-def _on_device(
-    job: ImageJob, batches: Iterable[list[tuple[str, tuple, tuple]]], seconds: dict[str, float]
-) -> Iterator[Done]:
-    """What :meth:`CRFPool.map` yields, made by the job on its device, a batch at once."""
-    for batch in batches:
-        paths, args, contexts = zip(*batch)
-        with _measured(seconds, 'on the device'), _naming(', '.join(paths)):
-            results = job.work_on_device(args)
-        yield from map(Done, paths, contexts, results)
-
-
-class _NamedItems(Dataset):
-    """The items of a dataset with their numbers; an error in loading one names its image."""
-
-    def __init__(self, dataset: BaseDataset) -> None:
-        self.dataset = dataset
-
-    def __len__(self) -> int:
-        return len(self.dataset)
-
-    def __getitem__(self, index: int) -> tuple[int, dict[str, Any]]:
-        with _naming(self.dataset.get_data_info(index)['img_path']):
-            return index, self.dataset[index]
-
-
-def _as_is(items: list) -> list:
-    """DataLoader would turn arrays into tensors."""
-    return items
-
-
-def _stored_image(item: dict[str, Any]) -> np.ndarray:
-    """The image as LoadImageFromFile has read it (in BGR) and nothing has changed it: (H, W, 3) uint8 RGB."""
-    image, sample = item['inputs'], item['data_samples']
-    if image.dtype != torch.uint8 or image.shape[0] != 3 or tuple(image.shape[1:]) != tuple(sample.ori_shape[:2]):
-        found, stored = ' x '.join(map(str, image.shape)), ' x '.join(map(str, sample.ori_shape[:2]))
-        raise ValueError(
-            f'{sample.img_path}: labels are made for the stored image, 3 x {stored} uint8, but the test '
-            f'pipeline gives {found} {image.dtype}; it must only load, annotate and pack'
-        )
-    return np.ascontiguousarray(image.flip(0).permute(1, 2, 0).numpy())
-
-
 @contextmanager
-def _measured(seconds: dict[str, float], name: str) -> Iterator[None]:
-    start = time.perf_counter()
-    yield
-    seconds[name] += time.perf_counter() - start
-
-
-@contextmanager
-def _naming(img_path: str) -> Iterator[None]:
+def naming(path: str) -> Iterator[None]:
+    """Put the name of an image in front of what goes wrong with it."""
     try:
         yield
     except Exception as error:
-        raise RuntimeError(f'{img_path}: {error}') from error
+        raise RuntimeError(f'{path}: {error}') from error
+
+
+Waiting = tuple[str, Task | None, tuple[int, LabelItem, Any]]  # path, task, and what the last step needs
+
+
+def _prepared(
+    source: LabelSource, items: LabelItems, sink: LabelSink, options: RunOptions, indices: Sequence[int]
+) -> Iterator[Waiting]:
+    """The first step of every image, batch by batch."""
+    for batch in _batches(source, items, options, indices):
+        paths = [items.path(index) for index, _ in batch]
+        with naming(', '.join(paths)):
+            prepared = source.prepare([item for _, item in batch], sink.kind)
+        for path, (index, item), (task, context) in zip(paths, batch, prepared):
+            yield path, task, (index, replace(item, pixels=None), context)
+
+
+def _batches(
+    source: LabelSource, items: LabelItems, options: RunOptions, indices: Sequence[int]
+) -> Iterator[list[tuple[int, LabelItem]]]:
+    """Numbered images; for a network they are read ahead, else by who works on them."""
+    if not source.has_network:
+        for index in indices:
+            with naming(items.path(index)):
+                item = items[index]
+            yield [(index, item)]
+        return
+    yield from DataLoader(
+        _LoadedItems(items),
+        batch_sampler=size_batches(items, indices, options.batch_size),
+        num_workers=options.loading_workers or 0,
+        collate_fn=_as_is,
+    )
+
+
+def _worked(pool: WorkerPool, waiting: Iterator[Waiting]) -> Iterator[tuple[str, tuple, Any]]:
+    """The second step of every image, in the order in which they come."""
+    for path, task, context in waiting:
+        yield from pool.submit(path, task, context=context, here=task is None)
+    yield from pool.drain()
+
+
+def _run(task: Task | None) -> Any:
+    """What worker processes run."""
+    return None if task is None else task.run()
+
+
+class _LoadedItems(Dataset):
+    """Images with their pixels and numbers; an error in loading one names it."""
+
+    def __init__(self, items: LabelItems) -> None:
+        self.items = items
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, index: int) -> tuple[int, LabelItem]:
+        with naming(self.items.path(index)):
+            item = self.items[index]
+            _ = item.image
+        return index, item
+
+
+def _as_is(batch: list) -> list:
+    """DataLoader would turn arrays into tensors."""
+    return batch

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mmengine.config import Config, ConfigDict
 
-from bana_mm.labels.building import build_label_dataset
+from bana_mm.labels.data import build_label_dataset
 from bana_mm.utils.config import parse_options, read_config
 from bana_mm.utils.label_origin import LabelOrigin
 from bana_mm.utils.record import read_json

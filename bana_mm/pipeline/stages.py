@@ -7,8 +7,8 @@ from typing import Any
 
 from mmengine.config import Config
 
-from bana_mm.labels.coco_json import read_record
-from bana_mm.labels.store import LabelStore
+from bana_mm.labels.sinks.mask_json import read_record
+from bana_mm.structures import LabelStore
 from bana_mm.utils.label_origin import final_checkpoint, is_trained, last_checkpoint_file
 from bana_mm.utils.record import as_stored, check_record, keep_record, read_json
 from bana_mm.utils.run_options import RunOptions

@@ -9,7 +9,7 @@ from typing import Any
 
 from mmengine.config import Config
 
-from bana_mm.labels.recipe import LabelRecipe
+from bana_mm.structures import LabelRecipe
 from bana_mm.utils.record import read_json
 from bana_mm.utils.result_tables import SIX, metric_name
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import cv2
 import numpy as np
 
-from bana_mm.labels.png import IGNORE
+from bana_mm.structures import IGNORE
 from bana_mm.utils.palette import voc_palette
 
 from .panels import IGNORED_COLOUR, heat_map, label_overlay, panel_row, resize

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from bana_mm.labels.merge import agree
+from bana_mm.structures import agree
 from bana_mm.utils.palette import voc_palette
 
 IGNORED_COLOUR = (255, 255, 255)

@@ -11,30 +11,26 @@ from mmengine.dataset import BaseDataset
 from mmengine.model import BaseModel
 from PIL import Image
 
-from bana_mm.labels.generator import LabelGenerator
-from bana_mm.labels.network import extract_features
-from bana_mm.labels.png import read_label_png
-from bana_mm.labels.store import LabelStore
-from bana_mm.labels.task import BoxLayout
+from bana_mm.labels import LabelItem, LabelItems
+from bana_mm.labels.classifier import classifier_maps
+from bana_mm.structures import LabelStore, read_label_png
 
 from .panels import render_panels
 
 
 @torch.no_grad()
-def classifier_maps(model: BaseModel, item: dict) -> tuple[np.ndarray, np.ndarray | None]:
+def attention_and_cam(model: BaseModel, item: LabelItem) -> tuple[np.ndarray, np.ndarray | None]:
     """Background attention and CAM of an image.
 
     Args:
         model (BaseModel): A ``BoxClassifier`` in evaluation mode.
-        item (dict): Item of its test dataset: ``inputs`` and ``data_samples`` at the image's own size.
+        item (LabelItem): The image and its boxes.
 
     Returns:
         tuple[np.ndarray, np.ndarray | None]: A, (H, W) in [0, 1]; and the CAM of the image's classes, each divided by
         its maximum, the largest at each pixel, (H, W) in [0, 1], or None for an image without boxes.
     """
-    features = extract_features(model, [item], model.label_recipe)[0]
-    layout = BoxLayout.from_sample(item['data_samples'])
-    maps = LabelGenerator.from_model(model, model.label_recipe).maps(features, layout)
+    maps = classifier_maps(model, item)
     activation = maps.activation[1:]
     cam = None
     if len(activation):
@@ -56,7 +52,7 @@ def write_stage_panels(
     Args:
         out_dir (str | PathLike): Folder to write to.
         dataset (BaseDataset): Images with boxes and perhaps masks, see
-            :func:`bana_mm.labels.building.build_label_dataset`.
+            :func:`bana_mm.labels.data.build_label_dataset`.
         indices (Sequence[int]): Images to draw.
         model (BaseModel | None): Classifier for attention and CAM. Defaults to None.
         label_dir (str | PathLike | None): Label store. Defaults to None.
@@ -74,7 +70,7 @@ def write_stage_panels(
     for index in indices:
         info = dataset.get_data_info(index)
         img_id = info['img_id']
-        attention, cam = (None, None) if model is None else classifier_maps(model, dataset[index])
+        attention, cam = (None, None) if model is None else attention_and_cam(model, LabelItems(dataset)[index])
         labels = {}
         if label_dir is not None:
             store = LabelStore(label_dir)

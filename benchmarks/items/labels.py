@@ -69,13 +69,15 @@ def make(name: str, channels: int, device: str) -> Callable[[], tuple[np.ndarray
     if name == 'slow':
         return slow
     from bana_mm.labels.generator import LabelGenerator
+    from bana_mm.structures import BoxLayout
 
     generator = LabelGenerator(weight, RECIPE)
-    boxes, labels = torch.tensor(BOXES).float(), torch.tensor(LABELS)
+    layout = BoxLayout.from_boxes(SIZE, BOXES, [label + 1 for label in LABELS])
+    image = photograph(*SIZE).numpy()
 
     def ours() -> tuple[np.ndarray, np.ndarray]:
-        task = generator.prepare(feats, SIZE, boxes, labels)
-        return task.probability, generator.retrieve(feats, task, y_crf)
+        task = generator.prepare([feats], image, layout)
+        return task.probability, generator.retrieve([feats], layout, y_crf)
 
     return ours
 
@@ -88,11 +90,11 @@ def _crf_rows(probability: np.ndarray) -> np.ndarray:
 def make_everything(quick: bool, device: str) -> tuple[Callable[[], object], ...]:
     """Functions that label one image, run the network alone, and run the CRF alone."""
     from bana_mm.labels.generator import LabelGenerator
-    from bana_mm.labels.task import crf_label
+    from bana_mm.structures import BoxLayout
 
     model = build_classifier(quick).to(device).eval()
-    generator = LabelGenerator.from_model(model, RECIPE)
-    image, boxes, labels = photograph(*SIZE), torch.tensor(BOXES).float(), torch.tensor(LABELS)
+    generator = LabelGenerator(model.bap_head.weight, RECIPE)
+    image, layout = photograph(*SIZE), BoxLayout.from_boxes(SIZE, BOXES, [label + 1 for label in LABELS])
     inputs = image.permute(2, 0, 1)[None].float() - 120
 
     @torch.inference_mode()
@@ -101,11 +103,11 @@ def make_everything(quick: bool, device: str) -> tuple[Callable[[], object], ...
 
     def everything() -> np.ndarray:
         feats = network()
-        task = generator.prepare(feats, SIZE, boxes, labels)
-        return generator.retrieve(feats, task, crf_label(image.numpy(), task))
+        task = generator.prepare([feats], image.numpy(), layout)
+        return generator.retrieve([feats], layout, task.run())
 
-    task = generator.prepare(network(), SIZE, boxes, labels)
-    return everything, network, lambda: crf_label(image.numpy(), task)
+    task = generator.prepare([network()], image.numpy(), layout)
+    return everything, network, task.run
 
 
 def _everything(device: str) -> Callable[[], object]:

@@ -15,15 +15,15 @@ CLASSES = 3
 def rows(options: Options) -> Iterator[Row]:
     """Twelve images of 500 x 375; the start of the processes does not count."""
     try:
-        from bana_mm.labels.crf_pool import CRFPool
+        from bana_mm.utils.worker_pool import WorkerPool
     except ImportError as error:
         raise SkipItem(f'the worker pool needs the mm* packages: {error}') from error
     size = (30, 40) if options.quick else (375, 500)
     images = 4 if options.quick else 12
     image, prob = photograph(*size).numpy(), probability(CLASSES, *size).numpy()
-    with CRFPool(label, 1) as one, CRFPool(label, 2) as two:
+    with WorkerPool(label, 1) as one, WorkerPool(label, 2) as two:
 
-        def labels_of(pool: CRFPool) -> Callable[[], list]:
+        def labels_of(pool: WorkerPool) -> Callable[[], list]:
             return lambda: list(pool.map((str(i), (image, prob), None) for i in range(images)))
 
         # the workers' seconds are not on this process' clock

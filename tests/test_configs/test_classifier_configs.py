@@ -11,7 +11,7 @@ from mmengine.registry import DATASETS, MODELS, DefaultScope
 from bana_mm.datasets import VOC_CLASSES, CocoBoxDataset
 from bana_mm.datasets.synthetic import make_tiny_voc
 from bana_mm.datasets.synthetic_coco import make_tiny_coco
-from bana_mm.labels.recipe import LabelRecipe
+from bana_mm.structures import LabelRecipe
 
 CONFIG_DIR = Path(__file__).parents[2] / 'configs' / 'bana'
 CONFIGS = sorted(path.stem for path in CONFIG_DIR.glob('*ap_vgg16*.py') if '2coco' not in path.stem)

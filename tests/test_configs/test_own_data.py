@@ -13,11 +13,11 @@ from bana_mm.datasets import VOCBoxDataset
 from bana_mm.datasets.mask_boxes import masks_to_xml
 from bana_mm.datasets.synthetic import make_tiny_voc
 from bana_mm.datasets.synthetic_coco import make_tiny_coco
-from bana_mm.labels import LabelStore, read_label_png, write_label_png
-from bana_mm.labels.building import build_label_dataset
+from bana_mm.labels.data import build_label_dataset
 from bana_mm.labels.generator import LabelGenerator
 from bana_mm.labels.run_length import decode_run_lengths
 from bana_mm.labels.runner import generate_labels
+from bana_mm.structures import LabelStore, read_label_png, write_label_png
 
 REPO = Path(__file__).parents[2]
 CLASSES = ('lion', 'zebra')

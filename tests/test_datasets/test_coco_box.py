@@ -10,7 +10,7 @@ from PIL import Image
 
 from bana_mm.datasets import CocoBoxDataset
 from bana_mm.functional import definite_background
-from bana_mm.labels.task import BoxLayout
+from bana_mm.structures import BoxLayout
 
 CATEGORIES = [dict(id=90, name='lion'), dict(id=7, name='zebra'), dict(id=33, name='gnu')]
 

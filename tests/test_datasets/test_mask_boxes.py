@@ -10,7 +10,7 @@ from PIL import Image
 
 from bana_mm.datasets import VOCBoxDataset
 from bana_mm.datasets.mask_boxes import component_boxes, instance_boxes, masks_to_xml
-from bana_mm.labels import write_label_png
+from bana_mm.structures import write_label_png
 
 TOOL = Path(__file__).parents[2] / 'tools/dataset_converters/voc_from_masks.py'
 CLASSES = np.array(

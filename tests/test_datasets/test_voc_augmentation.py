@@ -12,7 +12,7 @@ from scipy.sparse import csc_matrix
 
 from bana_mm.datasets import voc_augmentation
 from bana_mm.datasets.voc_augmentation import augmented_split, build_voc_aug, find_sbd, read_sbd_mask
-from bana_mm.labels import read_label_png, write_label_png
+from bana_mm.structures import read_label_png, write_label_png
 from bana_mm.utils.palette import voc_palette
 
 TOOL = Path(__file__).parents[2] / 'tools/dataset_converters/voc_aug.py'

@@ -4,11 +4,11 @@ import pytest
 import torch
 
 from bana_mm.evaluation import ConfusionMatrix, crf_search
-from bana_mm.evaluation.crf_search import CRFPoint, SearchTable, StoredImage, grid, search_crf
 from bana_mm.functional import dense_crf
-from bana_mm.labels import read_label_png, write_label_png
-from bana_mm.labels.crf_inputs import label_crf_input, write_crf_input
-from bana_mm.labels.task import BoxLayout, LabelTask
+from bana_mm.labels.crf import LabelTask
+from bana_mm.search.crf_inputs import label_crf_input, write_crf_input
+from bana_mm.search.crf_search import CRFPoint, SearchTable, StoredImage, grid, search_crf
+from bana_mm.structures import BoxLayout, read_label_png, write_label_png
 
 CLASSES = ('cat', 'cow')
 GRID = grid(

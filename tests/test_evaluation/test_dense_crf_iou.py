@@ -119,7 +119,7 @@ def test_single_scale_beside_augmented_images(images, with_crf, tmp_path):
 def test_format_only_refines_what_it_saves_and_needs_no_truth(images, tmp_path, monkeypatch):
     calls = []
     monkeypatch.setattr(
-        'bana_mm.evaluation.dense_crf_iou.CRFPool.submit',
+        'bana_mm.evaluation.dense_crf_iou.WorkerPool.submit',
         lambda self, name, image, probability, context: calls.append(probability) or [],
     )
     for sample in images:

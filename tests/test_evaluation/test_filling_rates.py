@@ -3,7 +3,8 @@ import numpy as np
 import pytest
 
 from bana_mm.evaluation.filling_rates import FillingRates, box_filling_rates, measure_filling_rates
-from bana_mm.labels import BoxSource, FilesSource, write_label_png
+from bana_mm.labels import BoxSource, FilesSource
+from bana_mm.structures import write_label_png
 
 LABEL = np.array(
     [

@@ -16,7 +16,7 @@ from bana_mm.evaluation.instance_masks import (
     to_run_lengths,
 )
 from bana_mm.labels import build_label_source
-from bana_mm.labels.coco_json import encode_mask
+from bana_mm.structures import encode_mask
 
 
 def rectangle(x1, y1, x2, y2, size=(200, 200)):

@@ -19,7 +19,8 @@ from bana_mm.evaluation import (
     summarise,
     table_1_rows,
 )
-from bana_mm.labels import BoxSource, LabelStore, MergedSource, write_label_png
+from bana_mm.labels import BoxSource, MergedSource
+from bana_mm.structures import LabelStore, write_label_png
 
 TOOL = Path(__file__).parents[2] / 'tools/evaluate_labels.py'
 CLASSES = ['cat', 'cow']

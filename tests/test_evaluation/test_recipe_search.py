@@ -6,20 +6,13 @@ import pytest
 import torch
 
 from bana_mm.evaluation.confusion import ConfusionMatrix
-from bana_mm.evaluation.recipe_search import (
-    ParallelEvaluation,
-    RecipeTable,
-    SearchImage,
-    changed,
-    coordinate_search,
-    recipe_counts,
-)
-from bana_mm.labels.crf_pool import CRFPool
+from bana_mm.evaluation.recipe_search import changed
 from bana_mm.labels.generator import LabelGenerator
-from bana_mm.labels.map_cache import MapCache
-from bana_mm.labels.png import write_label_png
-from bana_mm.labels.recipe import LabelRecipe
-from bana_mm.labels.task import BoxLayout, crf_label
+from bana_mm.labels.task import crf_label
+from bana_mm.search.map_cache import MapCache
+from bana_mm.search.recipe_search import ParallelEvaluation, RecipeTable, SearchImage, coordinate_search, recipe_counts
+from bana_mm.structures import BoxLayout, LabelRecipe, write_label_png
+from bana_mm.utils.worker_pool import WorkerPool
 
 SIZE, BOX = (40, 56), (8, 6, 44, 34)
 
@@ -155,7 +148,7 @@ def test_counts_are_those_of_the_labels(tmp_path, image, workers):
         BoxLayout.from_boxes(SIZE, torch.zeros(0, 4), torch.zeros(0, dtype=torch.long)),
     )
     expected.update(truth, np.zeros_like(truth))
-    with CRFPool(recipe_counts, workers) as pool:
+    with WorkerPool(recipe_counts, workers) as pool:
         total = ParallelEvaluation([search_image, empty], cache, 2, pool)(recipe)
     assert np.abs(total.counts - expected.counts).sum() <= 4  # float16 maps may turn a pixel
     assert total.counts.sum() == 2 * truth.size

@@ -10,7 +10,7 @@ from PIL import Image
 
 from bana_mm.datasets import VOC_CLASSES
 from bana_mm.evaluation.voc_server import archive_stem, check_voc_classes, pack_results, results_folder
-from bana_mm.labels import write_label_png
+from bana_mm.structures import write_label_png
 
 FOLDER = 'results/VOC2012/Segmentation/comp5_test_cls'
 

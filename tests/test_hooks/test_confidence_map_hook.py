@@ -13,7 +13,7 @@ from PIL import Image
 
 from bana_mm.datasets.synthetic import make_tiny_voc
 from bana_mm.hooks.confidence_map_hook import _undisturbed
-from bana_mm.labels import LabelStore, read_label_png
+from bana_mm.structures import LabelStore, read_label_png
 
 CONFIG = Path(__file__).parents[2] / 'configs' / 'bana' / 'deeplabv1_vgg16_voc.py'
 IDS = [f'train_{number:05d}' for number in range(6)]

@@ -9,8 +9,8 @@ from mmengine.dataset import BaseDataset, ConcatDataset, RepeatDataset
 from mmengine.registry import HOOKS, DefaultScope
 from mmengine.runner import BaseLoop
 
-from bana_mm.labels import LabelStore
 from bana_mm.registry import HOOKS as OUR_HOOKS
+from bana_mm.structures import LabelStore
 
 
 class Items(BaseDataset):

@@ -8,7 +8,8 @@ from torch import nn
 
 from bana_mm.datasets.synthetic import make_tiny_voc
 from bana_mm.datasets.synthetic_coco import make_tiny_coco
-from bana_mm.labels.building import build_classifier, build_label_dataset, describe_run, load_strictly
+from bana_mm.labels.classifier import build_classifier, describe_run, load_strictly
+from bana_mm.labels.data import build_label_dataset
 
 
 def small_model(width=3):

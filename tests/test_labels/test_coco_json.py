@@ -5,8 +5,9 @@ import pytest
 from pycocotools import mask as mask_api
 from pycocotools.coco import COCO
 
-from bana_mm.labels.coco_json import RECORD_FIELD, encode_mask, read_record, write_pseudo_masks
-from bana_mm.labels.coco_json_parts import LabelParts
+from bana_mm.labels.sinks.mask_json import RECORD_FIELD, read_record, write_pseudo_masks
+from bana_mm.labels.sinks.parts import LabelParts
+from bana_mm.structures import encode_mask
 
 RECORD = dict(recipe=dict(margin=0.2), classes=['cat'])
 

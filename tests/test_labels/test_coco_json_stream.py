@@ -3,7 +3,7 @@ import json
 
 import pytest
 
-from bana_mm.labels.coco_json_stream import JSONReader, JSONWriter
+from bana_mm.utils.json_stream import JSONReader, JSONWriter
 
 CONTENT = {
     'number': 12,

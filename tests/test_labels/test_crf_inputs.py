@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from bana_mm.labels.crf_inputs import label_crf_input, tempered, write_crf_input
+from bana_mm.search.crf_inputs import label_crf_input, tempered, write_crf_input
 
 
 @pytest.mark.parametrize('temperature', [0.25, 1.0, 3.0])

@@ -3,9 +3,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from bana_mm.labels.instance import CHUNK, InstanceLabelGenerator, centre_odds, smallest_in_front
+from bana_mm.labels.instance_generator import CHUNK, InstanceLabelGenerator, centre_odds
 from bana_mm.labels.instance_task import InstanceMask
-from bana_mm.labels.task import BoxLayout
+from bana_mm.structures import BoxLayout, smallest_in_front
 
 SIZE = (33, 41)
 
@@ -113,7 +113,7 @@ def test_smaller_boxes_are_in_front_but_leave_no_mask_empty():
 
 
 def test_features_that_are_not_finite(features, weight):
-    from bana_mm.labels.instance_task import crf_instances
+    from bana_mm.labels.instance_crf import crf_instances
 
     features[0, 0, 0] = float('nan')
     maker = InstanceLabelGenerator(weight)

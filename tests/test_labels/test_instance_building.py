@@ -15,10 +15,11 @@ from pycocotools.coco import COCO
 
 from bana_mm.datasets.synthetic_coco import make_tiny_coco
 from bana_mm.labels import instance_building
-from bana_mm.labels.coco_json_parts import LabelParts, PartWriter
-from bana_mm.labels.instance import InstanceLabelGenerator
-from bana_mm.labels.instance_building import build_instance_dataset, classifier_classes, make_pseudo_masks
+from bana_mm.labels.classifier import classifier_classes
+from bana_mm.labels.instance_building import build_instance_dataset, make_pseudo_masks
+from bana_mm.labels.instance_generator import InstanceLabelGenerator
 from bana_mm.labels.instance_runner import generate_instance_labels
+from bana_mm.labels.sinks.parts import LabelParts, PartWriter
 
 CONFIG = dict(
     default_scope='mmdet',

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from bana_mm.labels.instance_classes import weight_of_classes
+from bana_mm.labels.class_weights import weight_of_classes
 
 WEIGHT = torch.tensor([[9.0, 9.0], [1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])  # background, sofa, cat, tvmonitor
 OWN = ('sofa', 'cat', 'tvmonitor')

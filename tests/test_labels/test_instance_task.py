@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from bana_mm.labels.instance_recipe import InstanceRecipe
-from bana_mm.labels.instance_task import InstanceCrop, InstanceTask, crf_instances
+from bana_mm.labels.instance_crf import InstanceCrop, InstanceTask, crf_instances
+from bana_mm.structures import InstanceRecipe
 
 CRF = dict(bilateral=(4, 55, 3), gaussian=(3, 3), iterations=10, backend='pydensecrf')
 

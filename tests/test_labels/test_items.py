@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from bana_mm.labels.sources import read_rgb
+from bana_mm.labels.item import read_rgb
 
 
 def test_images_are_read_as_rgb(tmp_path):

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
 
-from bana_mm.labels import FilesSource, build_label_source, label_from_instances, write_label_png
+from bana_mm.labels import FilesSource, build_label_source, label_from_instances
+from bana_mm.structures import write_label_png
 
 IMAGE = np.zeros((4, 6, 3), np.uint8)
 NO_BOXES = np.zeros((0, 4)), np.zeros(0, int)

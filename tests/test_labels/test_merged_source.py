@@ -1,14 +1,8 @@
 import numpy as np
 import pytest
 
-from bana_mm.labels import (
-    BoxSource,
-    GrabCutSource,
-    MergedSource,
-    build_label_source,
-    reliable_label_from_instances,
-    write_label_png,
-)
+from bana_mm.labels import BoxSource, GrabCutSource, MergedSource, build_label_source, reliable_label_from_instances
+from bana_mm.structures import write_label_png
 
 IMAGE = np.zeros((2, 5, 3), np.uint8)
 STORED = np.array([[0, 1, 1, 255, 0], [2, 2, 0, 0, 0]], np.uint8)

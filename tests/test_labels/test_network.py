@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from bana_mm.labels.network import extract_features
-from bana_mm.labels.recipe import LabelRecipe
+from bana_mm.labels.classifier import extract_features
+from bana_mm.structures import LabelRecipe
 
 
 class Model(nn.Module):

@@ -9,11 +9,13 @@ from mmengine.registry import MODELS, DefaultScope
 
 from bana_mm.datasets.synthetic import make_tiny_voc
 from bana_mm.datasets.transforms import BoxPseudoLabel
-from bana_mm.labels import LabelStore, build_label_source, label_from_instances
-from bana_mm.labels.building import build_classifier, build_label_dataset
+from bana_mm.labels import build_label_source, label_from_instances
+from bana_mm.labels.classifier import build_classifier
+from bana_mm.labels.data import build_label_dataset
 from bana_mm.labels.generator import LabelGenerator
 from bana_mm.labels.runner import generate_labels
 from bana_mm.labels.sources import network
+from bana_mm.structures import LabelStore
 
 CONFIG = f"""
 _base_ = '{Path(__file__).parents[2]}/configs/bana/bap_vgg16_voc.py'

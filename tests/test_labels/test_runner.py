@@ -13,9 +13,10 @@ from torch import nn
 
 from bana_mm.datasets import VOCBoxDataset
 from bana_mm.datasets.synthetic import make_tiny_voc
-from bana_mm.labels import LabelStore, runner
+from bana_mm.labels import runner
 from bana_mm.labels.generator import LabelGenerator
 from bana_mm.labels.runner import generate_labels, size_batches
+from bana_mm.structures import LabelStore
 
 PIPELINE = [
     dict(type='LoadImageFromFile'),

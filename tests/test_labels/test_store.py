@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from bana_mm.labels import LabelStore
+from bana_mm.structures import LabelStore
 
 META = dict(recipe=dict(threshold=0.99, crf=dict(bilateral=(4, 55, 3))), checkpoint=dict(name='a.pth', sha256='0123'))
 LABEL = np.array([[0, 1], [2, 255]], dtype=np.uint8)

@@ -5,7 +5,9 @@ import pytest
 import torch
 
 from bana_mm.labels import task as task_module
-from bana_mm.labels.task import BoxLayout, LabelTask, crf_label, crf_labels
+from bana_mm.labels.crf import LabelTask, crf_labels
+from bana_mm.labels.task import crf_label
+from bana_mm.structures import BoxLayout
 
 
 def layout_of(boxes, labels, ignored=None, size=(6, 8)):

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from mmengine.config import Config
 
-from bana_mm.labels.store import LabelStore
 from bana_mm.pipeline import stages
 from bana_mm.pipeline.stages import is_newer, label_step, train_step
 from bana_mm.pipeline.step import StepError
 from bana_mm.pipeline.work_dirs import read_scores
+from bana_mm.structures import LabelStore
 from bana_mm.utils.run_options import RunOptions
 
 

@@ -9,7 +9,7 @@ import pytest
 from mmengine.registry import DefaultScope
 
 from bana_mm.evaluation import ConfusionMatrix
-from bana_mm.labels import read_label_png
+from bana_mm.structures import read_label_png
 
 TOOLS = Path(__file__).parents[2] / 'tools/analysis'
 SEGMENTOR = """

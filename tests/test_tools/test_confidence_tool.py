@@ -9,7 +9,7 @@ import pytest
 from mmengine.config import Config
 
 from bana_mm.datasets.synthetic import make_tiny_voc
-from bana_mm.labels import LabelStore, read_label_png
+from bana_mm.structures import LabelStore, read_label_png
 
 CONFIG = Path(__file__).parents[2] / 'configs' / 'bana' / 'deeplabv1_vgg16_voc.py'
 

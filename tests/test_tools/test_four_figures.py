@@ -11,8 +11,8 @@ from mmengine.config import Config
 from PIL import Image
 
 from bana_mm.datasets.synthetic import make_tiny_voc
-from bana_mm.labels import read_label_png
 from bana_mm.registry import MODELS
+from bana_mm.structures import read_label_png
 
 REPO = Path(__file__).parents[2]
 CONFIG = f"""

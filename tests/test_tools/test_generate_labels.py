@@ -11,7 +11,8 @@ import torch
 from PIL import Image
 
 from bana_mm.datasets import VOCBoxDataset
-from bana_mm.labels import LabelStore, build_label_source, label_from_instances, read_label_png
+from bana_mm.labels import build_label_source, label_from_instances
+from bana_mm.structures import LabelStore, read_label_png
 
 TOOL = Path(__file__).parents[2] / 'tools/generate_labels.py'
 

@@ -4,7 +4,7 @@ import json
 import numpy as np
 import pytest
 
-from bana_mm.labels.recipe import LabelRecipe
+from bana_mm.structures import LabelRecipe
 
 
 def test_recipes_are_evaluated_once_on_maps_made_once(run, work, capsys):

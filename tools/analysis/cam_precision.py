@@ -13,7 +13,8 @@ from mmengine.config import DictAction
 
 from bana_mm.evaluation.cam_precision import SCORES, measure_cams
 from bana_mm.evaluation.label_evaluation import class_indices
-from bana_mm.labels.building import build_classifier, build_label_dataset
+from bana_mm.labels.classifier import build_classifier
+from bana_mm.labels.data import build_label_dataset
 from bana_mm.utils.config import read_config
 from bana_mm.utils.run_options import RunOptions, add_run_options
 from bana_mm.utils.table import figure_cell, format_table, percent

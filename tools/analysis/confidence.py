@@ -17,7 +17,7 @@ from mmengine.registry import DATASETS, MODELS, init_default_scope
 from bana_mm.datasets.training_example import TrainingExample, load_example
 from bana_mm.datasets.wrappers import base_datasets
 from bana_mm.evaluation.confidence import measure_confidence
-from bana_mm.labels.building import load_strictly
+from bana_mm.labels.classifier import load_strictly
 from bana_mm.utils.config import read_config
 from bana_mm.utils.progress import Progress
 from bana_mm.utils.run_options import RunOptions, add_run_options

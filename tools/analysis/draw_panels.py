@@ -5,7 +5,8 @@ import argparse
 import numpy as np
 from mmengine.config import DictAction
 
-from bana_mm.labels.building import build_classifier, build_label_dataset
+from bana_mm.labels.classifier import build_classifier
+from bana_mm.labels.data import build_label_dataset
 from bana_mm.utils.config import read_config
 from bana_mm.visualization.stage_panels import write_stage_panels
 

@@ -144,8 +144,7 @@ def main() -> None:
 
     from bana_mm.evaluation.filling_rates import measure_filling_rates
     from bana_mm.labels import build_label_source
-    from bana_mm.labels.building import build_label_dataset
-    from bana_mm.labels.sources import split_instances
+    from bana_mm.labels.data import build_label_dataset
     from bana_mm.utils.config import read_config
     from bana_mm.visualization.violins import draw_violins
 
@@ -156,8 +155,8 @@ def main() -> None:
     rates = measure_filling_rates(sources, dataset, not args.no_truth, args.workers)
     boxes = []
     for item in map(dataset.get_data_info, range(len(dataset))):
-        corners, labels, _ = split_instances(item['instances'])
-        boxes += [(item['img_id'], class_names[label], box) for label, box in zip(labels, corners.tolist())]
+        kept = [instance for instance in item['instances'] if not instance['ignore_flag']]
+        boxes += [(item['img_id'], class_names[instance['bbox_label']], instance['bbox']) for instance in kept]
     counts = dict(Counter(name for _, name, _ in boxes).most_common())
 
     out_dir = Path(args.out_dir)

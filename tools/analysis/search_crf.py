@@ -83,16 +83,12 @@ def main() -> None:
     args = parse_args()
     from mmengine.registry import MODELS, init_default_scope
 
-    from bana_mm.evaluation.crf_search import SearchTable, grid, search_crf
-    from bana_mm.evaluation.crf_search_inputs import (
-        describe_images,
-        label_network,
-        prediction_network,
-        store_inputs,
-    )
     from bana_mm.evaluation.label_evaluation import class_indices
-    from bana_mm.labels.building import build_classifier, build_label_dataset, describe_run, load_strictly
-    from bana_mm.labels.recipe import LabelRecipe
+    from bana_mm.labels.classifier import build_classifier, describe_run, load_strictly
+    from bana_mm.labels.data import build_label_dataset
+    from bana_mm.search.crf_search import SearchTable, grid, search_crf
+    from bana_mm.search.crf_search_inputs import describe_images, label_network, prediction_network, store_inputs
+    from bana_mm.structures import LabelRecipe
     from bana_mm.utils.config import read_config
     from bana_mm.utils.record import keep_record
     from bana_mm.utils.run_options import RunOptions
@@ -120,7 +116,7 @@ def main() -> None:
     keep_record(
         work_dir / 'search.json',
         dict(
-            describe_run(cfg, args.checkpoint, recipe, classes),
+            describe_run(args.config, args.checkpoint, recipe, classes),
             preprocessing=cfg.model.get('data_preprocessor'),
             backend=crf.get('backend', 'auto'),
             data=describe_images(dataset, indices),

@@ -12,29 +12,21 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from mmengine.config import Config
 from mmengine.dataset import BaseDataset
 
 from bana_mm.evaluation.label_evaluation import class_indices
-from bana_mm.evaluation.recipe_search import (
-    ParallelEvaluation,
-    RecipeTable,
-    SearchImage,
-    coordinate_search,
-    recipe_counts,
-)
-from bana_mm.labels.building import build_classifier, build_label_dataset, describe_run
-from bana_mm.labels.crf_pool import CRFPool
-from bana_mm.labels.generator import LabelGenerator
-from bana_mm.labels.map_cache import MapCache
-from bana_mm.labels.network import extract_features
-from bana_mm.labels.recipe import LabelRecipe
-from bana_mm.labels.sources import split_instances
-from bana_mm.labels.task import BoxLayout
+from bana_mm.labels import LabelItems
+from bana_mm.labels.classifier import build_classifier, extract_features
+from bana_mm.labels.data import build_label_dataset
+from bana_mm.search.map_cache import MapCache
+from bana_mm.search.recipe_search import ParallelEvaluation, RecipeTable, SearchImage, coordinate_search, recipe_counts
+from bana_mm.structures import BoxLayout, LabelRecipe
 from bana_mm.utils.cli import add_common_arguments, load_config
 from bana_mm.utils.progress import Progress
+from bana_mm.utils.record import file_digest
 from bana_mm.utils.run_options import add_run_options
+from bana_mm.utils.worker_pool import WorkerPool
 
 ALL_VIEWS = dict(scales=(1.0, 0.75, 1.25), flip=True)
 PARTS = dict(
@@ -100,8 +92,7 @@ def choose_images(dataset: BaseDataset, split: str, wanted: int | None) -> dict[
         info = dataset.get_data_info(index)
         if 'seg_map_path' not in info:
             raise FileNotFoundError(f'{info["img_path"]} has no mask; the search needs one for each image of {split}')
-        boxes, labels, ignored = map(torch.from_numpy, split_instances(info['instances']))
-        layout = BoxLayout.from_boxes((info['height'], info['width']), boxes, labels, ignored)
+        layout = BoxLayout.from_instances((info['height'], info['width']), info['instances'])
         images[index] = SearchImage(info['img_id'], info['img_path'], info['seg_map_path'], layout)
     return images
 
@@ -114,11 +105,11 @@ def store_maps(
     if not missing:
         return
     model = build_classifier(cfg, args.checkpoint, args.device)
-    generator = LabelGenerator.from_model(model, model.label_recipe)
+    weight, items = model.bap_head.weight.detach().float(), LabelItems(dataset)
     with Progress(len(images), len(images) - len(missing), 'maps') as progress:
         for index in missing:
-            features = extract_features(model, [dataset[index]], cache.recipe)[0]
-            cache.write(images[index].img_id, features, images[index].layout, generator)
+            (features,) = extract_features(model, [items[index].image], cache.recipe)
+            cache.write(images[index].img_id, features, images[index].layout, weight)
             progress.update()
 
 
@@ -143,14 +134,14 @@ def main() -> None:
     cfg = load_config(args)
     dataset = build_label_dataset(cfg, args.split)
     images = choose_images(dataset, args.split, args.images)
-    run = describe_run(cfg, args.checkpoint, {}, dataset.metainfo['classes'])['checkpoint']['sha256']
+    run = file_digest(args.checkpoint)
     folder = Path(args.work_dir) / (f'{run}_amp' if args.amp else run)
     cache = MapCache(folder / 'maps', LabelRecipe(**wanted_views(args.only), amp=args.amp))
     store_maps(args, cfg, dataset, images, cache)
 
     classes = dataset.metainfo['classes']
     chosen = class_indices(args.classes.split(','), classes) if args.classes else ()
-    with CRFPool(recipe_counts, args.workers) as pool:
+    with WorkerPool(recipe_counts, args.workers) as pool:
         evaluation = ParallelEvaluation(list(images.values()), cache, len(classes), pool)
         name = '_'.join(map(str, [args.split, len(images), *chosen]))
         table = RecipeTable(folder / f'{name}.csv', evaluation, classes, chosen)

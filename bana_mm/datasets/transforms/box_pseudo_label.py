@@ -7,16 +7,8 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 
 from bana_mm.datasets.voc_files import read_ids
-from bana_mm.labels import (
-    IGNORE,
-    LabelStore,
-    build_label_source,
-    check_classes,
-    read_label_png,
-    reliable_label_from_instances,
-    reliable_region,
-)
 from bana_mm.registry import TRANSFORMS
+from bana_mm.structures import IGNORE, LabelStore, check_classes, read_label_png, reliable_region
 
 
 @TRANSFORMS.register_module()
@@ -69,7 +61,11 @@ class BoxPseudoLabel(BaseTransform):
         if isinstance(maps, str) or (maps is not None and not maps):
             raise ValueError(f"BoxPseudoLabel: maps must name stored maps, as in ('Y_crf', 'Y_ret'), got {maps!r}")
         self.store = None if label_dir is None else LabelStore(label_dir, maps)
-        self.source = None if source is None else build_label_source(source)
+        self.source = None
+        if source is not None:
+            from bana_mm.labels import build_label_source  # what makes labels comes after the data sets
+
+            self.source = build_label_source(source)
         self.num_classes = num_classes
         self.mask_split = mask_split
         self.mask_ids = frozenset() if mask_split is None else frozenset(read_ids(mask_split))
@@ -100,8 +96,7 @@ class BoxPseudoLabel(BaseTransform):
         elif self.store is not None and (self.source is None or self.store.has(img_id)):
             label, reliable = self._stored(img_id, results['img'].shape[:2])
         else:
-            rgb = np.ascontiguousarray(results['img'][..., ::-1])
-            label, reliable = reliable_label_from_instances(self.source, rgb, results['instances'], img_id)
+            label, reliable = self._made(img_id, results)
             check_classes(label, self.num_classes, f'{self.source}, image {img_id}')
         results.update(gt_seg_map=label, gt_reliable_map=reliable.astype(np.uint8))
         results.setdefault('seg_fields', []).extend(['gt_seg_map', 'gt_reliable_map'])
@@ -110,6 +105,12 @@ class BoxPseudoLabel(BaseTransform):
     def _stored(self, img_id: str, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
         label_maps = [self.store.read(name, img_id, size, self.num_classes) for name in self.store.maps]
         return label_maps[0], reliable_region(*label_maps)
+
+    def _made(self, img_id: str, results: dict) -> tuple[np.ndarray, np.ndarray]:
+        from bana_mm.labels import LabelItem, reliable_label
+
+        rgb = np.ascontiguousarray(results['img'][..., ::-1])
+        return reliable_label(self.source, LabelItem.from_info({**results, 'img_id': img_id}, rgb))
 
     def _mask(self, img_id: str, results: dict) -> np.ndarray:
         path = results.get('seg_map_path')

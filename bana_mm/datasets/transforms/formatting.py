@@ -5,8 +5,8 @@ import torch
 from mmengine.structures import PixelData
 from mmseg.datasets.transforms import PackSegInputs
 
-from bana_mm.labels import IGNORE
 from bana_mm.registry import TRANSFORMS
+from bana_mm.structures import IGNORE
 
 
 @TRANSFORMS.register_module()

@@ -1,12 +1,11 @@
 """Where pseudo masks are not to be trusted."""
 
 import numpy as np
-import pycocotools.mask
 from mmcv.transforms import BaseTransform
 from mmdet.structures.mask import BitmapMasks
 
 from bana_mm.registry import TRANSFORMS
-from bana_mm.structures import ReliableMasks
+from bana_mm.structures import ReliableMasks, decode_mask
 
 
 @TRANSFORMS.register_module()
@@ -45,20 +44,15 @@ class LoadUnreliable(BaseTransform):
             pixels = instance.get('unreliable')
             if pixels is None:
                 continue
-            if tuple(pixels['size']) != size:
+            try:
+                plane[:] = decode_mask(pixels, size)
+            except ValueError as error:
                 raise ValueError(
-                    f'{results.get("img_path")}: unreliable pixels of size {tuple(pixels["size"])} do not '
-                    f'fit the mask of size {size} (annotation {instance.get("ann_id")})'
-                )
-            plane[:] = _decode(pixels)
+                    f'{results.get("img_path")}: unreliable pixels of annotation {instance.get("ann_id")} do not fit '
+                    f'its mask ({error})'
+                ) from error
         results['gt_masks'] = ReliableMasks(masks.masks, *size, unreliable)
         return results
 
     def __repr__(self) -> str:
         return f'{type(self).__name__}()'
-
-
-def _decode(run_lengths: dict) -> np.ndarray:
-    if isinstance(run_lengths['counts'], list):  # not compressed
-        run_lengths = pycocotools.mask.frPyObjects(run_lengths, *run_lengths['size'])
-    return pycocotools.mask.decode(run_lengths)

@@ -11,8 +11,8 @@ from importlib.util import find_spec
 import mmcv
 import numpy as np
 
-from bana_mm.labels import IGNORE
 from bana_mm.registry import TRANSFORMS
+from bana_mm.structures import IGNORE
 
 # ImageNet's mean colour, BGR (reference code)
 MEAN_COLOR = (104, 117, 123)

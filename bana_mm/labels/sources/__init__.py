@@ -1,14 +1,20 @@
-"""Where label maps come from: one interface for boxes alone, a network, and files made elsewhere."""
+"""Where labels come from: one interface for boxes alone, a network, and files made elsewhere."""
 
-from .base import LabelSource, ObjectSource, paint_smallest_in_front
+from .base import LabelSource, MapSource, ObjectSource, answers, label_map, reliable_label
 from .box import BoxSource
 from .box_crf import BoxCRFSource
-from .building import SourceConfig, build_label_source
+from .build import SourceConfig, build_label_source
+from .classifier import (
+    BanaCRFCamSource,
+    BanaCRFSource,
+    BanaRetSource,
+    ClassifierSource,
+    GAPSource,
+    classifier_source_class,
+)
 from .files import FilesSource
 from .grabcut import GrabCutSource
-from .items import label_from_instances, read_rgb, reliable_label_from_instances, split_instances
 from .merged import MergedSource
-from .network import BanaCRFCamSource, BanaCRFSource, BanaRetSource, GAPSource, NetworkSource, network_source_class
 
 __all__ = [
     'BanaCRFCamSource',
@@ -16,19 +22,18 @@ __all__ = [
     'BanaRetSource',
     'BoxCRFSource',
     'BoxSource',
+    'ClassifierSource',
     'FilesSource',
     'GAPSource',
     'GrabCutSource',
     'LabelSource',
+    'MapSource',
     'MergedSource',
-    'NetworkSource',
     'ObjectSource',
     'SourceConfig',
+    'answers',
     'build_label_source',
-    'label_from_instances',
-    'network_source_class',
-    'paint_smallest_in_front',
-    'read_rgb',
-    'reliable_label_from_instances',
-    'split_instances',
+    'classifier_source_class',
+    'label_map',
+    'reliable_label',
 ]

@@ -1,151 +1,265 @@
-"""What every source of label maps has in common."""
+"""What every source of labels has in common.
+
+A source answers for an image either with label maps or with one mask a box, whichever it is asked for. It never knows
+where its answer goes; and what takes the answer never knows who gave it.
+"""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, Protocol
 
 import numpy as np
-import torch
 
-from bana_mm.functional import inside_boxes, pixel_boxes
-from bana_mm.labels.png import IGNORE
+from bana_mm.structures import IGNORE, InstanceMask, agree, cut_masks, paint_masks, reliable_region
 
-PixelBox = tuple[int, int, int, int]
+from ..item import LabelItem
+
+Kind = Literal['maps', 'masks']
+LabelMaps = dict[str, np.ndarray]  # (H, W) uint8 by name: 0 background, 1..L classes, 255 ignored
+Masks = list[InstanceMask]  # one a box, in the order of the layout
+Answer = LabelMaps | Masks
 
 
-class LabelSource(ABC):
-    """Makes the label map of an image from its boxes, or looks it up.
+class Task(Protocol):
+    """What may run in any process: small and picklable."""
 
-    An instance holds its parameters as attributes and nothing else, so that it is quick to send to a worker process.
+    def run(self) -> Any:
+        """Do it."""
+
+
+class LabelSource:
+    """Makes labels of an image from its boxes, or looks them up, in three steps.
+
+    ::
+
+        for task, context in source.prepare(items, kind):  # here, on the source's device, for several images at once
+            result = task.run()  # in any process; nothing where task is None
+            answer = source.finish(item, kind, context, result)  # here
+
+    A source without a network has nothing to prepare and leaves all to the task; it holds its parameters as public
+    attributes and nothing else, so that it is quick to send to a worker process.
 
     Attributes:
         name (str): What :func:`bana_mm.labels.build_label_source` calls it.
         text_fields (tuple[str, ...]): Parameters that follow the name in its short form ``NAME:VALUE:...``.
+        has_network (bool): Whether :meth:`prepare` runs one: then images are read ahead for it and come in batches.
     """
 
     name: str
     text_fields: tuple[str, ...] = ()
+    has_network: bool = False
 
-    def __call__(
-        self,
-        image: np.ndarray,
-        boxes: np.ndarray,
-        labels: np.ndarray,
-        img_id: str | None = None,
-        ignored: np.ndarray | None = None,
-    ) -> np.ndarray:
-        """Make the label map of an image.
+    @property
+    def map_names(self) -> tuple[str, ...]:
+        """Names of the label maps that it answers with; the first is the label of those who take one."""
+        return (self.name,)
+
+    def prepare(self, items: Sequence[LabelItem], kind: Kind) -> list[tuple[Task | None, Any]]:
+        """What needs the source's device.
 
         Args:
-            image (np.ndarray): (H, W, 3) uint8, RGB.
-            boxes (np.ndarray): (K, 4) float, xyxy in pixel edges, 0-based, half-open; rounded and clipped to the image.
-            labels (np.ndarray): (K,) int, class indices 1..L.
-            img_id (str | None): Id of the image, for sources that look its labels up. Defaults to None.
-            ignored (np.ndarray | None): (J, 4) float, boxes of objects that are neither to be found nor background.
-                Defaults to None.
+            items (Sequence[LabelItem]): Images.
+            kind (str): 'maps' or 'masks'.
 
         Returns:
-            np.ndarray: (H, W) uint8, the caller's own. 0 background, 255 ignored, as are pixels that lie in ignored
-            boxes only.
-
-        Raises:
-            ValueError: If image, boxes or labels have another shape or type, or a box is not finite.
+            list[tuple[Task | None, Any]]: For each image what is left to do, and what :meth:`finish` is to get back.
         """
-        boxes, ignored = (
-            np.ascontiguousarray(given, dtype=np.float64).reshape(-1, 4)
-            for given in (boxes, () if ignored is None else ignored)
-        )
-        labels = np.asarray(labels).reshape(-1)
-        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
-            raise ValueError(f'image must be (H, W, 3) uint8, got {image.shape} {image.dtype}')
-        if len(boxes) != len(labels):
-            raise ValueError(f'{len(boxes)} boxes but {len(labels)} labels')
-        for given in (boxes, ignored):
-            if not np.isfinite(given).all():
-                raise ValueError(f'boxes must be finite, got {given.tolist()}')
-        if len(labels) and not 1 <= labels.min() <= labels.max() < 255:
-            raise ValueError(f'labels must lie in 1..254 (0 is background, 255 ignored), got {labels.tolist()}')
+        return [(_SourceTask(self, item, kind), None) for item in items]
 
-        size = image.shape[:2]
-        boxes, ignored = (pixel_boxes(torch.from_numpy(given), size) for given in (boxes, ignored))
-        label_map = self.label_map(image, boxes.numpy(), labels, img_id, ignored.numpy())
-        if len(ignored):
-            label_map[(inside_boxes(ignored, size) & ~inside_boxes(boxes, size)).numpy()] = IGNORE
-        return label_map
-
-    @abstractmethod
-    def label_map(
-        self, image: np.ndarray, boxes: np.ndarray, labels: np.ndarray, img_id: str | None, ignored: np.ndarray
-    ) -> np.ndarray:
-        """What :meth:`__call__` returns, from checked input.
+    def finish(self, item: LabelItem, kind: Kind, context: Any, result: Any) -> Answer:
+        """The labels.
 
         Args:
-            image (np.ndarray): (H, W, 3) uint8, RGB.
-            boxes (np.ndarray): (K, 4) int64, xyxy in whole pixels, not empty, inside the image.
-            labels (np.ndarray): (K,) int, class indices 1..L.
-            img_id (str | None): Id of the image.
-            ignored (np.ndarray): (J, 4) int64, as ``boxes``. Their pixels are marked by :meth:`__call__`.
+            item (LabelItem): The image; its pixels need not be in memory any more.
+            kind (str): 'maps' or 'masks'.
+            context (Any): From :meth:`prepare`.
+            result (Any): Of the task.
 
         Returns:
-            np.ndarray: (H, W) uint8, the caller's own.
+            dict[str, np.ndarray] | list[InstanceMask]: Label maps by the names of :attr:`map_names`, or one mask a box.
+        """
+        return result
+
+    def answer(self, item: LabelItem, kind: Kind) -> Answer:
+        """What a source without a network answers: runs in any process."""
+        return self.label_maps(item) if kind == 'maps' else self.masks(item)
+
+    def label_maps(self, item: LabelItem) -> LabelMaps:
+        """The label maps of an image; of a source with a network see :meth:`finish`."""
+        raise NotImplementedError(f'{self.name}: label maps come from its three steps')
+
+    def masks(self, item: LabelItem) -> Masks:
+        """One mask a box; of a source with a network see :meth:`finish`."""
+        raise NotImplementedError(f'{self.name}: masks come from its three steps')
+
+    def bind(
+        self,
+        classes: Sequence[str],
+        category_ids: Sequence[int] | None = None,
+        same_as: Mapping[str, str | None] | None = None,
+    ) -> None:
+        """Tell which classes are to be labelled, for sources that know classes by name or number.
+
+        Args:
+            classes (Sequence[str]): Names of the object classes 1..L of the data set.
+            category_ids (Sequence[int] | None): Their ids in a COCO file. Defaults to None.
+            same_as (Mapping[str, str | None] | None): See :func:`bana_mm.labels.class_weights.weight_of_classes`.
+                Defaults to None.
         """
 
     def missing(self, img_ids: Iterable[str]) -> list[str]:
         """Those of the images that are known to have no labels here, before any is read."""
         return []
 
+    def record(self, classes: Sequence[str], kind: Kind) -> dict[str, Any]:
+        """What decides on the labels, JSON-like, to be stored with them.
+
+        Args:
+            classes (Sequence[str]): Names of the object classes 1..L.
+            kind (str): 'maps' or 'masks'.
+        """
+        return dict(source=self.describe(), classes=list(classes))
+
     def describe(self) -> dict[str, Any]:
         """Name and parameters, JSON-like: two sources with the same description make the same labels."""
-        parameters = {name: str(value) if isinstance(value, Path) else value for name, value in vars(self).items()}
-        return dict(type=self.name, **parameters)
+        return dict(type=self.name, **{name: _plain(value) for name, value in self._parameters().items()})
+
+    def _parameters(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if not name.startswith('_')}
 
     def __repr__(self) -> str:
-        fields = ', '.join(f'{name}={value!r}' for name, value in vars(self).items())
+        fields = ', '.join(f'{name}={value!r}' for name, value in self._parameters().items())
         return f'{type(self).__name__}({fields})'
 
-
-def paint_smallest_in_front(
-    size: tuple[int, int], boxes: np.ndarray, labels: np.ndarray, object_mask: Callable[[int], np.ndarray]
-) -> np.ndarray:
-    """Label map of one mask a box. Of two boxes of one size the later is in front.
-
-    Args:
-        size (tuple[int, int]): Height and width of the image in pixels.
-        boxes (np.ndarray): (K, 4) int64, xyxy in whole pixels, not empty, inside the image.
-        labels (np.ndarray): (K,) int, class indices 1..L.
-        object_mask (Callable[[int], np.ndarray]): Which pixels of a box are its object, (y2 - y1, x2 - x1) bool, from
-            the number of the box.
-
-    Returns:
-        np.ndarray: (H, W) uint8, 0 outside the objects.
-    """
-    area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
-    label_map = np.zeros(size, dtype=np.uint8)
-    for k in np.argsort(-area, kind='stable'):
-        x1, y1, x2, y2 = boxes[k]
-        label_map[y1:y2, x1:x2][object_mask(k)] = labels[k]
-    return label_map
-
-
-class ObjectSource(LabelSource):
-    """Looks for the object in one box after the other, and paints them, the smallest box in front."""
-
-    def label_map(
-        self, image: np.ndarray, boxes: np.ndarray, labels: np.ndarray, img_id: str | None, ignored: np.ndarray
+    def __call__(
+        self,
+        image: np.ndarray,
+        boxes: np.ndarray,
+        classes: np.ndarray | Sequence[int],
+        img_id: str | None = None,
+        ignored: np.ndarray | None = None,
     ) -> np.ndarray:
-        return paint_smallest_in_front(
-            image.shape[:2], boxes, labels, lambda k: self.object_mask(image, tuple(boxes[k].tolist()))
-        )
-
-    @abstractmethod
-    def object_mask(self, image: np.ndarray, box: PixelBox) -> np.ndarray:
-        """Which pixels of a box belong to its object.
+        """The label map of an image in memory.
 
         Args:
             image (np.ndarray): (H, W, 3) uint8, RGB.
-            box (tuple[int, int, int, int]): x1, y1, x2, y2 in whole pixels, not empty, inside the image.
+            boxes (np.ndarray): (K, 4) float, xyxy in pixel edges, 0-based, half-open; rounded and clipped to the image.
+            classes (np.ndarray | Sequence[int]): (K,) int, class indices 1..L.
+            img_id (str | None): Id of the image, for sources that look its labels up. Defaults to None.
+            ignored (np.ndarray | None): (J, 4) float, boxes of objects that are neither to be found nor background.
+                Defaults to None.
 
         Returns:
-            np.ndarray: (y2 - y1, x2 - x1) bool.
+            np.ndarray: (H, W) uint8, the caller's own: what all maps of the source agree on. 0 background, 255 ignored,
+            as are pixels that lie in ignored boxes only.
+
+        Raises:
+            ValueError: If image, boxes or classes have another shape or type, or a box is not finite.
         """
+        return label_map(self, LabelItem.from_array(image, boxes, classes, img_id, ignored))
+
+
+class ObjectSource(LabelSource, ABC):
+    """Looks for the object in one box after the other; its label map has the smallest box in front."""
+
+    @abstractmethod
+    def object_mask(self, item: LabelItem, k: int) -> InstanceMask:
+        """The object in a box.
+
+        Args:
+            item (LabelItem): The image.
+            k (int): Number of the box in its layout.
+
+        Returns:
+            InstanceMask: On the pixels of the box.
+        """
+
+    def masks(self, item: LabelItem) -> Masks:
+        return [self.object_mask(item, k) for k in range(len(item.layout.boxes))]
+
+    def label_maps(self, item: LabelItem) -> LabelMaps:
+        return {self.name: paint_masks(item.layout, [one.mask for one in self.masks(item)])}
+
+
+class MapSource(LabelSource):
+    """Knows label maps; its masks are cut out of the first one, unreliable where the maps disagree or are ignored."""
+
+    def masks(self, item: LabelItem) -> Masks:
+        return masks_of_maps(item, self.label_maps(item))
+
+
+def answers(source: LabelSource, items: Sequence[LabelItem], kind: Kind) -> list[Answer]:
+    """What a source answers for some images, all of it in this process.
+
+    Args:
+        source (LabelSource): The source.
+        items (Sequence[LabelItem]): Images.
+        kind (str): 'maps' or 'masks'.
+
+    Returns:
+        list[dict[str, np.ndarray] | list[InstanceMask]]: One an image, see :meth:`LabelSource.finish`.
+    """
+    prepared = source.prepare(items, kind)
+    return [
+        complete(source, item, kind, context, None if task is None else task.run())
+        for item, (task, context) in zip(items, prepared)
+    ]
+
+
+def complete(source: LabelSource, item: LabelItem, kind: Kind, context: Any, result: Any) -> Answer:
+    """The last step: :meth:`LabelSource.finish`, and 255 in pixels of which only ignored boxes tell."""
+    answer = source.finish(item, kind, context, result)
+    if isinstance(answer, dict) and len(item.layout.ignored):
+        unknown = item.layout.unknown().numpy()
+        answer = {name: np.where(unknown, IGNORE, one).astype(np.uint8) for name, one in answer.items()}
+    return answer
+
+
+def label_map(source: LabelSource, item: LabelItem) -> np.ndarray:
+    """The label map of an image: what all maps of a source agree on, 255 elsewhere. (H, W) uint8."""
+    (maps,) = answers(source, [item], 'maps')
+    return agree(*maps.values())[0]
+
+
+def reliable_label(source: LabelSource, item: LabelItem) -> tuple[np.ndarray, np.ndarray]:
+    """The label map of an image, and where it is reliable.
+
+    Args:
+        source (LabelSource): The source. Of several maps the first is the label; all must agree where it is reliable.
+        item (LabelItem): The image.
+
+    Returns:
+        tuple[np.ndarray, np.ndarray]: The label map (H, W) uint8, and the reliable region (H, W) bool, nowhere 255.
+    """
+    (maps,) = answers(source, [item], 'maps')
+    first = next(iter(maps.values()))
+    return first, reliable_region(*maps.values())
+
+
+def masks_of_maps(item: LabelItem, maps: Mapping[str, np.ndarray]) -> Masks:
+    """Masks cut out of the first of several label maps, unreliable where the maps disagree or are ignored (ours)."""
+    first = next(iter(maps.values()))
+    masks = cut_masks(item.layout, first)
+    unreliable = ~reliable_region(*maps.values())
+    for one, (x1, y1, x2, y2) in zip(masks, item.layout.boxes.tolist()):
+        one.unreliable = one.unreliable | unreliable[y1:y2, x1:x2]
+        one.score *= float(1 - one.unreliable[one.mask].mean())
+    return masks
+
+
+@dataclass
+class _SourceTask:
+    """All the work of a source without a network."""
+
+    source: LabelSource
+    item: LabelItem
+    kind: Kind
+
+    def run(self) -> Answer:
+        return self.source.answer(self.item, self.kind)
+
+
+def _plain(value: Any) -> Any:
+    return str(value) if isinstance(value, Path) else value

@@ -3,8 +3,10 @@
 import numpy as np
 
 from bana_mm.registry import LABEL_SOURCES
+from bana_mm.structures import InstanceMask
 
-from .base import ObjectSource, PixelBox
+from ..item import LabelItem
+from .base import ObjectSource
 
 
 @LABEL_SOURCES.register_module(name=['box', 'BoxSource'])
@@ -13,6 +15,6 @@ class BoxSource(ObjectSource):
 
     name = 'box'
 
-    def object_mask(self, image: np.ndarray, box: PixelBox) -> np.ndarray:
-        x1, y1, x2, y2 = box
-        return np.ones((y2 - y1, x2 - x1), dtype=bool)
+    def object_mask(self, item: LabelItem, k: int) -> InstanceMask:
+        x1, y1, x2, y2 = item.layout.boxes[k].tolist()
+        return InstanceMask(np.ones((y2 - y1, x2 - x1), dtype=bool))

@@ -6,8 +6,10 @@ import numpy as np
 
 from bana_mm.functional import dense_crf
 from bana_mm.registry import LABEL_SOURCES
+from bana_mm.structures import InstanceMask
 
-from .base import ObjectSource, PixelBox
+from ..item import LabelItem
+from .base import ObjectSource
 
 
 @LABEL_SOURCES.register_module(name=['box_crf', 'BoxCRFSource'])
@@ -54,8 +56,8 @@ class BoxCRFSource(ObjectSource):
         self.prior = prior
         self.crf = dict(bilateral=bilateral, gaussian=gaussian, iterations=iterations, backend=backend)
 
-    def object_mask(self, image: np.ndarray, box: PixelBox) -> np.ndarray:
-        x1, y1, x2, y2 = box
+    def object_mask(self, item: LabelItem, k: int) -> InstanceMask:
+        image, (x1, y1, x2, y2) = item.image, item.layout.boxes[k].tolist()
         (left, right), (top, bottom) = self._middle(x1, x2), self._middle(y1, y2)
         probability = np.zeros((2, *image.shape[:2]), dtype=np.float32)  # background, object
         probability[1, y1:y2, x1:x2] = self.prior
@@ -64,7 +66,7 @@ class BoxCRFSource(ObjectSource):
         posterior = dense_crf(image, probability, **self.crf)
         found = posterior[1] > posterior[0]
         found[top:bottom, left:right] = True
-        return found[y1:y2, x1:x2]
+        return InstanceMask(found[y1:y2, x1:x2])
 
     def _middle(self, low: int, high: int) -> tuple[int, int]:
         """The middle of [low, high), in whole pixels, that makes up its share of one axis."""

@@ -2,7 +2,7 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -11,11 +11,11 @@ import numpy as np
 import torch
 
 from bana_mm.functional import pixel_boxes
-from bana_mm.labels.png import IGNORE, read_label_png
-from bana_mm.labels.run_length import decode_run_lengths
 from bana_mm.registry import LABEL_SOURCES
+from bana_mm.structures import IGNORE, InstanceMask, decode_mask, paint_masks, read_label_png
 
-from .base import LabelSource, paint_smallest_in_front
+from ..item import LabelItem
+from .base import LabelMaps, LabelSource, Masks, masks_of_maps
 
 # Boxes that went through another tool's rounding or 1-based coordinates still count as the same.
 MAX_BOX_SHIFT = 1
@@ -28,11 +28,12 @@ class FilesSource(LabelSource):
     - A folder of label maps ``ID.png``, 8 bits a pixel with or without a palette: 0 background, 1..L classes, 255
       ignored. They are taken as they are; one of a label store's folders will do.
     - A JSON file in COCO's format of results: a list with one entry a box, each with ``image_id`` (the id, as a string
-      or number), ``category_id`` (class index 1..L), ``bbox`` ([x, y, width, height] in pixels, 0-based) and
-      ``segmentation`` (run lengths: ``size`` [H, W] of the image and ``counts``, compressed or a list). Each box of an
-      image takes the entry of its class with the nearest ``bbox``, all edges within one pixel, and no two boxes the
-      same; further entries are not used. Masks are cut to their boxes and painted with the smallest box in front; an
-      empty one is replaced by the whole box.
+      or number), ``category_id`` (class index 1..L; where the boxes come from a COCO file, its id there), ``bbox`` ([x,
+      y, width, height] in pixels, 0-based) and ``segmentation`` (run lengths: ``size`` [H, W] of the image and
+      ``counts``, compressed or a list), and maybe ``unreliable`` (run lengths) and ``score``. Each box of an image
+      takes the entry of its class with the nearest ``bbox``, all edges within one pixel, and no two boxes the same;
+      further entries are not used. Masks are cut to their boxes and painted with the smallest box in front; an empty
+      one is replaced by the whole box, all of it unreliable.
 
     Args:
         path (str | Path): The folder or file.
@@ -50,6 +51,7 @@ class FilesSource(LabelSource):
     def __init__(self, path: str | Path, num_classes: int | None = None) -> None:
         self.path = Path(path)
         self.num_classes = num_classes
+        self._category_ids: tuple[int, ...] | None = None
         if not self.path.exists():
             raise FileNotFoundError(
                 f'{self.path}: label source does not exist; give a folder of label maps ID.png, '
@@ -66,41 +68,68 @@ class FilesSource(LabelSource):
             return []
         return [img_id for img_id in img_ids if not (self.path / f'{img_id}.png').exists()]
 
-    def label_map(
-        self, image: np.ndarray, boxes: np.ndarray, labels: np.ndarray, img_id: str | None, ignored: np.ndarray
-    ) -> np.ndarray:
-        if img_id is None:
-            raise ValueError(f'{self.path}: labels are looked up by image id, but none was given')
-        size = image.shape[:2]
-        if self.path.is_dir():
-            return read_label_png(self.path / f'{img_id}.png', size, self.num_classes)
-        entries = self._match(boxes, labels, img_id, size)
-        return paint_smallest_in_front(size, boxes, labels, lambda k: self._mask(entries[k], boxes[k], img_id, size))
+    def bind(
+        self,
+        classes: Sequence[str],
+        category_ids: Sequence[int] | None = None,
+        same_as: Mapping[str, str | None] | None = None,
+    ) -> None:
+        self._category_ids = None if category_ids is None else tuple(category_ids)
 
-    def _match(self, boxes: np.ndarray, labels: np.ndarray, img_id: str, size: tuple[int, int]) -> list[dict]:
+    def label_maps(self, item: LabelItem) -> LabelMaps:
+        if self.path.is_dir():
+            path = self.path / f'{self._id_of(item)}.png'
+            return {self.name: read_label_png(path, item.layout.size, self.num_classes)}
+        return {self.name: paint_masks(item.layout, [one.mask for one in self.masks(item)])}
+
+    def masks(self, item: LabelItem) -> Masks:
+        if self.path.is_dir():
+            return masks_of_maps(item, self.label_maps(item))
+        return [self._mask(entry, box, item) for entry, box in zip(self._match(item), item.layout.boxes.tolist())]
+
+    def _id_of(self, item: LabelItem) -> str:
+        if item.img_id is None:
+            raise ValueError(f'{self.path}: labels are looked up by image id, but none was given')
+        return item.img_id
+
+    def _match(self, item: LabelItem) -> list[dict]:
         """The entry of each box."""
-        free = list(_masks_by_image(self.path).get(img_id, ()))
+        by_image, img_id = _masks_by_image(self.path), self._id_of(item)
+        free = list(by_image.get(img_id) or by_image.get(str(item.number), ()))
         chosen = []
-        for box, label in zip(boxes, labels):
-            shift = [_box_shift(entry, box, size) if entry['category_id'] == label else np.inf for entry in free]
+        for box, index in zip(item.layout.boxes.numpy(), item.layout.box_classes):
+            category = index if self._category_ids is None else self._category_ids[index - 1]
+            shift = [
+                _box_shift(entry, box, item.layout.size) if entry['category_id'] == category else np.inf
+                for entry in free
+            ]
             if min(shift, default=np.inf) > MAX_BOX_SHIFT:
                 raise FileNotFoundError(
-                    f'{self.path}: image {img_id!r} has no mask (or no further one) with category_id {label} and bbox '
-                    f'{_xywh(box)} (x, y, width, height)'
+                    f'{self.path}: image {img_id!r} has no mask (or no further one) with category_id {category} and '
+                    f'bbox {_xywh(box)} (x, y, width, height)'
                 )
             chosen.append(free.pop(int(np.argmin(shift))))
         return chosen
 
-    def _mask(self, entry: dict[str, Any], box: np.ndarray, img_id: str, size: tuple[int, int]) -> np.ndarray:
+    def _mask(self, entry: dict[str, Any], box: list[int], item: LabelItem) -> InstanceMask:
         x1, y1, x2, y2 = box
-        where, rle = f'{self.path}: mask of image {img_id!r} with bbox {entry["bbox"]}', entry['segmentation']
-        if tuple(rle['size']) != size:
-            raise ValueError(f'{where} has size {rle["size"]} (height, width), but the image {list(size)}')
-        try:
-            inside = decode_run_lengths(rle['counts'], size)[y1:y2, x1:x2]
-        except ValueError as error:
-            raise ValueError(f'{where}: segmentation cannot be decoded ({error})') from error
-        return inside if inside.any() else np.ones_like(inside)
+        pixels = {}
+        for field in ('segmentation', 'unreliable'):
+            if entry.get(field) is None:
+                continue
+            try:
+                pixels[field] = decode_mask(entry[field], item.layout.size)[y1:y2, x1:x2]
+            except ValueError as error:
+                raise ValueError(
+                    f'{self.path}: mask of image {item.img_id!r} with bbox {entry["bbox"]}: {field} cannot be decoded '
+                    f'({error})'
+                ) from error
+        mask = pixels['segmentation']
+        if not mask.any():
+            whole = np.ones_like(mask)
+            return InstanceMask(whole, whole.copy(), score=0.0)
+        score = entry.get('score')
+        return InstanceMask(mask, pixels.get('unreliable'), 1.0 if score is None else float(score))
 
 
 @lru_cache(maxsize=4)

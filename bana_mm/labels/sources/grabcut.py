@@ -4,8 +4,10 @@ import cv2
 import numpy as np
 
 from bana_mm.registry import LABEL_SOURCES
+from bana_mm.structures import InstanceMask
 
-from .base import ObjectSource, PixelBox
+from ..item import LabelItem
+from .base import ObjectSource
 
 
 @LABEL_SOURCES.register_module(name=['grabcut', 'GrabCutSource'])
@@ -29,8 +31,10 @@ class GrabCutSource(ObjectSource):
         self.min_pixels = min_pixels
         self.seed = seed
 
-    def object_mask(self, image: np.ndarray, box: PixelBox) -> np.ndarray:
-        x1, y1, x2, y2 = box
+    def object_mask(self, item: LabelItem, k: int) -> InstanceMask:
+        return InstanceMask(self._cut(item.image, *item.layout.boxes[k].tolist()))
+
+    def _cut(self, image: np.ndarray, x1: int, y1: int, x2: int, y2: int) -> np.ndarray:
         whole_box = np.ones((y2 - y1, x2 - x1), dtype=bool)
         background = image.shape[0] * image.shape[1] - whole_box.size
         if min(whole_box.size, background) < self.min_pixels:

@@ -2,19 +2,15 @@
 
 from collections.abc import Sequence
 
-import mmcv
-import numpy as np
-import torch
 from mmdet.structures import DetDataSample
 from mmengine.model import BaseModel
-from mmengine.structures import InstanceData, PixelData
+from mmengine.structures import InstanceData
 from torch import Tensor
 
-from bana_mm.labels.generator import LabelGenerator
-from bana_mm.labels.network import Features, extract_views
-from bana_mm.labels.recipe import LabelRecipe
-from bana_mm.labels.task import crf_label
 from bana_mm.registry import MODELS
+from bana_mm.structures import BoxLayout, LabelRecipe
+
+from .activation_maps import ActivationMaps, Features, activation_maps, extract_views
 
 
 @MODELS.register_module()
@@ -25,7 +21,7 @@ class BoxClassifier(BaseModel):
         backbone (dict): Any backbone; its last output is the feature map.
         bap_head (dict): Config of the head.
         label_recipe (dict | None): How labels are made from this classifier, see
-            :class:`bana_mm.labels.recipe.LabelRecipe`. Defaults to None, its defaults.
+            :class:`bana_mm.structures.LabelRecipe`. Defaults to None, its defaults.
         data_preprocessor (dict | None): mmdet's ``DetDataPreprocessor``. Defaults to None.
         init_cfg (dict | None): mmengine's initialisation. Defaults to None.
     """
@@ -57,7 +53,9 @@ class BoxClassifier(BaseModel):
             data_samples (Sequence[DetDataSample] | None): Boxes of each image; not needed by mode 'tensor'.
             mode (str): 'tensor' returns f; 'loss' the dict of losses; 'predict' the samples with
                 ``pred_instances``: for each given box its ``scores`` (K, L + 1), background first, and ``labels``
-                (K,), -1 for background; and with Y_crf as ``pred_sem_seg`` for images that come with a mask.
+                (K,), -1 for background; and for images that come with a mask what their labels are made from:
+                ``activation_maps`` and ``label_recipe``. Making them is left to whoever wants them: it takes the image
+                and a CRF.
 
         Raises:
             ValueError: For another mode.
@@ -72,7 +70,7 @@ class BoxClassifier(BaseModel):
         raise ValueError(f"mode must be 'tensor', 'loss' or 'predict', got {mode!r}")
 
     def predict(self, inputs: Tensor, feats: Tensor, data_samples: Sequence[DetDataSample]) -> list[DetDataSample]:
-        """Add ``pred_instances`` to every sample, and ``pred_sem_seg`` to those with ``gt_sem_seg``."""
+        """Add ``pred_instances`` to every sample, and ``activation_maps`` to those with ``gt_sem_seg``."""
         scores = self.bap_head.predict(feats, data_samples)
         for n, (score, sample) in enumerate(zip(scores, data_samples)):
             sample.pred_instances = InstanceData(scores=score, labels=score.argmax(dim=1) - 1)
@@ -80,16 +78,16 @@ class BoxClassifier(BaseModel):
                 views = [feats[n]]
                 if not self.label_recipe.single_view:
                     views = extract_views(self.extract_feat, inputs[n : n + 1], self.label_recipe)[0]
-                sample.pred_sem_seg = PixelData(data=torch.from_numpy(self._label(views, sample))[None])
+                maps = self._activation_maps(views, sample)
+                sample.set_field(maps, 'activation_maps', dtype=ActivationMaps)
+                sample.set_field(self.label_recipe, 'label_recipe', dtype=LabelRecipe)
         return list(data_samples)
 
-    def _label(self, features: Features, sample: DetDataSample) -> np.ndarray:
-        """Y_crf of one image, (H, W) uint8."""
+    def _activation_maps(self, features: Features, sample: DetDataSample) -> ActivationMaps:
         if not sample.ori_shape == sample.img_shape[:2] == tuple(sample.batch_input_shape):
             raise ValueError(
                 f"{sample.img_path}: labels are made at the image's own size {sample.ori_shape}, but the "
                 f'network saw {sample.img_shape[:2]} padded to {tuple(sample.batch_input_shape)}; drop '
                 'resizing and padding from the test pipeline and use batch size 1'
             )
-        image = mmcv.imread(sample.img_path, channel_order='rgb')
-        return crf_label(image, LabelGenerator.from_model(self, self.label_recipe).prepare_sample(features, sample))
+        return activation_maps(features, BoxLayout.from_sample(sample), self.bap_head.weight, self.label_recipe)

@@ -11,8 +11,8 @@ from mmcv.transforms import Compose
 from mmengine.registry import DefaultScope
 
 from bana_mm.datasets.transforms import BoxPseudoLabel
-from bana_mm.labels import LabelStore, write_label_png
 from bana_mm.registry import TRANSFORMS
+from bana_mm.structures import LabelStore, write_label_png
 
 HEIGHT, WIDTH = 40, 56
 

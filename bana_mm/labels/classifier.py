@@ -1,0 +1,162 @@
+"""A trained classifier of stage 1, as label generation needs it."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.model import BaseModel
+from mmengine.registry import DATASETS, MODELS
+from torch import nn
+
+from bana_mm.models.classifiers.activation_maps import ActivationMaps, Features, activation_maps, extract_views
+from bana_mm.structures import LabelRecipe
+from bana_mm.utils.checkpoint import allow_mmengine_checkpoints, weight_problems
+from bana_mm.utils.record import file_digest
+from bana_mm.utils.resources import tool_line
+
+from .data import config_scope
+from .item import LabelItem
+
+
+def build_classifier(cfg: Config, checkpoint: str | Path, device: str | torch.device = 'cpu') -> BaseModel:
+    """The classifier of a config with the weights of a checkpoint, in evaluation mode.
+
+    Args:
+        cfg (Config): Config of stage 1.
+        checkpoint (str | Path): Checkpoint that was trained with it.
+        device (str | torch.device): Where to put it. Defaults to 'cpu'.
+
+    Returns:
+        BaseModel: The model.
+
+    Raises:
+        FileNotFoundError: If the checkpoint is missing.
+        ValueError: If it can't be read or belongs to another model.
+    """
+    with config_scope(cfg):
+        model = MODELS.build(cfg.model)
+    if not hasattr(model, 'bap_head'):
+        raise ValueError(
+            f'{cfg.filename}: labels are made by a classifier (model.type bana_mm.BoxClassifier), '
+            f'but this config has model.type {cfg.model.type}'
+        )
+    load_strictly(model, checkpoint, cfg.filename)
+    return model.to(device).eval()
+
+
+def load_strictly(model: nn.Module, checkpoint: str | Path, config_name: str | None = None) -> None:
+    """Load a checkpoint that must hold exactly the model's weights.
+
+    Args:
+        model (nn.Module): Model to fill.
+        checkpoint (str | Path): File written by mmengine, or a bare state dict.
+        config_name (str, optional): Config of the model, for error messages. Defaults to None.
+
+    Raises:
+        FileNotFoundError: If the checkpoint is missing.
+        ValueError: If it can't be read, or its names or shapes are not the model's.
+    """
+    if not Path(checkpoint).is_file():
+        train = tool_line('train.py', config_name or 'CONFIG')
+        raise FileNotFoundError(f'{checkpoint}: checkpoint does not exist; train the model first ({train})')
+    allow_mmengine_checkpoints()
+    try:
+        loaded = torch.load(checkpoint, map_location='cpu', weights_only=True)
+        state = loaded.get('state_dict', loaded)
+        problems = weight_problems(model, state)
+    except Exception as error:  # torch.load fails in many ways
+        raise ValueError(f'{checkpoint}: not a checkpoint that can be read ({error})') from error
+
+    if problems:
+        raise ValueError(
+            f'{checkpoint}: checkpoint of another model than {config_name or type(model).__name__}: '
+            f'{"; ".join(problems)}'
+        )
+    model.load_state_dict(state)
+
+
+@torch.inference_mode()
+def extract_features(
+    model: BaseModel, images: Sequence[np.ndarray], recipe: LabelRecipe | None = None
+) -> list[Features]:
+    """Features of images of one size.
+
+    Args:
+        model (BaseModel): A ``BoxClassifier`` in evaluation mode, on its device.
+        images (Sequence[np.ndarray]): (H, W, 3) uint8 RGB, all of one size.
+        recipe (LabelRecipe | None): Says which scales, whether flipped too, and in which precision. Defaults to None:
+            the image's own size only, in the model's precision.
+
+    Returns:
+        list[Features]: For each image its features, one (D, h, w) tensor a view.
+
+    Raises:
+        ValueError: If the model's preprocessor pads: labels are made at the image's own size.
+    """
+    size = images[0].shape[:2]
+    bgr = [torch.from_numpy(np.ascontiguousarray(image[..., ::-1].transpose(2, 0, 1))) for image in images]
+    inputs = model.data_preprocessor(dict(inputs=bgr, data_samples=None))['inputs']
+    if tuple(inputs.shape[2:]) != size:
+        raise ValueError(
+            f'labels are made at the own size of an image, {size}, but model.data_preprocessor pads it to '
+            f'{tuple(inputs.shape[2:])}; set its pad_size_divisor to 1'
+        )
+    features = extract_views(model.extract_feat, inputs, recipe)
+    if inputs.is_cuda:
+        torch.cuda.synchronize(inputs.device)  # else its time would count as that of what comes next
+    return features
+
+
+def classifier_maps(model: BaseModel, item: LabelItem, recipe: LabelRecipe | None = None) -> ActivationMaps:
+    """Attention and activation maps of an image.
+
+    Args:
+        model (BaseModel): A ``BoxClassifier`` in evaluation mode, on its device.
+        item (LabelItem): The image and its boxes.
+        recipe (LabelRecipe | None): Its views. Defaults to None, the classifier's own recipe.
+    """
+    recipe = model.label_recipe if recipe is None else recipe
+    (features,) = extract_features(model, [item.image], recipe)
+    return activation_maps(features, item.layout, model.bap_head.weight.detach().float(), recipe)
+
+
+def classifier_classes(cfg: Config, checkpoint: str | Path) -> Sequence[str]:
+    """Names of the classes that a classifier was trained on: mmengine stores them, else the config's data set says so.
+
+    Args:
+        cfg (Config): Its config.
+        checkpoint (str | Path): Its checkpoint.
+    """
+    loaded = torch.load(checkpoint, map_location='cpu', weights_only=True, mmap=True)
+    meta: Mapping[str, Any] = loaded.get('meta', {}).get('dataset_meta') or {}
+    if 'classes' in meta:
+        return meta['classes']
+    dataset = cfg.train_dataloader.dataset
+    while 'dataset' in dataset:  # a wrapper
+        dataset = dataset['dataset']
+    return dataset.get('metainfo', {}).get('classes') or DATASETS.get(dataset['type']).METAINFO['classes']
+
+
+def describe_run(
+    config: str | Path, checkpoint: str | Path, recipe: dict[str, Any] | None, classes: Sequence[str]
+) -> dict[str, Any]:
+    """What decides on labels, for their record.
+
+    Args:
+        config (str | Path): Config of stage 1.
+        checkpoint (str | Path): Its checkpoint.
+        recipe (dict | None): Parameters of the labels.
+        classes (Sequence[str]): Names of the object classes 1..L.
+
+    Returns:
+        dict: JSON-like. The checkpoint is known by the first 16 digits of its SHA-256, wherever it lies.
+    """
+    return dict(
+        config=Path(config).name,
+        checkpoint=dict(name=Path(checkpoint).name, sha256=file_digest(checkpoint)),
+        recipe=recipe,
+        classes=list(classes),
+    )

@@ -1,0 +1,178 @@
+"""An image that is to be labelled."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from mmengine.dataset import BaseDataset
+
+from bana_mm.structures import BoxLayout
+
+
+def read_rgb(path: str, backend_args: Mapping[str, Any] | None = None) -> np.ndarray:
+    """An image as the pipelines read it: (H, W, 3) uint8, RGB, turned by its EXIF orientation.
+
+    Args:
+        path (str): The file.
+        backend_args (Mapping | None): Of mmengine's file backend. Defaults to None, the local disk.
+
+    Raises:
+        FileNotFoundError: If it is missing.
+        ValueError: If it can't be read.
+    """
+    import mmcv  # slow to import, and only who reads images needs it
+
+    image = mmcv.imread(path, backend_args=backend_args)  # None for what is no image; asked for RGB it would fail
+    if image is None:
+        raise ValueError(f'{path}: image cannot be read')
+    return mmcv.bgr2rgb(image)
+
+
+@dataclass(eq=False)
+class LabelItem:
+    """An image and its boxes.
+
+    Args:
+        layout (BoxLayout): Its boxes and their classes 1..L.
+        img_id (str | None): Its id, for sources that look labels up and for naming files. Defaults to None.
+        img_path (str | None): The file, for messages and for reading it when it is first asked for. Defaults to None.
+        pixels (np.ndarray | None): (H, W, 3) uint8 RGB. Defaults to None, read from ``img_path``.
+        number (int | None): The image's number in a COCO file, where its id is another. Defaults to None.
+        backend_args (Mapping | None): See :func:`read_rgb`. Defaults to None.
+    """
+
+    layout: BoxLayout
+    img_id: str | None = None
+    img_path: str | None = None
+    pixels: np.ndarray | None = None
+    number: int | None = None
+    backend_args: Mapping[str, Any] | None = None
+
+    @classmethod
+    def from_array(
+        cls,
+        image: np.ndarray,
+        boxes: np.ndarray,
+        classes: np.ndarray | Sequence[int],
+        img_id: str | None = None,
+        ignored: np.ndarray | None = None,
+    ) -> 'LabelItem':
+        """From an image in memory.
+
+        Args:
+            image (np.ndarray): (H, W, 3) uint8 RGB.
+            boxes, classes, ignored: See :meth:`BoxLayout.from_boxes`.
+            img_id (str | None): Its id. Defaults to None.
+
+        Raises:
+            ValueError: If image, boxes or classes have another shape or type, or a box is not finite.
+        """
+        _check_image(image)
+        return cls(BoxLayout.from_boxes(image.shape[:2], boxes, classes, ignored), img_id, pixels=image)
+
+    @classmethod
+    def from_info(
+        cls,
+        info: Mapping[str, Any],
+        image: np.ndarray | None = None,
+        backend_args: Mapping[str, Any] | None = None,
+    ) -> 'LabelItem':
+        """From an item of a data set.
+
+        Args:
+            info (Mapping): With ``img_path`` and ``instances``, and maybe ``img_id``, ``height`` and ``width``.
+            image (np.ndarray | None): (H, W, 3) uint8 RGB, where it is in memory. Defaults to None.
+            backend_args (Mapping | None): See :func:`read_rgb`. Defaults to None.
+        """
+        if image is not None:
+            _check_image(image)
+            size = image.shape[:2]
+        elif info.get('height') and info.get('width'):
+            size = (info['height'], info['width'])
+        else:
+            from bana_mm.datasets.voc_files import image_size
+
+            size = image_size(info['img_path'])
+        img_id = info.get('img_id')
+        return cls(
+            BoxLayout.from_instances(size, info['instances']),
+            None if img_id is None else str(img_id),
+            info.get('img_path'),
+            image,
+            info.get('coco_id'),
+            backend_args,
+        )
+
+    @property
+    def image(self) -> np.ndarray:
+        """The image, (H, W, 3) uint8 RGB; read when it is first asked for.
+
+        Raises:
+            FileNotFoundError: If its file is missing.
+            ValueError: If it can't be read, or has another size than its annotations say.
+        """
+        if self.pixels is None:
+            pixels = read_rgb(self.img_path, self.backend_args)
+            if pixels.shape[:2] != self.layout.size:
+                from bana_mm.datasets.transforms.check_image_size import size_problem  # slow, as all of mmdet
+
+                raise ValueError(size_problem(self.img_path, pixels.shape[:2], self.layout.size))
+            self.pixels = pixels
+        return self.pixels
+
+
+class LabelItems(Sequence[LabelItem]):
+    """The images of a data set, as label sources take them.
+
+    Args:
+        dataset (BaseDataset): Items with ``img_path`` and ``instances``; ``img_id``, ``height`` and ``width`` where
+            they have them.
+    """
+
+    def __init__(self, dataset: BaseDataset) -> None:
+        self.dataset = dataset
+        self.backend_args = getattr(dataset, 'backend_args', None)
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> LabelItem:
+        return LabelItem.from_info(self.dataset.get_data_info(index), backend_args=self.backend_args)
+
+    @property
+    def img_ids(self) -> list[str]:
+        """Ids of all images."""
+        return [str(self.dataset.get_data_info(index)['img_id']) for index in range(len(self))]
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the object classes 1..L."""
+        return tuple(name for name in self.dataset.metainfo['classes'] if name != 'background')
+
+    @property
+    def category_ids(self) -> tuple[int, ...] | None:
+        """Ids of the object classes in a COCO file, if the data set is one."""
+        label_of = getattr(self.dataset, 'cat2label', None)
+        if not label_of:
+            return None
+        return tuple(category for category, _ in sorted(label_of.items(), key=lambda pair: pair[1]))
+
+    @property
+    def ann_file(self) -> str | None:
+        """The COCO file that they come from, if they do."""
+        return None if self.category_ids is None else self.dataset.ann_file
+
+    def size(self, index: int) -> tuple[int | None, int | None]:
+        """Height and width of an image as its annotations name them."""
+        info = self.dataset.get_data_info(index)
+        return info.get('height'), info.get('width')
+
+    def path(self, index: int) -> str:
+        """The file of an image."""
+        return self.dataset.get_data_info(index)['img_path']
+
+
+def _check_image(image: np.ndarray) -> None:
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+        raise ValueError(f'image must be (H, W, 3) uint8, got {image.shape} {image.dtype}')

@@ -1,0 +1,88 @@
+"""What a run of label generation did."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from mmengine.dist import get_world_size
+
+from bana_mm.utils.distributed import first_rank_stream
+from bana_mm.utils.progress import Progress
+
+
+@dataclass
+class LabelRun:
+    """Counts and times.
+
+    Args:
+        images (int): Images that were labelled now.
+        seconds (float): Wall time in all.
+        worker_seconds (float): Spent in what worker processes do (the CRF; all of a source that needs no network),
+            summed over them.
+        workers (int): Worker processes.
+        parts (dict[str, float]): Wall seconds of the main process by what it did: 'network', 'labels' (stage 2 without
+            network and CRF), 'waiting for workers'; the rest is loading and writing.
+        skipped (int): Images that had their labels already. Defaults to 0.
+        ranks (int): Processes that took shares. Defaults to 1.
+    """
+
+    images: int
+    seconds: float
+    worker_seconds: float
+    workers: int
+    parts: dict[str, float] = field(default_factory=dict)
+    skipped: int = 0
+    ranks: int = 1
+
+    @classmethod
+    def total(cls, runs: Sequence['LabelRun'], skipped: int) -> 'LabelRun':
+        """All ranks' shares as one run.
+
+        Args:
+            runs (Sequence[LabelRun]): At least one.
+            skipped (int): Images that had their labels before.
+        """
+        parts = Counter()
+        for run in runs:
+            parts.update(run.parts)
+        return cls(
+            images=sum(run.images for run in runs),
+            seconds=max(run.seconds for run in runs),
+            worker_seconds=sum(run.worker_seconds for run in runs),
+            workers=sum(run.workers for run in runs),
+            parts=dict(parts),
+            skipped=skipped,
+            ranks=len(runs),
+        )
+
+    def __str__(self) -> str:
+        text = f'{self.images} images in {self.seconds:.1f} s'
+        if self.ranks > 1:
+            text += f' on {self.ranks} ranks'
+        if self.skipped:
+            text += f' ({self.skipped} were there)'
+        if self.images:
+            total = self.seconds * self.ranks
+            parts = dict(self.parts, other=total - sum(self.parts.values()))
+            shares = ', '.join(f'{name} {100 * seconds / total:.0f} %' for name, seconds in parts.items())
+            where = f'{self.workers} worker processes' if self.workers else 'the main process'
+            text += f': {shares}; in {where} {self.worker_seconds / self.images:.3f} s an image'
+            if 'network' in self.parts and not self.workers:
+                least = self.parts['network'] + self.worker_seconds
+                text += f'; {total / least:.2f} times what the network and the CRF take alone'
+        return text
+
+
+@contextmanager
+def share_progress(total: int, mine: int) -> Iterator[Progress]:
+    """Progress of label generation. Of several ranks, rank 0 shows that of its share.
+
+    Args:
+        total (int): Images of the data set.
+        mine (int): Images that this rank labels.
+    """
+    ranks = get_world_size()
+    title, total, done = ('labels', total, total - mine) if ranks == 1 else (f'labels, 1 of {ranks} ranks', mine, 0)
+    with first_rank_stream() as stream, Progress(total, done, title, stream=stream) as progress:
+        yield progress

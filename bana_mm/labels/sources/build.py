@@ -1,0 +1,56 @@
+"""Sources by name or config."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from bana_mm.registry import LABEL_SOURCES
+
+from .base import LabelSource
+
+SourceConfig = str | dict[str, Any] | Sequence[str | dict[str, Any]]
+
+
+def build_label_source(source: SourceConfig, **parameters: Any) -> LabelSource:
+    """Build a label source by name or config, whatever the default scope is.
+
+    Args:
+        source (str | dict | Sequence): A name: ``'box'``, ``'grabcut'``, ``'box_crf'``; a name and what belongs to it:
+            ``'files:PATH'``, and ``'bana_crf:CONFIG:CHECKPOINT'``, likewise ``classifier``, ``bana_crf_cam``,
+            ``bana_ret`` and ``gap``; or a config such as ``dict(type='grabcut', iterations=3)``. Several of these, in
+            a list or in one string joined by ``+`` (which no path then may contain), are merged, see
+            :class:`MergedSource`.
+        **parameters: Further parameters of it.
+
+    Returns:
+        LabelSource: The source.
+
+    Raises:
+        KeyError: If no source has that name.
+        ValueError: If what follows the name is not what belongs to it.
+    """
+    if isinstance(source, str):
+        names = source.split('+')
+        config = dict(type='merged', sources=names) if len(names) > 1 else _parse(source, parameters)
+    else:
+        config = dict(source) if isinstance(source, dict) else dict(type='merged', sources=source)
+    return _source_class(config.pop('type', None))(**{**config, **parameters})
+
+
+def _source_class(name: Any) -> type[LabelSource]:
+    found = LABEL_SOURCES.get(name) if isinstance(name, str) else None
+    if found is None:
+        raise KeyError(f'no label source is called {name!r}; there are {", ".join(sorted(LABEL_SOURCES.module_dict))}')
+    return found
+
+
+def _parse(text: str, parameters: dict[str, Any]) -> dict[str, str]:
+    """``NAME:VALUE:...``, or ``NAME`` where the parameters hold the values, as a config."""
+    name, colon, _ = text.partition(':')
+    fields = _source_class(name).text_fields
+    values = text.split(':', len(fields))[1:]
+    if colon and fields and len(values) == len(fields) and all(values):
+        return dict(zip(fields, values), type=name)
+    if colon or not set(fields) <= set(parameters):
+        form = ':'.join([name, *(field.upper() for field in fields)])
+        raise ValueError(f'label source {text!r}: must have the form {form}')
+    return dict(type=name)

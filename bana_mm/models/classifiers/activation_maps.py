@@ -1,0 +1,127 @@
+"""What a classifier sees in an image: its features in several views, background attention and activation maps."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from bana_mm.functional import Upsampling, image_attention
+from bana_mm.structures import BoxLayout, LabelRecipe
+
+# Features of one image, (D, h, w) float each, one a view: scales in the recipe's order, each followed by its mirror
+# image. Those of mirror images are turned back, so that all views show the image the same way round.
+Features = list[Tensor]
+
+
+@dataclass
+class ActivationMaps:
+    """What the classifier says about an image, at image size.
+
+    Args:
+        attention (Tensor): Background attention A, (H, W) in [0, 1]; not set to 1 outside the boxes.
+        activation (Tensor): CAM of the background and of the image's classes, (C + 1, H, W), >= 0.
+    """
+
+    attention: Tensor
+    activation: Tensor
+
+    @classmethod
+    def mean(cls, views: 'list[ActivationMaps]') -> 'ActivationMaps':
+        """The average of several views."""
+        if len(views) == 1:
+            return views[0]
+        pairs = zip(*((view.attention, view.activation) for view in views))
+        return cls(*(torch.stack(maps).mean(dim=0) for maps in pairs))
+
+
+def extract_views(
+    extract_feat: Callable[[Tensor], Tensor], inputs: Tensor, recipe: LabelRecipe | None = None
+) -> list[Features]:
+    """Features of normalised images of one size.
+
+    Args:
+        extract_feat (Callable): The network, (N, 3, H, W) -> (N, D, h, w).
+        inputs (Tensor): (N, 3, H, W) float.
+        recipe (LabelRecipe | None): Says which scales, whether flipped too, and in which precision. Defaults to None:
+            the image's own size only, in the model's precision.
+
+    Returns:
+        list[Features]: For each image its features, one (D, h, w) tensor a view.
+    """
+    recipe = LabelRecipe() if recipe is None else recipe
+    views = []
+    for scale in recipe.scales:
+        scaled = inputs
+        if scale != 1:
+            size = [max(1, round(scale * length)) for length in inputs.shape[2:]]
+            scaled = F.interpolate(inputs, size, mode='bilinear', align_corners=recipe.align_corners)
+        with torch.autocast(inputs.device.type, torch.bfloat16, enabled=recipe.amp):
+            views.append(extract_feat(scaled))
+            if recipe.flip:
+                views.append(extract_feat(scaled.flip(-1)).flip(-1))
+    return [[view[n] for view in views] for n in range(len(inputs))]
+
+
+@torch.no_grad()
+def activation_maps(features: Features, layout: BoxLayout, weight: Tensor, recipe: LabelRecipe) -> ActivationMaps:
+    """Attention and class activation maps at image size, averaged over the views (paper Eq. 1-3 and 6).
+
+    Args:
+        features (Features): Features f of the image, one or several views.
+        layout (BoxLayout): Its boxes.
+        weight (Tensor): Classifier weights w, (L + 1, D), row 0 for the background.
+        recipe (LabelRecipe): Its ``grid_size`` and ``align_corners`` count.
+
+    Returns:
+        ActivationMaps: In float32.
+
+    Raises:
+        ValueError: If the features don't fit the weights or are not finite, or a box has a class without a weight.
+    """
+    check_features(features, layout, weight)
+    return ActivationMaps.mean([_view_maps(view.float(), layout, weight, recipe) for view in features])
+
+
+def class_responses(feats: Tensor, layout: BoxLayout, weight: Tensor) -> Tensor:
+    """Inner products of classifier weights and features: a CAM before ReLU and upsampling.
+
+    Args:
+        feats (Tensor): Features f, (D, h, w) float.
+        layout (BoxLayout): Boxes of the image.
+        weight (Tensor): Classifier weights w, (L + 1, D).
+
+    Returns:
+        Tensor: (C + 1, h, w) float, rows as in ``layout.classes``.
+    """
+    return torch.einsum('cd,dhw->chw', weight[list(layout.classes)].to(feats), feats)
+
+
+def upsampling_of(feats: Tensor, layout: BoxLayout, recipe: LabelRecipe) -> Upsampling:
+    """How features of an image are upsampled to its size."""
+    return Upsampling(feats.shape[1:], layout.size, recipe.align_corners, feats.dtype, feats.device)
+
+
+def check_features(features: Features, layout: BoxLayout, weight: Tensor) -> None:
+    """Refuse features that don't fit the classifier.
+
+    Raises:
+        ValueError: If a view has another shape than (D, h, w) or is not finite, or a box has a class without a weight.
+    """
+    for view in features:
+        if view.dim() != 3 or view.size(0) != weight.size(1):
+            raise ValueError(
+                f'feats must have shape ({weight.size(1)}, h, w) to fit the classifier, got {tuple(view.shape)}'
+            )
+        if not view.sum(dtype=torch.float32).isfinite():
+            raise ValueError('feats hold NaN or infinity; the checkpoint or the image is broken')
+    if max(layout.classes) >= len(weight):
+        raise ValueError(f'classes of boxes must lie in 1..{len(weight) - 1}, got {max(layout.classes)}')
+
+
+def _view_maps(feats: Tensor, layout: BoxLayout, weight: Tensor, recipe: LabelRecipe) -> ActivationMaps:
+    upsampling = upsampling_of(feats, layout, recipe)
+    attention = image_attention(feats, layout.background(feats.device), upsampling, recipe.grid_size)
+    # The reference code, too, upsamples before it drops what is below zero.
+    return ActivationMaps(attention, upsampling(class_responses(feats, layout, weight)).relu())

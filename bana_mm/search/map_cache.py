@@ -1,0 +1,85 @@
+"""Attention and activation maps on disk, for trying many label recipes on what the network has said once."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bana_mm.functional import image_attention
+from bana_mm.models.classifiers.activation_maps import ActivationMaps, Features, class_responses, upsampling_of
+from bana_mm.structures import BoxLayout, LabelRecipe
+from bana_mm.utils.atomic import whole_file
+
+
+class MapCache:
+    """One compressed file an image with the maps of every view, as float16.
+
+    Attention is kept at image size, class responses at the size of the features.
+
+    Args:
+        root (str | Path): Folder of the files.
+        recipe (LabelRecipe): Its ``scales``, ``flip``, ``grid_size`` and ``align_corners`` decide what is stored.
+    """
+
+    def __init__(self, root: str | Path, recipe: LabelRecipe) -> None:
+        self.root = Path(root)
+        self.recipe = recipe
+
+    def path(self, img_id: str) -> Path:
+        """File of an image."""
+        return self.root / f'{img_id}.npz'
+
+    def is_complete(self, img_id: str) -> bool:
+        """Whether every view of the cache's recipe is stored for an image."""
+        if not self.path(img_id).exists():
+            return False
+        with np.load(self.path(img_id)) as file:
+            return {f'attention {name}' for name in view_names(self.recipe)} <= set(file.files)
+
+    def write(self, img_id: str, features: Features, layout: BoxLayout, weight: Tensor) -> None:
+        """Store the maps of an image, beside those of other views that are there.
+
+        Args:
+            img_id (str): Image.
+            features (Features): Of all views of the cache's recipe.
+            layout (BoxLayout): Boxes of the image.
+            weight (Tensor): Classifier weights w, (L + 1, D), row 0 for the background.
+        """
+        background, arrays = layout.background(), {}
+        if self.path(img_id).exists():
+            with np.load(self.path(img_id)) as file:
+                arrays.update(file)
+        for name, feats in zip(view_names(self.recipe), features, strict=True):
+            upsampling = upsampling_of(feats, layout, self.recipe)
+            attention = image_attention(feats.float(), background, upsampling, self.recipe.grid_size)
+            arrays[f'attention {name}'] = attention.half().numpy()
+            arrays[f'responses {name}'] = class_responses(feats.float(), layout, weight).half().numpy()
+        self.root.mkdir(parents=True, exist_ok=True)
+        with whole_file(self.path(img_id)) as path, open(path, 'wb') as file:
+            np.savez(file, **arrays)
+
+    def read(self, img_id: str, layout: BoxLayout, recipe: LabelRecipe) -> ActivationMaps:
+        """The maps of an image, averaged over the views of a recipe.
+
+        Args:
+            img_id (str): Image.
+            layout (BoxLayout): Boxes of the image.
+            recipe (LabelRecipe): Its views must be among the stored ones.
+
+        Raises:
+            KeyError: If a view was not stored.
+        """
+        attention, activation = [], []
+        with np.load(self.path(img_id)) as file:
+            for name in view_names(recipe):
+                attention.append(torch.from_numpy(file[f'attention {name}']).float())
+                responses = torch.from_numpy(file[f'responses {name}']).float()
+                activation.append(upsampling_of(responses, layout, self.recipe)(responses).relu())
+        return ActivationMaps(torch.stack(attention).mean(dim=0), torch.stack(activation).mean(dim=0))
+
+
+def view_names(recipe: LabelRecipe) -> list[str]:
+    """A name for each view of a recipe, in the order of :func:`extract_views`."""
+    mirrors = ('', ' flipped') if recipe.flip else ('',)
+    return [f'{scale:g}{mirror}' for scale in recipe.scales for mirror in mirrors]

@@ -1,0 +1,174 @@
+"""Label recipes compared on images with masks, from maps that the network has made once."""
+
+import csv
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bana_mm.evaluation.confusion import ConfusionMatrix
+from bana_mm.labels.item import read_rgb
+from bana_mm.labels.unaries import label_task
+from bana_mm.search.map_cache import MapCache
+from bana_mm.structures import BoxLayout, LabelRecipe, read_label_png
+from bana_mm.utils.worker_pool import WorkerPool
+
+
+@dataclass
+class SearchImage:
+    """An image of the search.
+
+    Args:
+        img_id (str): Its id.
+        img_path (str): Image file.
+        truth_path (str): Mask file.
+        layout (BoxLayout): Its boxes.
+    """
+
+    img_id: str
+    img_path: str
+    truth_path: str
+    layout: BoxLayout
+
+
+def recipe_counts(image: SearchImage, cache: MapCache, recipe: LabelRecipe, num_classes: int) -> np.ndarray:
+    """Counts of Y_crf against the mask for one image, see :class:`ConfusionMatrix`. Runs in any process."""
+    truth = read_label_png(image.truth_path, num_classes=num_classes)
+    maps = cache.read(image.img_id, image.layout, recipe) if len(image.layout.classes) > 1 else None
+    task = label_task(read_rgb(image.img_path), maps, image.layout, recipe)
+    confusion = ConfusionMatrix(num_classes)
+    confusion.update(truth, task.run())
+    return confusion.counts
+
+
+class RecipeTable:
+    """The results of recipes in a CSV file that outlives the process; each recipe is evaluated once.
+
+    Args:
+        path (str | Path): The file.
+        evaluate (Callable): LabelRecipe -> ConfusionMatrix.
+        class_names (Sequence[str]): Object classes 1..L.
+        chosen (Sequence[int]): Class indices of the mean that counts; none for all that occur.
+
+    Raises:
+        ValueError: If the file has other columns.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        evaluate: Callable[[LabelRecipe], ConfusionMatrix],
+        class_names: Sequence[str],
+        chosen: Sequence[int] = (),
+    ) -> None:
+        self.path = Path(path)
+        self.evaluate = evaluate
+        self.class_names = ['background', *class_names]
+        self.chosen = list(chosen)
+        self.header = ['recipe', 'mIoU', 'mIoU_chosen', *self.class_names]
+        self.rows: dict[str, dict[str, float]] = {}
+        if self.path.exists():
+            with open(self.path, newline='') as file:
+                reader = csv.reader(file)
+                if next(reader, None) != self.header:
+                    raise ValueError(
+                        f'{self.path}: has other columns than {", ".join(self.header)}; it belongs to '
+                        'another search, move it away'
+                    )
+                for recipe, *values in reader:
+                    if len(values) == len(self.header) - 1:  # else the line was cut off when the process ended
+                        self.rows[recipe] = {name: float(v) for name, v in zip(self.header[1:], values)}
+
+    def score(self, recipe: LabelRecipe) -> float:
+        """Mean IoU of the chosen classes in percent."""
+        return self.figures(recipe)['mIoU_chosen']
+
+    def figures(self, recipe: LabelRecipe) -> dict[str, float]:
+        """All figures of a recipe in percent; IoU by class, NaN for classes that don't occur."""
+        key = json.dumps(recipe.to_dict(), sort_keys=True)
+        if key not in self.rows:
+            confusion = self.evaluate(recipe)
+            values = [confusion.mean_iou(), confusion.mean_iou(self.chosen or None), *confusion.iou()]
+            self._append([key, *(f'{100 * value:.4f}' for value in values)])
+            self.rows[key] = {name: round(100 * float(v), 4) for name, v in zip(self.header[1:], values)}
+        return self.rows[key]
+
+    def _append(self, row: Sequence[str]) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        is_new = not self.path.exists()
+        with open(self.path, 'a', newline='') as file:
+            writer = csv.writer(file)
+            if is_new:
+                writer.writerow(self.header)
+            writer.writerow(row)
+
+
+def coordinate_search(
+    score: Callable[[LabelRecipe], float],
+    start: Mapping[str, Any],
+    parts: Mapping[str, Sequence[Mapping[str, Any]]],
+    report: Callable[[str, Mapping[str, Any], float], None] = lambda *_: None,
+) -> dict[str, Any]:
+    """Vary one part of a recipe after the other and keep what is best, until no change helps.
+
+    Args:
+        score (Callable): LabelRecipe -> figure, the larger the better.
+        start (Mapping): Fields of the recipe to begin with.
+        parts (Mapping): For each part its alternatives, each a mapping of fields to change; ``crf`` is merged.
+        report (Callable): Called with part, alternative and score. Defaults to doing nothing.
+
+    Returns:
+        dict: Fields of the best recipe.
+    """
+    best = dict(start)
+    best_score = score(LabelRecipe.from_cfg(best))
+    improved = True
+    while improved:
+        improved = False
+        for part, alternatives in parts.items():
+            for change in alternatives:
+                candidate = changed(best, change)
+                try:
+                    recipe = LabelRecipe.from_cfg(candidate)
+                except ValueError:
+                    continue  # fields that exclude each other
+                value = score(recipe)
+                report(part, change, value)
+                if value > best_score:
+                    best, best_score, improved = candidate, value, True
+    return best
+
+
+def changed(fields: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields of a recipe with some changed, those of ``crf`` one by one."""
+    result = {**fields, **change}
+    if 'crf' in change:
+        result['crf'] = {**fields.get('crf', {}), **change['crf']}
+    return result
+
+
+class ParallelEvaluation:
+    """Evaluates recipes over all images in worker processes that stay for the whole search.
+
+    Args:
+        images (Sequence[SearchImage]): The images.
+        cache (MapCache): Their maps.
+        num_classes (int): Number L of object classes.
+        pool (WorkerPool): Running :func:`recipe_counts`.
+    """
+
+    def __init__(self, images: Sequence[SearchImage], cache: MapCache, num_classes: int, pool: WorkerPool) -> None:
+        self.images = images
+        self.cache = cache
+        self.num_classes = num_classes
+        self.pool = pool
+
+    def __call__(self, recipe: LabelRecipe) -> ConfusionMatrix:
+        jobs = ((image.img_path, (image, self.cache, recipe, self.num_classes), None) for image in self.images)
+        total = ConfusionMatrix(self.num_classes)
+        for _, _, counts in self.pool.map(jobs):
+            total.counts += counts
+        return total

@@ -1,0 +1,65 @@
+"""Label maps: 0 background, 1..L object classes, 255 ignored; checked, and several merged into one."""
+
+from pathlib import Path
+
+import numpy as np
+
+IGNORE = 255
+
+
+def check_classes(label: np.ndarray, num_classes: int | None, name: str | Path) -> None:
+    """Refuse a label map with a class out of range.
+
+    Args:
+        label (np.ndarray): (H, W) uint8.
+        num_classes (int | None): Number L of object classes: allowed values are 0..L and 255. None allows any.
+        name (str | Path): What the message calls the label map.
+
+    Raises:
+        ValueError: If there is another value.
+    """
+    if num_classes is None:
+        return
+    found = np.flatnonzero(np.bincount(label.ravel(), minlength=256))
+    wrong = found[(found > num_classes) & (found != IGNORE)]
+    if len(wrong):
+        raise ValueError(f'{name}: label map holds class {wrong[0]}; allowed are 0..{num_classes} and {IGNORE}')
+
+
+def reliable_region(first: np.ndarray, *others: np.ndarray) -> np.ndarray:
+    """Where all label maps of an image name the same class (the paper's region S of two maps).
+
+    Args:
+        first (np.ndarray): (H, W) uint8, 255 = ignored.
+        *others (np.ndarray): (H, W) uint8 each, 255 = ignored. Without any, the region is all that isn't ignored.
+
+    Returns:
+        np.ndarray: (H, W) bool.
+
+    Raises:
+        ValueError: If the shapes differ.
+    """
+    reliable = first != IGNORE
+    for other in others:
+        if first.shape != other.shape:
+            raise ValueError(f'label maps of one image must have one shape, got {first.shape} and {other.shape}')
+        reliable &= first == other
+    return reliable
+
+
+def agree(first: np.ndarray, *others: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Keep what label maps agree on.
+
+    Args:
+        first (np.ndarray): (H, W) uint8, 255 = ignored.
+        *others (np.ndarray): (H, W) uint8 each, 255 = ignored.
+
+    Returns:
+        tuple[np.ndarray, np.ndarray]: The merged map, (H, W) uint8, 255 where they differ; and the reliable region,
+        (H, W) bool, where they name the same class.
+
+    Raises:
+        ValueError: If the shapes differ.
+    """
+    reliable = reliable_region(first, *others)
+    return np.where(reliable, first, IGNORE).astype(np.uint8), reliable
