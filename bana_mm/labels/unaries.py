@@ -70,7 +70,7 @@ def box_scores(maps: ActivationMaps, layout: BoxLayout, recipe: LabelRecipe) -> 
         is zero everywhere, (K,) bool.
     """
     activation, unseen = activation_scores(
-        maps.activation[1:], layout.boxes, layout.rows, 1 - maps.attention, recipe.normalise
+        maps.activation[1:], layout.boxes, layout.rows, 1 - maps.attention, recipe.normalise, recipe.empty
     )
     if recipe.score == 'cam':
         return activation, unseen
@@ -97,7 +97,7 @@ def label_task(image: np.ndarray, maps: ActivationMaps | None, layout: BoxLayout
     scores, unseen = box_scores(maps, layout, recipe)
     if recipe.crf_labels == 'instance':
         layout = layout.by_instance()
-    scores = class_scores(scores, layout.boxes, layout.rows, len(layout.classes) - 1, layout.size)
+    scores = class_scores(scores, layout.boxes, layout.rows, len(layout.classes) - 1, layout.size, recipe.overlap)
     device = maps.attention.device
     probability = unary_probability(
         background, scores, layout.regions(device), layout.unknown(device), recipe.temperature, recipe.competition

@@ -15,12 +15,18 @@ _CHOICES = dict(
     normalise=('box', 'image'),
     competition=('image', 'pixel'),
     crf_labels=('class', 'instance'),
+    empty=('unseen', 'zero'),
+    overlap=('maximum', 'later'),
     restore=('none', 'unseen', 'all'),
 )
-# Recipes by name. 'paper' stands for the defaults below, the choices behind the published numbers. 'bana_mm' is what a
-# search found best (tools/analysis/search_recipe.py, docs/results/voc_animals.md); on the same classifier its labels
-# are several points better.
-RECIPES = dict(paper=dict(), bana_mm=dict(background='cam', min_recognised=0.35, score='mean', flip=True))
+# Recipes by name. 'paper' is what stands behind the published numbers, to the letter. 'bana_mm' is what a search found
+# best (tools/analysis/search_recipe.py, docs/results/voc_animals.md).
+RECIPES = dict(
+    paper=dict(empty='zero', overlap='later', restore='none'),
+    bana_mm=dict(background='cam', min_recognised=0.35, score='mean', flip=True),
+)
+# Fields that came later, with the value that stands for what was done before: labels whose record lacks them go on.
+_LATER_FIELDS = dict(empty='unseen', overlap='maximum')
 _CRF_DEFAULTS = dict(bilateral=(4, 55, 3), gaussian=(3, 3), iterations=10, backend='auto')
 
 
@@ -28,8 +34,9 @@ _CRF_DEFAULTS = dict(bilateral=(4, 55, 3), gaussian=(3, 3), iterations=10, backe
 class LabelRecipe:
     """How class activation maps and attention become Y_crf and Y_ret (paper Sec. 3.2).
 
-    The defaults are the choices behind the published numbers; see the functions in :mod:`bana_mm.functional` for what
-    each does and where paper and reference code differ.
+    The defaults are the choices behind the published numbers, but for what they leave undone: no box is left without a
+    label, and nothing depends on the order of the boxes. The recipe 'paper' does as the reference code does there too.
+    See the functions in :mod:`bana_mm.functional` for what each field does and where paper and reference code differ.
 
     Args:
         background (str): Source of u_0: 'attention' (paper Eq. 7), 'cam' for the background classifier's CAM divided
@@ -50,6 +57,10 @@ class LabelRecipe:
             ours), or the 'mean' of both (ours). Defaults to 'cam'.
         normalise (str): CAMs are divided by their maximum in each 'box' (reference code) or in the 'image' (paper).
             Defaults to 'box'.
+        empty (str): What a box gets in which the CAM of its class is zero everywhere: 1 - A ('unseen', the paper's rule
+            for classes without a classifier), or nothing ('zero', reference code). Defaults to 'unseen'.
+        overlap (str): What counts where boxes of one class overlap: the larger score ('maximum', ours), or that of the
+            'later' box (reference code). Defaults to 'maximum'.
         temperature (float | None): Of the softmax over the unaries inside boxes; None divides by their sum in place
             of it. Defaults to 1.0 (reference code).
         competition (str): Over which classes the softmax runs at a pixel: all of the 'image' (reference code), or those
@@ -82,6 +93,8 @@ class LabelRecipe:
     min_recognised: float = 0.0
     score: str = 'cam'
     normalise: str = 'box'
+    empty: str = 'unseen'
+    overlap: str = 'maximum'
     temperature: float | None = 1.0
     competition: str = 'image'
     crf_labels: str = 'class'
@@ -120,17 +133,17 @@ class LabelRecipe:
         """A recipe from a config's ``label_recipe``.
 
         Args:
-            cfg (Mapping | LabelRecipe | None): ``recipe``, the name of a recipe in :data:`RECIPES` ('paper' without
-                it), and fields to change in it. None stands for an empty dict.
+            cfg (Mapping | LabelRecipe | None): ``recipe``, the name of a recipe in :data:`RECIPES` (without it the
+                defaults of the fields), and fields to change in it. None stands for an empty dict.
         """
         if isinstance(cfg, cls):
             return cfg
         cfg = dict(cfg or {})
         _check_names('label_recipe', cfg, ['recipe', *(f.name for f in fields(cls))])
-        name = cfg.pop('recipe', 'paper')
-        if name not in RECIPES:
+        name = cfg.pop('recipe', None)
+        if name is not None and name not in RECIPES:
             raise ValueError(f'label_recipe.recipe must be one of {tuple(RECIPES)}, got {name!r}')
-        base = RECIPES[name]
+        base = RECIPES.get(name, {})
         if 'crf' in cfg:
             cfg['crf'] = {**base.get('crf', {}), **cfg['crf']}
         return cls(**{**base, **cfg})
@@ -141,8 +154,12 @@ class LabelRecipe:
         return self.scales == (1.0,) and not self.flip
 
     def to_dict(self) -> dict:
-        """All fields as JSON would give them back, so that a stored recipe can be compared with ``==``."""
+        """All fields as JSON would give them back, so that a stored recipe can be compared with ``==``.
+
+        Those of :data:`_LATER_FIELDS` are left out where they say what was done before there were such fields.
+        """
         values = dict(asdict(self), scales=list(self.scales))
+        values = {name: value for name, value in values.items() if _LATER_FIELDS.get(name, ...) != value}
         values['crf'] = {name: list(v) if isinstance(v, tuple) else v for name, v in values['crf'].items()}
         return values
 
@@ -153,8 +170,8 @@ class InstanceRecipe:
 
     Args:
         unary (dict | LabelRecipe): Unaries, CRF parameters and views, as in a config's ``label_recipe`` (those of its
-            fields that concern the competition of classes have no effect). Defaults to the paper's, whatever the
-            config's label recipe is: what is better for VOC's label maps was worse for COCO's instances.
+            fields that concern the competition of classes have no effect). Defaults to those of the fields,
+            whatever the config's label recipe is: what is better for VOC's label maps was worse for COCO's instances.
         margin (float): What is cut out around a box for its CRF, as a share of the box's longer side. It is background
             for certain. Defaults to 0.2.
         min_margin (int): The least margin, in pixels. Defaults to 8.
