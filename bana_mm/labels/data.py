@@ -106,4 +106,4 @@ def image_folder(ann_file: str | Path) -> Path:
 
 def config_scope(cfg: Config) -> AbstractContextManager:
     """The config's scope for as long as something is built: a training of mmseg around it keeps its own."""
-    return DefaultScope.overwriteconfig_scope(cfg.get('default_scope', 'mmdet'))
+    return DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmdet'))
