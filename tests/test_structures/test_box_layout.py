@@ -125,3 +125,9 @@ def test_pickles_as_plain_arrays(protocol):
         assert torch.equal(getattr(other, name), getattr(layout, name))
     other.boxes[0, 0] = 1  # it is its own
     assert layout.boxes[0, 0] == 0
+
+
+def test_views_of_arrays():
+    boxes, classes = np.array([[0.0, 0, 2, 2], [4, 1, 8, 6]]), np.array([15, 3])
+    layout = layout_of(boxes[::-1], classes[::-1])
+    assert layout.box_classes == (3, 15) and layout.boxes.tolist() == [[4, 1, 8, 6], [0, 0, 2, 2]]

@@ -81,5 +81,5 @@ def test_instance_recipe_names_what_is_wrong():
     for field, value in dict(margin=-1, centre=-1, min_margin=0.5, side=0, max_scale=0).items():
         with pytest.raises(ValueError, match=f'instance_recipe.{field} must be'):
             InstanceRecipe(**{field: value})
-    with pytest.raises(ValueError, match="unknown field 'size' in instance_recipe; it may have centre, front, margin, "):
+    with pytest.raises(ValueError, match="unknown field 'size' in instance_recipe; it may have centre, front, "):
         InstanceRecipe.from_cfg(dict(size=3))
