@@ -114,13 +114,13 @@ def label_images(
                 write(index, item, answer)
             progress.update()
     seconds = dict(clock.seconds)
-    if pool.wait_seconds:
+    if pool.submitted:
         seconds['waiting for workers'] = pool.wait_seconds
     return LabelRun(
         len(indices),
         clock.total,
         pool.busy_seconds + seconds.get('on the device', 0.0),
-        options.workers,
+        options.workers if pool.submitted else 0,
         seconds,
         len(items) - len(indices),
     )

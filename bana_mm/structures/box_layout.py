@@ -57,7 +57,7 @@ class BoxLayout:
                 marks ignored pixels), or a box is not finite.
         """
         boxes, ignored = (_box_tensor(given) for given in (boxes, () if ignored is None else ignored))
-        indices = [int(index) for index in torch.as_tensor(classes).reshape(-1).tolist()]
+        indices = [int(index) for index in (classes if isinstance(classes, Sequence) else classes.tolist())]
         if len(indices) != len(boxes):
             raise ValueError(f'{len(boxes)} boxes need as many classes, got {len(indices)}')
         if indices and not 1 <= min(indices) <= max(indices) < IGNORE:

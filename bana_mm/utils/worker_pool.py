@@ -47,6 +47,7 @@ class WorkerPool:
         self.function = function
         self.workers = workers
         self.max_pending = max_pending or 2 * workers + 2
+        self.submitted = 0  # images but for those that were to be done here in any case
         self.busy_seconds = 0.0  # spent in the function, summed over workers
         self.wait_seconds = 0.0  # that the caller was held up
         self._pending: deque[tuple[str, Any, Future]] = deque()
@@ -85,6 +86,7 @@ class WorkerPool:
             RuntimeError: If the function fails or a worker dies.
         """
         done = []
+        self.submitted += not here
         while len(self._pending) >= self.max_pending:
             done.append(self._take_oldest())
         if self._executor is None or here:

@@ -1,6 +1,5 @@
 import math
 import pickle
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,7 +7,9 @@ import torch
 import torch.nn.functional as F
 
 from bana_mm.labels.generator import LabelGenerator
-from bana_mm.labels.task import crf_label
+from bana_mm.labels.unaries import background_unary, box_scores
+from bana_mm.models.classifiers.activation_maps import activation_maps
+from bana_mm.structures import BoxLayout, LabelRecipe
 from benchmarks.slow.labels import image_size_retrieval, image_size_unaries
 
 CHANNELS, CLASSES, GRID, SIZE = 12, 4, (6, 9), (45, 66)
@@ -33,15 +34,16 @@ BOXES, LABELS = [[3, 5, 30, 40], [20, 10, 60, 30], [40, 33, 50, 42]], [2, 0, 2]
 IMAGE = np.zeros((*SIZE, 3), dtype=np.uint8)
 
 
-def prepare(generator, feats, boxes, labels, ignored=None, size=SIZE):
-    ignored = None if ignored is None else torch.tensor(ignored, dtype=torch.float)
-    return generator.prepare(
-        feats,
-        size,
-        torch.tensor(boxes, dtype=torch.float).reshape(-1, 4),
-        torch.tensor(labels, dtype=torch.long),
-        ignored,
-    )
+def prepare(generator, feats, boxes, labels, ignored=None):
+    """The first step; labels are those of the frameworks, 0..L-1."""
+    layout = BoxLayout.from_boxes(SIZE, boxes, [label + 1 for label in labels], ignored)
+    views = feats if isinstance(feats, list) else [feats]
+    return generator.prepare(views, IMAGE, layout)
+
+
+def maps_of(feats, layout, weight, recipe=None):
+    views = feats if isinstance(feats, list) else [feats]
+    return activation_maps(views, layout, weight, LabelRecipe.from_cfg(recipe))
 
 
 def test_same_as_the_image_size_computation(feats, weight):
@@ -55,7 +57,7 @@ def test_same_as_the_image_size_computation(feats, weight):
     y_crf = task.layout.label_map(torch.from_numpy(task.probability))
     assert set(np.unique(y_crf)) == {0, 1, 3}
     expected = image_size_retrieval(feats.double(), weight.double(), SIZE, BOXES, LABELS, y_crf)
-    y_ret = generator.retrieve(feats, task, y_crf)
+    y_ret = generator.retrieve([feats], task.layout, y_crf)
     assert y_ret.dtype == np.uint8 and set(np.unique(y_ret)) == {0, 1, 3}
     assert (y_ret == expected).mean() > 0.9995  # float32 ties
 
@@ -66,7 +68,7 @@ def test_vanished_class_takes_its_classifier_weight(feats, weight):
     y_crf = task.layout.label_map(torch.from_numpy(task.probability))
     y_crf[y_crf == 3] = 0
     expected = image_size_retrieval(feats.double(), weight.double(), SIZE, BOXES, LABELS, y_crf)
-    assert (generator.retrieve(feats, task, y_crf) == expected).mean() > 0.9995
+    assert (generator.retrieve([feats], task.layout, y_crf) == expected).mean() > 0.9995
 
 
 def test_half_precision_features_are_computed_in_float32(feats, weight):
@@ -79,9 +81,9 @@ def test_half_precision_features_are_computed_in_float32(feats, weight):
 def test_no_boxes(feats, weight):
     generator = LabelGenerator(weight)
     task = prepare(generator, feats, [], [], [[0, 0, 10, 10]])
-    y_crf = crf_label(IMAGE, task)
+    y_crf = task.run()
     assert (y_crf == 255).sum() == 100 and (y_crf == 0).sum() == SIZE[0] * SIZE[1] - 100
-    np.testing.assert_array_equal(generator.retrieve(feats, task, y_crf), y_crf)
+    np.testing.assert_array_equal(generator.retrieve([feats], task.layout, y_crf), y_crf)
 
 
 def test_box_that_covers_the_image_has_no_background(feats, weight):
@@ -91,7 +93,7 @@ def test_box_that_covers_the_image_has_no_background(feats, weight):
     task = prepare(generator, feats, [[0, 0, 66, 45]], [1])
     cam = upsampled_cam(feats, weight[2])
     np.testing.assert_allclose(task.probability[1], torch.sigmoid(cam / cam.max()), atol=1e-6)
-    y_ret = generator.retrieve(feats, task, np.full(SIZE, 2, dtype=np.uint8))
+    y_ret = generator.retrieve([feats], task.layout, np.full(SIZE, 2, dtype=np.uint8))
     assert set(np.unique(y_ret)) <= {0, 2}
 
 
@@ -109,7 +111,7 @@ def test_empty_cam_is_marked_and_its_box_never_comes_out_empty(feats, weight):
     task = prepare(generator, feats, boxes, labels)
     assert task.restore == (True, False)
     assert math.isclose(task.probability[2, 20:23, 30:32].max(), math.e / (math.e + 2), rel_tol=1e-5)
-    y_crf = crf_label(IMAGE, task)  # the CRF on a constant image drowns so small a box
+    y_crf = task.run()  # the CRF on a constant image drowns so small a box
     assert (y_crf[20:23, 30:32] == 3).any()
     restore = [LabelGenerator(weight, dict(restore=r)) for r in ('none', 'all')]
     assert [prepare(g, feats, boxes, labels).restore for g in restore] == [(False, False), (True, True)]
@@ -122,7 +124,7 @@ def test_ignored_box_is_no_background(feats, weight):
     plain, task = (prepare(generator, feats, BOXES[:1], LABELS[:1], i) for i in (None, ignored))
     assert (task.probability[:, 20, 50] == 0.5).all() and plain.probability[0, 20, 50] == 1
     assert not np.allclose(task.probability[:, 10:30, 10:25], plain.probability[:, 10:30, 10:25])  # another query
-    y_ret = generator.retrieve(feats, task, np.zeros(SIZE, dtype=np.uint8))
+    y_ret = generator.retrieve([feats], task.layout, np.zeros(SIZE, dtype=np.uint8))
     assert (y_ret[5:40, 45:60] == 255).all() and (y_ret == 255).sum() == 35 * 15
 
 
@@ -151,22 +153,32 @@ def test_one_cell_feature_map(weight):
     generator = LabelGenerator(weight.abs())
     task = prepare(generator, torch.rand(CHANNELS, 1, 1) + 0.1, [[10, 10, 30, 30]], [0])
     np.testing.assert_allclose(task.probability[:, 10:30, 10:30], 0.5)  # A and CAM are both 1 everywhere
-    y_ret = generator.retrieve(torch.rand(CHANNELS, 1, 1), task, np.zeros(SIZE, dtype=np.uint8))
+    y_ret = generator.retrieve([torch.rand(CHANNELS, 1, 1)], task.layout, np.zeros(SIZE, dtype=np.uint8))
     assert y_ret.shape == SIZE
 
 
-def test_from_model(feats, weight):
-    model = SimpleNamespace(bap_head=SimpleNamespace(weight=torch.nn.Parameter(weight)))
-    a, b = (prepare(g, feats, BOXES, LABELS) for g in (LabelGenerator(weight), LabelGenerator.from_model(model, {})))
-    np.testing.assert_array_equal(a.probability, b.probability)
-    assert pickle.loads(pickle.dumps(b)).restore == a.restore
+def test_tasks_travel(feats, weight):
+    task = prepare(LabelGenerator(weight), feats, BOXES, LABELS)
+    other = pickle.loads(pickle.dumps(task))
+    assert other.restore == task.restore and np.array_equal(other.run(), task.run())
+
+
+def test_both_maps_at_once(feats, weight):
+    generator = LabelGenerator(weight)
+    task = prepare(generator, feats, BOXES, LABELS)
+    y_crf = task.run()
+    both = generator.finish([feats], task.layout, y_crf)
+    assert list(both) == ['Y_crf', 'Y_ret'] and np.array_equal(both['Y_crf'], y_crf)
+    assert np.array_equal(both['Y_ret'], generator.retrieve([feats], task.layout, y_crf))
+    (on_device,) = generator.run_on_device([task])
+    assert np.array_equal(on_device, y_crf)
 
 
 def test_bad_input(feats, weight):
     generator = LabelGenerator(weight)
     with pytest.raises(ValueError, match=r'feats must have shape \(12, h, w\).*\(5, 6, 9\)'):
         prepare(generator, feats[:5], BOXES, LABELS)
-    with pytest.raises(ValueError, match='box labels must lie in 0..3'):
+    with pytest.raises(ValueError, match='classes of boxes must lie in 1..4, got 5'):
         prepare(generator, feats, BOXES, [0, 1, 4])
     with pytest.raises(ValueError, match='NaN'):
         prepare(generator, feats / 0 * 0, BOXES, LABELS)
@@ -178,77 +190,79 @@ def test_views_are_averaged_and_y_ret_takes_the_first(feats, weight):
     other = torch.rand(CHANNELS, 4, 7, generator=torch.Generator().manual_seed(2))
     generator = LabelGenerator(weight, dict(threshold=None))
     tasks = [prepare(generator, views, BOXES, LABELS) for views in (feats, [other], [feats, other])]
-    maps = [generator.maps(views, tasks[0].layout) for views in (feats, other, [feats, other])]
+    layout = tasks[0].layout
+    maps = [maps_of(views, layout, weight) for views in (feats, other, [feats, other])]
     torch.testing.assert_close(maps[2].attention, (maps[0].attention + maps[1].attention) / 2)
     torch.testing.assert_close(maps[2].activation, (maps[0].activation + maps[1].activation) / 2)
     assert not np.allclose(tasks[2].probability, tasks[0].probability)
-    y_crf = crf_label(IMAGE, tasks[0])
+    y_crf = tasks[0].run()
     np.testing.assert_array_equal(
-        generator.retrieve([feats, other], tasks[2], y_crf), generator.retrieve(feats, tasks[0], y_crf)
+        generator.retrieve([feats, other], layout, y_crf), generator.retrieve([feats], layout, y_crf)
     )
 
 
 def test_scores_and_background_of_the_stretched_attention(feats, weight):
     weight[0] = weight[0].abs()
     x1, y1, x2, y2 = BOXES[0]
-    plain = LabelGenerator(weight)
-    layout = prepare(plain, feats, BOXES[:1], LABELS[:1]).layout
-    maps = plain.maps(feats, layout)
+    layout = prepare(LabelGenerator(weight), feats, BOXES[:1], LABELS[:1]).layout
+    maps = maps_of(feats, layout, weight)
     inside = maps.attention[y1:y2, x1:x2]
     stretched = (inside - inside.min()) / (inside.max() - inside.min())
     cam = maps.activation[1, y1:y2, x1:x2]
     for score, expected in (('attention', 1 - stretched), ('mean', (1 - stretched + cam / cam.max()) / 2)):
-        (actual,), unseen = LabelGenerator(weight, dict(score=score)).box_scores(maps, layout)
+        (actual,), unseen = box_scores(maps, layout, LabelRecipe(score=score))
         torch.testing.assert_close(actual, expected)
         assert unseen.tolist() == [False]
     maps.activation[1] = 0
-    (actual,), unseen = LabelGenerator(weight, dict(score='mean')).box_scores(maps, layout)
+    (actual,), unseen = box_scores(maps, layout, LabelRecipe(score='mean'))
     torch.testing.assert_close(actual, 1 - stretched)
     assert unseen.tolist() == [True]
 
     recipe = dict(threshold=0.8, threshold_mode='box')
-    hard = LabelGenerator(weight, recipe).background(maps, layout)[y1:y2, x1:x2]
+    hard = background_unary(maps, layout, LabelRecipe(**recipe))[y1:y2, x1:x2]
     assert torch.equal(hard, (stretched >= 0.8).float())
     cam = maps.activation[0] / maps.activation[0].max()
-    both = LabelGenerator(weight, dict(recipe, background='maximum')).background(maps, layout)[y1:y2, x1:x2]
+    both = background_unary(maps, layout, LabelRecipe(**recipe, background='maximum'))[y1:y2, x1:x2]
     torch.testing.assert_close(both, torch.maximum(hard, cam[y1:y2, x1:x2]))
     cam = maps.activation[0, y1:y2, x1:x2]
-    soft = LabelGenerator(weight, dict(background='cam', background_range='box')).background(maps, layout)
+    soft = background_unary(maps, layout, LabelRecipe(background='cam', background_range='box'))
     torch.testing.assert_close(soft[y1:y2, x1:x2], (cam - cam.min()) / (cam.max() - cam.min()))
 
 
 def test_background_of_boxes_whose_class_is_not_recognised(feats, weight):
     """The first box's class exceeds the background nowhere; that of the second, which overlaps it, does everywhere."""
-    generator = LabelGenerator(weight, dict(background='cam', min_recognised=0.5))
-    layout = prepare(generator, feats, BOXES[:2], [1, 0]).layout
-    maps = generator.maps(feats, layout)
+    layout = prepare(LabelGenerator(weight), feats, BOXES[:2], [1, 0]).layout
+    maps = maps_of(feats, layout, weight)
     maps.activation[0], maps.activation[1], maps.activation[2] = 2.0, 3.0, 1.0
     maps.activation[0, 0, 0] = 4.0
-    score = generator.background(maps, layout)
+    score = background_unary(maps, layout, LabelRecipe(background='cam', min_recognised=0.5))
     expected = torch.full(SIZE, 0.5)
     expected[0, 0] = 1
     (x1, y1, x2, y2), (u1, v1, u2, v2) = BOXES[:2]
     expected[y1:y2, x1:x2] = 0
     expected[v1:v2, u1:u2] = 0.5
     torch.testing.assert_close(score, expected)
-    assert (LabelGenerator(weight, dict(background='cam')).background(maps, layout) >= 0.5).all()
+    assert (background_unary(maps, layout, LabelRecipe(background='cam')) >= 0.5).all()
 
 
 def test_a_crf_label_for_each_instance(feats, weight):
     """Two boxes of one class and one of another: three rows, each with its own box's score."""
-    generator = LabelGenerator(weight.abs(), dict(crf_labels='instance', background='none'))
+    weight = weight.abs()
+    recipe = LabelRecipe(crf_labels='instance', background='none')
+    generator = LabelGenerator(weight, recipe)
     task = prepare(generator, feats, BOXES, LABELS)
+    by_class = task.layout.by_class()
     assert task.layout.classes == (0, 3, 1, 3) and task.layout.rows == (0, 1, 2)
-    assert task.layout.by_class().classes == (0, 1, 3) and task.layout.by_class().rows == (1, 0, 1)
-    scores, _ = generator.box_scores(generator.maps(feats, task.layout.by_class()), task.layout.by_class())
+    assert by_class.classes == (0, 1, 3) and by_class.rows == (1, 0, 1)
+    scores, _ = box_scores(maps_of(feats, by_class, weight, recipe), by_class, recipe)
     unary = np.zeros((4, *SIZE))
     for row, (x1, y1, x2, y2) in enumerate(BOXES):
         unary[row + 1, y1:y2, x1:x2] = scores[row]
     x1, y1, x2, y2 = BOXES[0]
     unary = np.exp(unary[:, y1:y2, x1:x2])
     np.testing.assert_allclose(task.probability[:, y1:y2, x1:x2], unary / unary.sum(axis=0), rtol=1e-5)
-    y_crf = crf_label(IMAGE, task)
+    y_crf = task.run()
     assert set(np.unique(y_crf)) <= {0, 1, 3}
-    y_ret = generator.retrieve(feats, task, y_crf)
-    per_class = prepare(LabelGenerator(weight.abs()), feats, BOXES, LABELS)
-    np.testing.assert_array_equal(y_ret, generator.retrieve(feats, per_class, y_crf))
+    y_ret = generator.retrieve([feats], task.layout, y_crf)
+    per_class = prepare(LabelGenerator(weight), feats, BOXES, LABELS)
+    np.testing.assert_array_equal(y_ret, generator.retrieve([feats], per_class.layout, y_crf))

@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 from mmengine.config import ConfigDict
 
-from bana_mm.structures import LabelRecipe
+from bana_mm.structures import InstanceRecipe, LabelRecipe
 
 
 def test_defaults_are_the_reference_code():
@@ -70,3 +70,16 @@ def test_survives_json():
 def test_bad_recipe_names_the_field(cfg, message):
     with pytest.raises(ValueError, match=message):
         LabelRecipe.from_cfg(cfg)
+
+
+def test_instance_recipe_names_what_is_wrong():
+    recipe = InstanceRecipe.from_cfg(dict(margin=0.5, unary=dict(crf=dict(iterations=3))))
+    assert recipe.unary.crf['iterations'] == 3 and recipe.unary.score == 'cam'
+    assert recipe.to_dict() == dict(
+        unary=recipe.unary.to_dict(), margin=0.5, min_margin=8, side=128, max_scale=8.0, centre=0.7, front=True
+    )
+    for field, value in dict(margin=-1, centre=-1, min_margin=0.5, side=0, max_scale=0).items():
+        with pytest.raises(ValueError, match=f'instance_recipe.{field} must be'):
+            InstanceRecipe(**{field: value})
+    with pytest.raises(ValueError, match="unknown field 'size' in instance_recipe; it may have centre, front, "):
+        InstanceRecipe.from_cfg(dict(size=3))

@@ -258,6 +258,7 @@ class _SourceTask:
     kind: Kind
 
     def run(self) -> Answer:
+        _ = self.item.image  # refused for every source alike where it is not of the size that its boxes are for
         return self.source.answer(self.item, self.kind)
 
 

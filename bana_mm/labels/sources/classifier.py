@@ -97,7 +97,8 @@ class ClassifierSource(LabelSource):
             both = context.finish(item, result)
         if kind == 'masks':
             return both[self._single_map or 'Y_crf']
-        return both if self._single_map is None else {self.name: both[self._single_map].copy()}
+        shown = both if self._single_map is None else {self.name: both[self._single_map]}
+        return {name: label.copy() for name, label in shown.items()}  # others get the same once more
 
     def bind(
         self,

@@ -4,14 +4,13 @@ import torch
 import torch.nn.functional as F
 
 from bana_mm.labels.instance_generator import CHUNK, InstanceLabelGenerator, centre_odds
-from bana_mm.labels.instance_task import InstanceMask
-from bana_mm.structures import BoxLayout, smallest_in_front
+from bana_mm.structures import BoxLayout, InstanceMask
 
 SIZE = (33, 41)
 
 
-def layout_of(boxes, labels):
-    return BoxLayout.from_boxes(SIZE, torch.tensor(boxes, dtype=torch.float64), torch.tensor(labels))
+def layout_of(boxes, classes):
+    return BoxLayout.from_boxes(SIZE, boxes, classes)
 
 
 def image_features(features):
@@ -32,7 +31,7 @@ def weight():
 
 
 def test_unaries_are_those_of_each_box_alone(features, weight):
-    layout = layout_of([[4, 3, 20, 18], [10, 8, 30, 30], [12, 9, 25, 22]], [0, 0, 1])
+    layout = layout_of([[4, 3, 20, 18], [10, 8, 30, 30], [12, 9, 25, 22]], [1, 1, 2])
     maker = InstanceLabelGenerator(
         weight, dict(margin=0.0, min_margin=2, max_scale=1.0, centre=0.7, unary=dict(threshold=None, temperature=0.5))
     )
@@ -66,12 +65,13 @@ def test_the_middle_of_a_box_is_more_likely():
 
 
 def test_retrieval_compares_with_the_background_of_all_masks(features, weight):
-    layout = layout_of([[4, 3, 20, 18], [10, 8, 30, 30]], [0, 2])
+    layout = layout_of([[4, 3, 20, 18], [10, 8, 30, 30]], [1, 3])
     rng = np.random.default_rng(0)
     masks = [
-        InstanceMask(rng.random((y2 - y1, x2 - x1)) < 0.5, 0.25 * k) for k, (x1, y1, x2, y2) in enumerate(layout.boxes)
+        InstanceMask(rng.random((y2 - y1, x2 - x1)) < 0.5, score=0.25 * k)
+        for k, (x1, y1, x2, y2) in enumerate(layout.boxes)
     ]
-    labels = InstanceLabelGenerator(weight, dict(front=False)).finish([features], layout, masks)
+    both = InstanceLabelGenerator(weight, dict(front=False)).finish([features], layout, masks)
 
     whole = image_features(features)
     regions = np.zeros((2, *SIZE), bool)
@@ -79,43 +79,47 @@ def test_retrieval_compares_with_the_background_of_all_masks(features, weight):
         region[y1:y2, x1:x2] = mask.mask
     none = torch.from_numpy(~regions.any(0))
     background = F.cosine_similarity(whole, whole[:, none].mean(1)[:, None, None], dim=0)
-    for k, (label, (x1, y1, x2, y2)) in enumerate(zip(labels, layout.boxes)):
+    for k, (crf, ret, (x1, y1, x2, y2)) in enumerate(zip(both['Y_crf'], both['Y_ret'], layout.boxes, strict=True)):
         prototype = whole[:, torch.from_numpy(regions[k])].mean(1)
-        y_ret = (F.cosine_similarity(whole, prototype[:, None, None], dim=0) > background).numpy()
-        assert np.array_equal(label.mask, masks[k].mask)
-        assert np.array_equal(label.unreliable, masks[k].mask != y_ret[y1:y2, x1:x2])
-        assert label.score == 0.25 * k
+        y_ret = (F.cosine_similarity(whole, prototype[:, None, None], dim=0) > background).numpy()[y1:y2, x1:x2]
+        assert np.array_equal(crf.mask, masks[k].mask) and np.array_equal(ret.mask, y_ret)
+        for label in (crf, ret):
+            assert np.array_equal(label.unreliable, masks[k].mask != y_ret)
+            assert label.score == 0.25 * k
+
+
+def test_a_box_in_which_nothing_is_retrieved_keeps_its_mask(features, weight):
+    """All features the same: no pixel is nearer to its object than to the background."""
+    layout = layout_of([[4, 3, 20, 18]], [1])
+    found = [InstanceMask(np.eye(15, 16, dtype=bool))]
+    both = InstanceLabelGenerator(weight).finish([torch.ones_like(features)], layout, found)
+    for (one,) in both.values():
+        assert np.array_equal(one.mask, found[0].mask) and np.array_equal(one.unreliable, found[0].mask)
+
+
+def test_smaller_boxes_are_in_front(features, weight):
+    layout = layout_of([[0, 0, 10, 10], [2, 2, 6, 6]], [1, 1])
+    found = [InstanceMask(np.ones((10, 10), bool)), InstanceMask(np.ones((4, 4), bool))]
+    large, small = InstanceLabelGenerator(weight).finish([features], layout, found)['Y_crf']
+    assert small.mask.all() and large.mask.sum() == 100 - 16 and not large.mask[2:6, 2:6].any()
 
 
 def test_more_boxes_than_fit_at_once_and_none(features, weight):
     boxes = [[k, k, k + 9, k + 7] for k in range(CHUNK + 3)]
-    layout = layout_of(boxes, [0] * len(boxes))
-    masks = [InstanceMask(np.ones((7, 9), bool), 0.5) for _ in boxes]
+    layout = layout_of(boxes, [1] * len(boxes))
+    masks = [InstanceMask(np.ones((7, 9), bool), score=0.5) for _ in boxes]
     maker = InstanceLabelGenerator(weight, dict(front=False))
-    labels = maker.finish([features], layout, masks)
-    assert len(labels) == len(boxes)
-    single = InstanceLabelGenerator(weight, dict(front=False))
-    assert all(label.mask.shape == label.unreliable.shape == (7, 9) for label in labels)
+    for labels in maker.finish([features], layout, masks).values():
+        assert len(labels) == len(boxes)
+        assert all(label.mask.shape == label.unreliable.shape == (7, 9) for label in labels)
     empty = layout_of(np.zeros((0, 4)), [])
     image = np.zeros((*SIZE, 3), np.uint8)
-    assert single.prepare([features], image, empty).crops == [] and single.finish([features], empty, []) == []
-
-
-def test_smaller_boxes_are_in_front_but_leave_no_mask_empty():
-    layout = layout_of([[0, 0, 10, 10], [2, 2, 6, 6], [2, 2, 6, 6], [3, 3, 5, 5]], [0, 0, 1, 0])
-    full = [np.ones((y2 - y1, x2 - x1), bool) for x1, y1, x2, y2 in layout.boxes]
-    large, first, second, small = smallest_in_front(layout, full)
-    assert small.all()
-    assert second.sum() == 16 - 4 and not second[1:3, 1:3].any()
-    assert first.all()  # all of it is taken: it keeps what it had
-    assert large.sum() == 100 - 16 and not large[2:6, 2:6].any()
-    assert all(mask.all() for mask in full)  # as they were
+    assert maker.prepare([features], image, empty).crops == []
+    assert maker.finish([features], empty, []) == dict(Y_crf=[], Y_ret=[])
 
 
 def test_features_that_are_not_finite(features, weight):
-    from bana_mm.labels.instance_crf import crf_instances
-
     features[0, 0, 0] = float('nan')
     maker = InstanceLabelGenerator(weight)
-    with pytest.raises(ValueError, match='finite'):
-        crf_instances(maker.prepare([features], np.zeros((*SIZE, 3), np.uint8), layout_of([[0, 0, 20, 20]], [0])))
+    with pytest.raises(ValueError, match='NaN or infinity'):
+        maker.prepare([features], np.zeros((*SIZE, 3), np.uint8), layout_of([[0, 0, 20, 20]], [1]))

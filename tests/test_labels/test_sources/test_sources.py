@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from bana_mm.labels import BoxSource, GrabCutSource, build_label_source, label_from_instances
+from bana_mm.labels import BoxSource, GrabCutSource, LabelItem, answers, build_label_source, label_map
 
 
 def disc_image(height=60, width=80, center=(40, 30), radius=14, seed=0):
@@ -45,7 +45,7 @@ def test_equal_boxes_the_later_in_front():
     [
         (np.zeros((4, 4), np.uint8), [[0, 0, 1, 1]], [1], 'image must be'),
         (np.zeros((4, 4, 3), np.float32), [[0, 0, 1, 1]], [1], 'image must be'),
-        (np.zeros((4, 4, 3), np.uint8), [[0, 0, 1, 1]], [1, 2], '1 boxes but 2 labels'),
+        (np.zeros((4, 4, 3), np.uint8), [[0, 0, 1, 1]], [1, 2], '1 boxes need as many classes, got 2'),
         (np.zeros((4, 4, 3), np.uint8), [[0, 0, np.nan, 1]], [1], 'finite'),
         (np.zeros((4, 4, 3), np.uint8), [[0, 0, 1, 1]], [0], r'1\.\.254'),
         (np.zeros((4, 4, 3), np.uint8), [[0, 0, 1, 1]], [255], r'1\.\.254'),
@@ -103,15 +103,34 @@ def test_build_by_name_and_config():
         build_label_source('sam')
 
 
-def test_label_from_instances_ignores_what_only_ignored_boxes_cover():
+def test_what_only_ignored_boxes_cover_is_ignored():
     image = np.zeros((3, 6, 3), dtype=np.uint8)
     instances = [
         dict(bbox=[0, 0, 3, 2], bbox_label=4, ignore_flag=0),
         dict(bbox=[2, 1, 5, 3], bbox_label=1, ignore_flag=1),
     ]
     expected = [[5, 5, 5, 0, 0, 0], [5, 5, 5, 255, 255, 0], [0, 0, 255, 255, 255, 0]]
-    assert label_from_instances(BoxSource(), image, instances).tolist() == expected
-    assert label_from_instances(BoxSource(), image, []).max() == 0
+    item = LabelItem.from_info(dict(img_path='a.png', instances=instances), image)
+    label = label_map(BoxSource(), item)
+    assert label.dtype == np.uint8 and label.tolist() == expected
+    ((one,),) = answers(BoxSource(), [item], 'masks')  # masks know of no ignored boxes
+    assert one.mask.all() and not one.unreliable.any()
+    assert label_map(BoxSource(), LabelItem.from_info(dict(img_path='a.png', instances=[]), image)).max() == 0
+
+
+def test_masks_of_boxes_are_what_the_label_map_is_painted_with():
+    image, _ = disc_image()
+    boxes, classes = np.array([[24.0, 14.0, 57.0, 47.0], [30.0, 20.0, 38.0, 28.0]]), np.array([5, 2])
+    item = LabelItem.from_array(image, boxes, classes)
+    for name in ('box', 'grabcut', 'box_crf'):
+        source = build_label_source(name)
+        (masks,), (maps,) = answers(source, [item], 'masks'), answers(source, [item], 'maps')
+        assert [one.mask.shape for one in masks] == [(33, 33), (8, 8)] and list(maps) == [name] == [*source.map_names]
+        assert all(one.mask.any() and not one.unreliable.any() and one.score == 1 for one in masks)
+        expected = np.zeros(image.shape[:2], np.uint8)
+        expected[14:47, 24:57][masks[0].mask] = 5
+        expected[20:28, 30:38][masks[1].mask] = 2
+        assert np.array_equal(maps[name], expected)
 
 
 def test_ignored_boxes_of_a_call():

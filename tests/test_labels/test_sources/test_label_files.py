@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
 
-from bana_mm.labels import FilesSource, build_label_source, label_from_instances
+from bana_mm.labels import FilesSource, LabelItem, answers, build_label_source, label_map
 from bana_mm.structures import write_label_png
 
 IMAGE = np.zeros((4, 6, 3), np.uint8)
@@ -60,7 +60,7 @@ class TestLabelMaps:
     def test_what_only_ignored_boxes_cover_is_ignored(self, tmp_path):
         write_label_png(tmp_path / 'a.png', np.full((4, 6), 3, np.uint8))
         ignored = [dict(bbox=[0, 0, 6, 3], bbox_label=0, ignore_flag=1)]
-        result = label_from_instances(FilesSource(tmp_path), IMAGE, ignored, 'a')
+        result = label_map(FilesSource(tmp_path), LabelItem.from_info(dict(img_id='a', instances=ignored), IMAGE))
         assert result[:3].min() == 255 and result[3].tolist() == [3] * 6
 
     def test_bad_files(self, tmp_path):
@@ -75,6 +75,17 @@ class TestLabelMaps:
             files(IMAGE, *NO_BOXES, 'c')
         with pytest.raises(ValueError, match='looked up by image id, but none was given'):
             files(IMAGE, *NO_BOXES)
+
+    def test_masks_are_cut_out_of_them(self, tmp_path):
+        """A pixel is of the smallest box of its class; ignored pixels and boxes without any are unreliable."""
+        label = np.array([[2, 2, 2, 255, 0, 7], [2, 2, 2, 0, 0, 0], [0, 0, 0, 0, 0, 0], [0, 0, 0, 0, 0, 0]], np.uint8)
+        write_label_png(tmp_path / 'a.png', label)
+        item = LabelItem.from_array(IMAGE, [[0, 0, 4, 2], [1, 0, 2, 1], [3, 2, 6, 4]], [2, 2, 7], 'a')
+        ((large, small, empty),) = answers(FilesSource(tmp_path), [item], 'masks')
+        assert large.mask.astype(int).tolist() == [[1, 0, 1, 0], [1, 1, 1, 0]] and large.score == 1
+        assert large.unreliable.astype(int).tolist() == [[0, 0, 0, 1], [0, 0, 0, 0]]
+        assert small.mask.tolist() == [[True]] and not small.unreliable.any()
+        assert empty.mask.all() and empty.unreliable.all() and empty.score == 0
 
 
 class TestMasks:
@@ -112,6 +123,37 @@ class TestMasks:
         files = source(tmp_path, [entry(far, 1, [1, 0, 3, 4]), entry(near, 1, [0, 0, 4, 4])])
         result = files(IMAGE, np.array([[0.0, 0, 4, 4]]), np.array([1]), 'a')
         assert result[2, 2] == 1 and result.sum() == 1
+
+    def test_masks_scores_and_unreliable_pixels_by_box(self, tmp_path):
+        content = [dict(entry(LARGE, 7, [0, 0, 4, 3]), unreliable=counted(SMALL)), entry(SMALL, 2, [1, 1, 2, 2])]
+        del content[1]['score']
+        content.append(entry(np.zeros((4, 6)), 3, [4, 2, 2, 2]))
+        item = LabelItem.from_array(IMAGE, [*BOXES, [4, 2, 6, 4]], [*LABELS, 3], 'a')
+        ((small, large, empty),) = answers(source(tmp_path, content), [item], 'masks')
+        assert np.array_equal(large.mask, LARGE[:3, :4]) and np.array_equal(large.unreliable, SMALL[:3, :4])
+        assert np.array_equal(small.mask, SMALL[1:3, 1:3]) and not small.unreliable.any()
+        assert (small.score, large.score, empty.score) == (1.0, 0.9, 0.0)
+        assert empty.mask.all() and empty.unreliable.all()
+
+    def test_categories_of_a_coco_file(self, tmp_path):
+        """The ids are those of its categories once it is known, and images go by number where names differ."""
+        files = source(tmp_path, [entry(LARGE, 90, [0, 0, 4, 3], img_id=12)])
+        files.bind(('cat', 'dog'), (17, 90))
+        item = LabelItem.from_array(IMAGE, BOXES[1:], [2], '000012')
+        with pytest.raises(FileNotFoundError, match="image '000012' has no mask .* category_id 90"):
+            label_map(files, item)
+        item.number = 12
+        assert (label_map(files, item) == 2).sum() == LARGE[:3, :4].sum()
+        again = pickle.loads(pickle.dumps(files))
+        assert np.array_equal(label_map(again, item), label_map(files, item))
+        assert files.describe() == dict(type='files', path=str(tmp_path / 'masks.json'), num_classes=None)
+
+    def test_unreliable_pixels_of_another_size(self, tmp_path):
+        files = source(tmp_path, [dict(entry(LARGE, 7, [0, 0, 4, 3]), unreliable=dict(size=[4, 6], counts=[3, 22]))])
+        with pytest.raises(
+            ValueError, match=r"mask of image 'a'.*unreliable cannot be decoded \(run lengths sum to 25"
+        ):
+            files(IMAGE, BOXES[1:], LABELS[1:], 'a')
 
     def test_images_without_boxes_need_no_entry(self, tmp_path):
         files = source(tmp_path, [])
