@@ -70,6 +70,7 @@ if __name__ == '__main__':
         license='Apache-2.0',
         python_requires='>=3.10',
         packages=find_packages(include=['bana_mm', 'bana_mm.*']),
+        package_data={'bana_mm': ['py.typed']},
         install_requires=['torch>=2.0', 'numpy>=1.24', 'pillow>=9.1'],
         extras_require=EXTRAS,
         cmdclass={'build_py': BuildWithConfigs},

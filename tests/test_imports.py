@@ -1,0 +1,89 @@
+"""Parts which say that they need none of the mm* packages import none of them."""
+
+import json
+import os
+import pkgutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import bana_mm.functional
+import bana_mm.structures
+
+REPO = Path(__file__).parents[1]
+MM = ('mmengine', 'mmcv', 'mmdet', 'mmseg', 'mmpretrain')
+# Modules that need mmdet although they are in a package that needs none of these.
+NEED_MM = {'bana_mm.structures.reliable_masks'}
+WITHOUT_MM = [
+    'bana_mm',
+    'bana_mm.functional',
+    *(f'bana_mm.functional.{module.name}' for module in pkgutil.iter_modules(bana_mm.functional.__path__)),
+    'bana_mm.structures',
+    *(f'bana_mm.structures.{module.name}' for module in pkgutil.iter_modules(bana_mm.structures.__path__)),
+    'bana_mm.pipeline.step',
+    'bana_mm.utils.atomic',
+    'bana_mm.utils.environment',
+    'bana_mm.utils.json_stream',
+    'bana_mm.utils.palette',
+    'bana_mm.utils.progress',
+    'bana_mm.utils.record',
+    'bana_mm.utils.resources',
+    'bana_mm.utils.run_options',
+    'bana_mm.utils.stopwatch',
+    'bana_mm.utils.table',
+    'bana_mm.utils.worker_pool',
+]
+SCRIPT = """
+import importlib, json, sys
+from importlib.machinery import PathFinder
+
+class Refusing:
+    def create_module(self, spec):
+        raise ImportError(f'{spec.name} must not be imported here')
+    def exec_module(self, module):
+        pass
+
+class Blocker:
+    # The packages are found, as the version check asks, but can't be imported.
+    def find_spec(self, name, path=None, target=None):
+        spec = PathFinder.find_spec(name, path) if name in BLOCKED else None
+        if spec is not None:
+            spec.loader = Refusing()
+        return spec
+
+BLOCKED, modules = json.loads(sys.argv[1])
+sys.meta_path.insert(0, Blocker())
+problems = {}
+for module in modules:
+    try:
+        importlib.import_module(module)
+    except ImportError as error:
+        problems[module] = repr(error)
+print(json.dumps(problems))
+"""
+
+
+@pytest.fixture(scope='module')
+def problems():
+    """What keeps modules from being imported where none of the mm* packages can be, by their names."""
+    modules = [*WITHOUT_MM, 'bana_mm.registry']
+    done = subprocess.run(
+        [sys.executable, '-W', 'ignore', '-c', SCRIPT, json.dumps([MM, modules])],
+        env={**os.environ, 'PYTHONPATH': str(REPO)},
+        text=True,
+        capture_output=True,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.mark.parametrize('module', [name for name in WITHOUT_MM if name not in NEED_MM])
+def test_needs_no_mm(problems, module):
+    assert module not in problems, problems[module]
+
+
+@pytest.mark.parametrize('module', ['bana_mm.registry', *sorted(NEED_MM)])
+def test_the_others_are_kept_from_it(problems, module):
+    assert 'mm' in problems[module]
