@@ -11,6 +11,7 @@ from mmengine.runner import Runner
 from mmengine.runner.checkpoint import CheckpointLoader
 from torch import nn
 
+from bana_mm.datasets.image_ids import DistinctNames, prediction_name
 from bana_mm.evaluation.voc_server import (
     ARCHIVES,
     COMPETITIONS,
@@ -108,6 +109,8 @@ def save_predictions(cfg: Config, args: argparse.Namespace) -> None:
     """Have the metric, or mmdet's dumper, write the predictions."""
     metrics = evaluators(cfg)
     if cfg.default_scope != 'mmdet':
+        if metrics[0]['type'] in ('IoUMetric', 'mmseg.IoUMetric'):  # names predictions after images without subfolders
+            metrics[0]['type'] = 'bana_mm.DenseCRFIoUMetric'
         metrics[0].update(output_dir=args.out, keep_results=True)
     elif args.format_only:
         metrics[0].update(outfile_prefix=args.out)
@@ -183,6 +186,24 @@ def check_checkpoint(model: nn.Module, checkpoint: str, config: str) -> None:
         raise ValueError(f'{checkpoint}: checkpoint of another model than {config}: {"; ".join(problems)}')
 
 
+def name_predictions(runner: Runner) -> None:
+    """Let predictions of images in subfolders go into the same subfolders of the output.
+
+    Raises:
+        ValueError: If two images would share a prediction; the message names both.
+    """
+    dataset = runner.test_dataloader.dataset
+    images = [dataset.get_data_info(index)['img_path'] for index in range(len(dataset))]
+    prefix = getattr(dataset, 'data_prefix', None) or {}
+    folder = prefix.get('img_path') or prefix.get('img') or osp.commonpath([osp.dirname(path) for path in images])
+    distinct = DistinctNames('--out: the prediction')
+    for path in images:
+        distinct.add(prediction_name(path, folder), path)
+    for metric in runner.test_evaluator.metrics:
+        if hasattr(metric, 'img_dir'):
+            metric.img_dir = folder
+
+
 def pack_for_server(runner: Runner, args: argparse.Namespace) -> None:
     """Put the label maps of the test set into the archive, in one process."""
     dataset = runner.test_dataloader.dataset
@@ -214,6 +235,8 @@ def main() -> None:
         use_tta(cfg, option)
     runner = build_runner(cfg)
     check_checkpoint(runner.model, args.checkpoint, args.config)
+    if args.out and cfg.default_scope != 'mmdet':
+        name_predictions(runner)
     if args.server_archive:
         check_voc_classes(runner.test_dataloader.dataset.metainfo.get('classes'))
     if args.all or args.tta:

@@ -5,15 +5,18 @@ import os.path as osp
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from functools import cache
+from typing import Any
 
 from mmdet.datasets import CocoDataset
 from mmdet.datasets.api_wrappers import COCO
-from mmengine.logging import print_log
 
 from bana_mm.registry import DATASETS
 
 from .coco_files import box_of, is_ignored, read_coco
+from .image_ids import check_distinct
 from .metainfo import object_metainfo
+from .reading_notes import ReadingNotes, check_other_classes
+from .transforms.checked_loading import checked_pipeline
 
 
 class CheckedCOCO(COCO):
@@ -60,7 +63,9 @@ class CocoBoxDataset(CocoDataset):
     - Items have ``coco_id``, the image's id in the file, and each instance ``ann_id``, its annotation's id. Instances
       are in the order of the file.
     - Labels follow the order of the classes, not that of the file's categories; a class without a category is an error.
-      Boxes of categories that are no class count as background (as in mmdet).
+      Boxes of categories that are no class count as background (as in mmdet), or as ``other_classes`` says.
+    - Images and masks are loaded by the transforms of
+      :func:`~bana_mm.datasets.transforms.checked_loading.checked_pipeline`, which compare their sizes with the file's.
     - Items carry what mmseg's transforms need (``seg_fields``, ``label_map``, ``reduce_zero_label``), and
       ``seg_map_path`` where there is a mask.
 
@@ -76,14 +81,17 @@ class CocoBoxDataset(CocoDataset):
         background_class (bool): Put 'background' first in the classes and the palette of the metainfo, as mmseg's
             metrics expect. Box labels start at the first object class either way. Defaults to False.
         require_masks (bool): Whether every image must have a mask, as for evaluation. Defaults to False.
+        other_classes (str): What annotations of categories are that ``metainfo`` does not name: 'background', 'ignore'
+            (neither foreground nor background) or 'error'. Defaults to 'background'.
+        load_masks (bool): False keeps the pipeline from opening masks, which making labels needs not. Defaults to True.
         metainfo (dict | None): ``classes``, the names of the categories to take, and ``palette`` for other classes
             than COCO's 80. Defaults to None.
         kwargs: See mmdet's ``CocoDataset``.
 
     Raises:
         FileNotFoundError: If root, file, an image or a required mask is missing.
-        ValueError: If the file is not as it must be, see :func:`bana_mm.datasets.coco_files.read_coco`, or lacks a
-            class. Every message names the file.
+        ValueError: If the file is not as it must be, see :func:`bana_mm.datasets.coco_files.read_coco`, lacks a class,
+            or two images would share an id or a mask. Every message names the file.
     """
 
     COCOAPI = CheckedCOCO
@@ -96,20 +104,25 @@ class CocoBoxDataset(CocoDataset):
         id_from: str = 'id',
         background_class: bool = False,
         require_masks: bool = False,
+        other_classes: str = 'background',
+        load_masks: bool = True,
         metainfo: dict | None = None,
+        pipeline: Sequence[Any] = (),
         **kwargs,
     ) -> None:
         if id_from not in ('id', 'file_name'):
             raise ValueError(f"id_from must be 'id' or 'file_name', got {id_from!r}")
         self.id_from = id_from
         self.require_masks = require_masks
+        self.other_classes = check_other_classes(other_classes)
+        self.load_masks = load_masks
         self.object_classes, metainfo = object_metainfo(metainfo, self.METAINFO, background_class)
-        self._dropped: list[int] = []
         super().__init__(
             ann_file=ann_file,
             metainfo=metainfo,
             data_root=data_root,
             data_prefix={'img': '', **(data_prefix or {})},
+            pipeline=checked_pipeline(pipeline, len(self.object_classes), warn_orientation=True),
             **kwargs,
         )
 
@@ -122,7 +135,7 @@ class CocoBoxDataset(CocoDataset):
             )
         # mmdet looks the classes up by metainfo, in which the background is no category.
         shown, self._metainfo['classes'] = self._metainfo['classes'], self.object_classes
-        self._dropped = []
+        self._notes = ReadingNotes(self.ann_file, 'x, y, width and height')
         try:
             items = super().load_data_list()
         finally:
@@ -130,32 +143,58 @@ class CocoBoxDataset(CocoDataset):
         if not items:
             raise ValueError(f'{self.ann_file}: images is empty')
         self._check_files(items)
-        if self._dropped:
-            first = ', '.join(map(str, self._dropped[:3])) + (', ...' if len(self._dropped) > 3 else '')
-            print_log(
-                f'{self.ann_file}: {len(self._dropped)} boxes without area inside their image are left out '
-                f'(annotation ids {first})',
-                logger='current',
-            )
+        self._notes.log(self.other_classes)
         return items
+
+    def prepare_data(self, idx: int) -> Any:
+        """See mmengine's ``BaseDataset``; without the mask if none is to be opened."""
+        item = self.get_data_info(idx)
+        if not self.load_masks:
+            item.pop('seg_map_path', None)
+        return self.pipeline(item)
 
     def parse_data_info(self, raw_data_info: dict) -> dict:
         """One item, from an image and its annotations."""
         image = raw_data_info['raw_img_info']
         item = super().parse_data_info(dict(raw_img_info=image, raw_ann_info=[]))
         item.update(coco_id=item['img_id'], seg_fields=[], label_map=None, reduce_zero_label=False)
+        if item['seg_map_path'] is not None:  # mmdet takes a dot in a folder for the one before the suffix
+            name = osp.splitext(image['file_name'])[0] + self.seg_map_suffix
+            item['seg_map_path'] = osp.join(self.data_prefix['seg'], name)
         for annotation in raw_data_info['raw_ann_info']:
             label = self.cat2label.get(annotation['category_id'])
-            if label is None:
+            if label is None and not self._takes_other(annotation):
                 continue
             box = box_of(annotation, image['width'], image['height'])
             if box is None:
-                self._dropped.append(annotation['id'])
+                self._notes.without_area.append(str(annotation['id']))
                 continue
+            x, y, width, height = annotation['bbox']
+            self._notes.box(f'annotation {annotation["id"]}', (x, y, x + width, y + height), box, annotation['bbox'])
             item['instances'].append(
-                dict(bbox=box, bbox_label=label, ignore_flag=int(is_ignored(annotation)), ann_id=annotation['id'])
+                dict(
+                    bbox=box,
+                    bbox_label=-1 if label is None else label,
+                    ignore_flag=int(label is None or is_ignored(annotation)),
+                    ann_id=annotation['id'],
+                )
             )
         return item
+
+    def _takes_other(self, annotation: dict) -> bool:
+        """Whether an annotation of another class becomes an ignored instance."""
+        name = self.coco.cats[annotation['category_id']]['name']
+        if self.other_classes == 'error':
+            raise ValueError(
+                f'{self.ann_file}: annotation {annotation["id"]} is of the category {name!r}, which metainfo.classes '
+                "does not name; other_classes='ignore' takes only these classes"
+            )
+        self._notes.other_classes[name] += 1
+        return self.other_classes == 'ignore'
+
+    def get_cat_ids(self, idx: int) -> list[int]:
+        """Labels of an image's boxes, for mmdet's ``ClassBalancedDataset``."""
+        return [label for label in super().get_cat_ids(idx) if label >= 0]  # -1: of another class
 
     def filter_data(self) -> list[dict]:
         """Filter as mmdet does, which knows images by their number in the file; then give them the ids asked for."""
@@ -165,6 +204,13 @@ class CocoBoxDataset(CocoDataset):
         if self.id_from == 'file_name':
             for item in items:
                 item['img_id'] = osp.splitext(osp.relpath(item['img_path'], self.data_prefix['img'] or '.'))[0]
+            check_distinct(
+                ((item['img_id'], item['img_path']) for item in items), f'{self.ann_file}: labels', "id_from='id'"
+            )
+        check_distinct(
+            ((item['seg_map_path'], item['img_path']) for item in items if 'seg_map_path' in item),
+            f'{self.ann_file}: the mask',
+        )
         return items
 
     def _check_files(self, items: list[dict]) -> None:

@@ -1,11 +1,13 @@
 """COCO's annotation files, checked. Needs none of the mm* packages."""
 
 import json
-import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from bana_mm.utils.safe_id import safe_path
+
+FLAGS = ('iscrowd', 'ignore')
 REQUIRED = dict(
     images=('id', 'file_name', 'height', 'width'),
     annotations=('id', 'image_id', 'category_id', 'bbox'),
@@ -36,10 +38,11 @@ def read_coco(path: str | Path, with_masks: bool = True) -> dict[str, Any]:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: annotation file does not exist; it must be COCO's JSON of instances")
     try:
-        with open(path, encoding='utf-8') as file:
+        with open(path, encoding='utf-8-sig') as file:
             content = json.load(file, object_hook=None if with_masks else _without_masks)
-    except ValueError as error:
-        raise ValueError(f'{path}: not valid JSON ({error})') from error
+    except (ValueError, RecursionError) as error:
+        hint = '; save as UTF-8' if isinstance(error, UnicodeDecodeError) else ''
+        raise ValueError(f'{path}: not valid JSON ({error}){hint}') from error
     for key, fields in REQUIRED.items():
         entries = content.get(key) if isinstance(content, dict) else None
         if not isinstance(entries, list):
@@ -83,14 +86,20 @@ def _check_entries(where: str, entries: Iterable[Any], fields: tuple[str, ...]) 
     seen = set()
     for number, entry in enumerate(entries):
         if not isinstance(entry, dict):
-            raise ValueError(f'{where}[{number}] must be an object, got {entry!r}')
+            raise ValueError(f'{where}[{number}] must be an object, got {_short(entry)}')
         for field in fields:
             value = entry.get(field)
             if value is None:
-                raise ValueError(f'{where}[{number}] (id {entry.get("id")!r}): {field} is missing')
+                raise ValueError(f'{where}[{number}] (id {_short(entry.get("id"))}): {field} is missing')
             if not _is_valid(field, value):
                 raise ValueError(
-                    f'{where}[{number}] (id {entry["id"]!r}): {field} must be {_EXPECTED[field]}, got {value!r}'
+                    f'{where}[{number}] (id {_short(entry["id"])}): {field} must be {_EXPECTED[field]}, got '
+                    f'{_short(value)}'
+                )
+        for field in FLAGS:
+            if entry.get(field) not in (None, 0, 1):
+                raise ValueError(
+                    f'{where}[{number}] (id {entry["id"]}): {field} must be 0 or 1, got {_short(entry[field])}'
                 )
         if entry['id'] in seen:
             raise ValueError(f'{where}[{number}]: id {entry["id"]} is there twice; ids must be unique')
@@ -99,7 +108,8 @@ def _check_entries(where: str, entries: Iterable[Any], fields: tuple[str, ...]) 
 
 _EXPECTED = dict(
     dict.fromkeys(('id', 'image_id', 'category_id'), 'a whole number'),
-    **dict.fromkeys(('file_name', 'name'), 'a text'),
+    file_name='the path of a file below the folder of the images',
+    name='a text',
     **dict.fromkeys(('height', 'width'), 'a whole number of pixels'),
     bbox='the four finite numbers x, y, width and height',
 )
@@ -108,14 +118,32 @@ _EXPECTED = dict(
 def _is_valid(field: str, value: Any) -> bool:
     if field == 'bbox':
         return isinstance(value, list) and len(value) == 4 and all(map(_is_finite, value))
-    if field in ('file_name', 'name'):
+    if field == 'name':
         return isinstance(value, str) and value != ''
-    whole = isinstance(value, int) and not isinstance(value, bool)
-    return whole and (value > 0 or field not in ('height', 'width'))
+    if field == 'file_name':
+        return isinstance(value, str) and _stays_below(value)
+    whole = isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63
+    return whole and (0 < value < 2**31 or field not in ('height', 'width'))
 
 
 def _is_finite(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    # a whole number of any length is a number in JSON, but not one of floating point
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 1e18
+
+
+def _stays_below(file_name: str) -> bool:
+    try:
+        return bool(safe_path(file_name))
+    except ValueError:
+        return False
+
+
+def _short(value: Any) -> str:
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # a number of thousands of digits, lists in lists in lists
+        text = 'something very long'
+    return text if len(text) <= 80 else f'{text[:80]}...'
 
 
 def _check_references(path: Path, content: dict[str, Any]) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 from bana_mm.structures import IGNORE, read_label_png
 from bana_mm.utils.progress import Progress
 
+from .metainfo import object_classes
 from .voc_files import image_size, read_ids, write_voc_xml
 
 Box = tuple[int, int, int, int]
@@ -104,9 +105,9 @@ def masks_to_xml(
     Raises:
         FileNotFoundError: If a folder, the list, an image or a mask is missing.
         ValueError: If a mask can't be read, has another size than its image, a class out of range, or the two masks of
-            an image disagree. Every message names the file.
+            an image disagree; or if no mask holds a class, only ignored pixels. Every message names the file.
     """
-    root = Path(root)
+    root, classes = Path(root), object_classes(classes)
     if not (root / class_dir).is_dir():
         raise FileNotFoundError(f'{root / class_dir}: folder of the class masks does not exist')
     if instance_dir is not None and not (root / instance_dir).is_dir():
@@ -119,9 +120,12 @@ def masks_to_xml(
         if not img_ids:
             raise FileNotFoundError(f'{root / class_dir}: holds no mask (ID.png)')
     else:
-        img_ids = read_ids(root / 'ImageSets/Segmentation' / f'{split}.txt')
+        img_ids = read_ids(
+            root / 'ImageSets/Segmentation' / f'{split}.txt', lambda name: (root / class_dir / f'{name}.png').is_file()
+        )
     (root / out_dir).mkdir(parents=True, exist_ok=True)
     todo = [img_id for img_id in img_ids if overwrite or not (root / out_dir / f'{img_id}.xml').exists()]
+    found_any, has_ignored = False, False
     with Progress(len(img_ids), len(img_ids) - len(todo), 'boxes') as progress:
         for img_id in todo:
             size = image_size(root / 'JPEGImages' / f'{img_id}{img_suffix}')
@@ -135,11 +139,21 @@ def masks_to_xml(
                     found = instance_boxes(class_map, instance_map, min_area)
                 except ValueError as error:
                     raise ValueError(f'{path}: {error}') from error
+            found_any |= bool(found)
+            has_ignored |= bool((class_map == IGNORE).any())
+            path = root / out_dir / f'{img_id}.xml'
+            path.parent.mkdir(parents=True, exist_ok=True)
             write_voc_xml(
-                root / out_dir / f'{img_id}.xml',
+                path,
                 f'{img_id}{img_suffix}',
                 size,
                 [(classes[label - 1], box) for label, box in found],
             )
             progress.update()
+    if has_ignored and not found_any:
+        raise ValueError(
+            f'{root / class_dir}: none of these masks holds a class, and {root / out_dir} now says that there are no '
+            'objects. Masks must hold class indices 1..L; those of 0 and 255, as many programs write them, mark '
+            'nothing but ignored pixels'
+        )
     return len(todo), len(img_ids) - len(todo)

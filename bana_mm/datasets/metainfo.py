@@ -22,14 +22,15 @@ def object_metainfo(
         have VOC's colours.
 
     Raises:
-        ValueError: If a class is there twice, or there is not one colour for each class.
+        ValueError: See :func:`object_classes`; or if there is not one colour for each class.
     """
     metainfo = dict(metainfo or {})
-    classes = _names(metainfo.get('classes', defaults['classes']))
+    try:
+        classes = object_classes(metainfo.get('classes', defaults['classes']))
+    except ValueError as error:
+        raise ValueError(f'metainfo: {error}') from None
     palette = metainfo.get('palette', defaults.get('palette') if classes == tuple(defaults['classes']) else None)
     palette = list(palette or voc_palette(len(classes) + 1)[1:])
-    if len(set(classes)) != len(classes):
-        raise ValueError(f'metainfo: classes are named twice in {", ".join(classes)}')
     if len(palette) != len(classes):
         raise ValueError(
             f'metainfo: {len(classes)} classes but {len(palette)} colours in palette; give both without the background'
@@ -41,6 +42,34 @@ def object_metainfo(
     return classes, metainfo
 
 
-def _names(classes: Sequence[str]) -> tuple[str, ...]:
-    """A single name stands for itself, not for its letters."""
-    return (classes,) if isinstance(classes, str) else tuple(classes)
+def object_classes(classes: str | Sequence[str]) -> tuple[str, ...]:
+    """The names of object classes as a user gives them, checked: for every reader, store and command.
+
+    Args:
+        classes (str | Sequence[str]): Classes 1..L. A single name stands for itself, not for its letters.
+
+    Returns:
+        tuple[str, ...]: The names.
+
+    Raises:
+        ValueError: If there is none, one is no name or there twice, or the background is among them: it is class 0
+            anyway, and would be learned as an object that no box has.
+    """
+    names = (classes,) if isinstance(classes, str) else tuple(classes)
+    wrong = [name for name in names if not isinstance(name, str) or not name.strip()]
+    if wrong or not names:
+        raise ValueError(f'classes must be names, got {wrong[0]!r}' if wrong else 'classes is empty')
+    background = [name for name in names if name.strip().strip('_').lower() == 'background']
+    if background:
+        raise ValueError(
+            f'{background[0]!r} is no object class: leave it out of classes ({", ".join(names)}); the background is '
+            'class 0 without being named'
+        )
+    if len(set(names)) != len(names):
+        raise ValueError(f'classes are named twice in {", ".join(names)}')
+    return names
+
+
+def without_background(classes: Sequence[str]) -> list[str]:
+    """The object classes of a data set's metainfo, which names the background where it is made for mmseg's metrics."""
+    return [name for name in classes if name != 'background']

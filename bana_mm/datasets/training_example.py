@@ -8,6 +8,7 @@ import numpy as np
 from mmengine.dataset import BaseDataset
 from torch.utils.data import Dataset
 
+from bana_mm.datasets.image_ids import image_id
 from bana_mm.datasets.transforms import BoxPseudoLabel
 from bana_mm.datasets.wrappers import base_datasets
 from bana_mm.structures import read_label_png
@@ -43,29 +44,32 @@ def find_example(name: str, dataset: Dataset) -> TrainingExample:
 
     Args:
         name (str): Id, file name or path of the image.
-        dataset (Dataset): The training set or a wrapper of it. The first image of that name is taken.
+        dataset (Dataset): The training set or a wrapper of it.
 
     Raises:
-        ValueError: If no image has this name, or no transform gives it a label.
+        ValueError: If no image has this name or several have it, or no transform gives it a label.
         FileNotFoundError: If its labels are missing.
     """
     datasets = list(base_datasets(dataset))
+    found: dict[str, tuple[dict, BaseDataset]] = {}  # by path: a data set may be there twice
     for inner in datasets:
         for index in range(len(inner)):
             item = inner.get_data_info(index)
-            if name in _names(item):
+            if name in (image_id(item), item['img_path']):
                 return load_example(item, inner)
+            if name in _names(item):
+                found.setdefault(item['img_path'], (item, inner))
+    if len(found) > 1:
+        raise ValueError(f'several images of the training set are called {name!r}: {", ".join(found)}; give the path')
+    if found:
+        return load_example(*next(iter(found.values())))
     searched = ', '.join(f'{len(inner)} images of {inner.ann_file or inner.data_root}' for inner in datasets)
     raise ValueError(f'image {name!r} is not in the training set ({searched})')
 
 
 def _names(item: dict) -> set[str]:
     path = Path(item['img_path'])
-    return {_image_id(item), path.stem, path.name, str(path)}
-
-
-def _image_id(item: dict) -> str:
-    return str(item.get('img_id', Path(item['img_path']).stem))
+    return {image_id(item), path.stem, path.name, str(path)}
 
 
 def load_example(item: dict, dataset: BaseDataset) -> TrainingExample:
@@ -79,7 +83,7 @@ def load_example(item: dict, dataset: BaseDataset) -> TrainingExample:
         ValueError: If no transform gives it a label.
         FileNotFoundError: If its labels are missing.
     """
-    img_id, mask = _image_id(item), item.get('seg_map_path')
+    img_id, mask = image_id(item), item.get('seg_map_path')
     results = copy.deepcopy(item)  # transforms change it in place
     for transform in dataset.pipeline.transforms:
         try:

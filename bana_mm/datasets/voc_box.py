@@ -1,16 +1,18 @@
 """PASCAL VOC boxes, the dataset of all three stages."""
 
-import math
 import os.path as osp
-import xml.etree.ElementTree as ET
 from collections.abc import Sequence
+from typing import Any
 
 from mmengine.dataset import BaseDataset
 
 from bana_mm.registry import DATASETS
+from bana_mm.utils.image_files import read_header, size_problem
 
 from .metainfo import object_metainfo
-from .voc_files import image_size, read_ids
+from .reading_notes import ReadingNotes, check_other_classes
+from .transforms.checked_loading import checked_pipeline
+from .voc_files import VOCObject, read_ids, read_voc_xml
 
 VOC_CLASSES = (
     'aeroplane',
@@ -45,8 +47,13 @@ class VOCBoxDataset(BaseDataset):
     Boxes are float xyxy, 0-based and half-open: ``[xmin - 1, ymin - 1, xmax, ymax]``. Boxes that reach over the image's
     edge are clipped to it. Images without boxes are kept: all background.
 
+    The size of an image is its own, as viewers show it, turned by its EXIF orientation. An XML that gives the size of
+    the unturned pixels is an error, since its boxes lie there too; another wrong size is a warning where height and
+    width are swapped or a pixel off and all boxes lie inside the image, else an error. Images and masks are loaded by
+    :func:`~bana_mm.datasets.transforms.checked_loading.checked_pipeline`'s transforms.
+
     Args:
-        ann_file (str): Text file with one image id a line.
+        ann_file (str): Text file with one image id a line, see :func:`bana_mm.datasets.voc_files.read_ids`.
         data_root (str): Root of the data set, such as ``data/VOCdevkit/VOC2012``.
         data_prefix (dict): Folders of the images, boxes and (if any) masks. Defaults to
             ``dict(img_path='JPEGImages', box_path='Annotations', seg_map_path='SegmentationClassAug')``.
@@ -56,6 +63,9 @@ class VOCBoxDataset(BaseDataset):
         background_class (bool): Put 'background' first in the classes and the palette of the metainfo, as mmseg's
             metrics expect. Box labels start at the first object class either way. Defaults to False.
         require_masks (bool): Whether every image must have a mask, as for evaluation. Defaults to False.
+        other_classes (str): What objects of classes are that ``metainfo`` does not name: 'error', 'background', or
+            'ignore' (neither foreground nor background), which takes a subset of the classes. Defaults to 'error'.
+        load_masks (bool): False keeps the pipeline from opening masks, which making labels needs not. Defaults to True.
         require_boxes (bool): Whether every image must have an XML. Without, one that has none counts as an image
             without boxes, as in a test split that comes without annotations. Defaults to True.
         metainfo (dict | None): ``classes``, the object classes without background, and ``palette`` for other data than
@@ -64,7 +74,8 @@ class VOCBoxDataset(BaseDataset):
 
     Raises:
         FileNotFoundError: If root, split, an image, its XML or a required mask is missing.
-        ValueError: If an XML cannot be read, names an unknown class or holds a bad box. Every message names the file.
+        ValueError: If a list or an XML cannot be read, names an unknown class or holds a bad box, or an image cannot be
+            read or is of another size than its XML says. Every message names the file.
     """
 
     METAINFO = dict(classes=VOC_CLASSES)
@@ -79,7 +90,10 @@ class VOCBoxDataset(BaseDataset):
         background_class: bool = False,
         require_masks: bool = False,
         require_boxes: bool = True,
+        other_classes: str = 'error',
+        load_masks: bool = True,
         metainfo: dict | None = None,
+        pipeline: Sequence[Any] = (),
         **kwargs,
     ) -> None:
         if difficult not in ('ignore', 'keep'):
@@ -88,6 +102,8 @@ class VOCBoxDataset(BaseDataset):
         self.difficult = difficult
         self.require_masks = require_masks
         self.require_boxes = require_boxes
+        self.other_classes = check_other_classes(other_classes)
+        self.load_masks = load_masks
         classes, metainfo = object_metainfo(metainfo, self.METAINFO, background_class)
         self.label_of = {name: label for label, name in enumerate(classes)}
         default_prefix = dict(img_path='JPEGImages', box_path='Annotations', seg_map_path='SegmentationClassAug')
@@ -96,6 +112,7 @@ class VOCBoxDataset(BaseDataset):
             metainfo=metainfo,
             data_root=data_root,
             data_prefix={**default_prefix, **(data_prefix or {})},
+            pipeline=checked_pipeline(pipeline, len(classes)),
             **kwargs,
         )
 
@@ -106,26 +123,40 @@ class VOCBoxDataset(BaseDataset):
                 f'data_root {self.data_root!r} does not exist: set it in the config, or through '
                 'the environment variable that the config names (VOC_ROOT)'
             )
-        return [self._load_item(img_id) for img_id in read_ids(self.ann_file)]
+        self._notes = ReadingNotes(self.ann_file, 'counted from 1: xmin, ymin, xmax and ymax')
+        items = [self._load_item(img_id) for img_id in read_ids(self.ann_file, self._has_image)]
+        self._notes.log(self.other_classes)
+        return items
+
+    def prepare_data(self, idx: int) -> Any:
+        """See mmengine's ``BaseDataset``; without the mask if none is to be opened."""
+        item = self.get_data_info(idx)
+        if not self.load_masks:
+            item.pop('seg_map_path', None)
+        return self.pipeline(item)
+
+    def _image_path(self, img_id: str) -> str:
+        return osp.join(self.data_prefix['img_path'], img_id + self.img_suffix)
+
+    def _has_image(self, img_id: str) -> bool:
+        return osp.isfile(self._image_path(img_id))
 
     def _load_item(self, img_id: str) -> dict:
-        img_path = osp.join(self.data_prefix['img_path'], img_id + self.img_suffix)
+        img_path = self._image_path(img_id)
         xml_path = osp.join(self.data_prefix['box_path'], img_id + '.xml')
         for path, field in ((img_path, 'img_path'), (xml_path, 'box_path')):
             if not osp.isfile(path) and (field == 'img_path' or self.require_boxes):
                 raise FileNotFoundError(
                     f'{path} does not exist (id {img_id!r} of {self.ann_file}; data_prefix[{field!r}])'
                 )
-        if osp.isfile(xml_path):
-            width, height, instances = self._parse_xml(xml_path, img_path)
-        else:
-            (height, width), instances = image_size(img_path), []
+        told, objects = read_voc_xml(xml_path) if osp.isfile(xml_path) else (None, [])
+        height, width = self._image_size(img_path, xml_path, told, objects)
         item = dict(
             img_id=img_id,
             img_path=img_path,
             width=width,
             height=height,
-            instances=instances,
+            instances=self._instances(xml_path, objects, width, height),
             seg_fields=[],
             label_map=None,
             reduce_zero_label=False,
@@ -140,51 +171,50 @@ class VOCBoxDataset(BaseDataset):
             )
         return item
 
-    def _parse_xml(self, xml_path: str, img_path: str) -> tuple[int, int, list[dict]]:
-        try:
-            root = ET.parse(xml_path).getroot()
-        except ET.ParseError as error:
-            raise ValueError(f'{xml_path} is not valid XML: {error}') from error
-        size = root.find('size')
-        width, height = 0, 0
-        if size is not None:
-            width, height = (int(float(size.findtext(key, '0'))) for key in ('width', 'height'))
-        if width <= 0 or height <= 0:
-            height, width = image_size(img_path)
-        instances = []
-        for number, node in enumerate(root.findall('object')):
-            where = f'{xml_path}: object {number}'
-            name = (node.findtext('name') or '').strip()
-            if name not in self.label_of:
-                raise ValueError(
-                    f'{where} has the unknown class {name!r}; known are {", ".join(self.label_of)} '
-                    '(set metainfo.classes for other data)'
-                )
-            ignored = node.findtext('difficult', '0').strip() == '1' and self.difficult == 'ignore'
-            instances.append(
-                dict(
-                    bbox=self._parse_box(node, where, width, height),
-                    bbox_label=self.label_of[name],
-                    ignore_flag=int(ignored),
-                )
-            )
-        return width, height, instances
+    def _image_size(
+        self, img_path: str, xml_path: str, told: tuple[int, int] | None, objects: Sequence[VOCObject]
+    ) -> tuple[int, int]:
+        """Height and width of an image, and whether its XML means the same."""
+        header = read_header(img_path)
+        height, width = header.shown
+        if told is None or told == header.shown:
+            if objects and (not header.is_told_by_size or (told is None and header.orientation != 1)):
+                self._notes.unsure_orientation.append(img_path)
+            return header.shown
+        inside = all(one.box[2] <= width + 1 and one.box[3] <= height + 1 for one in objects)
+        is_slip = told == header.shown[::-1] or max(abs(told[0] - height), abs(told[1] - width)) <= 1
+        if header.orientation != 1 or not (inside and is_slip):
+            raise ValueError(size_problem(img_path, header.shown, told))
+        self._notes.other_size.append(xml_path)
+        return header.shown
 
-    @staticmethod
-    def _parse_box(node: ET.Element, where: str, width: int, height: int) -> list[float]:
-        try:
-            x1, y1, x2, y2 = (float(node.find('bndbox').findtext(key)) for key in ('xmin', 'ymin', 'xmax', 'ymax'))
-        except (AttributeError, TypeError, ValueError):
-            raise ValueError(f'{where}: bndbox must hold the numbers xmin, ymin, xmax and ymax') from None
-        box = [x1 - 1, y1 - 1, x2, y2]  # 1-based inclusive -> 0-based half-open
-        clipped = [max(box[0], 0.0), max(box[1], 0.0), min(box[2], float(width)), min(box[3], float(height))]
-        if not all(map(math.isfinite, box)) or clipped[0] >= clipped[2] or clipped[1] >= clipped[3]:
-            raise ValueError(
-                f'{where}: bndbox xmin={x1:g} ymin={y1:g} xmax={x2:g} ymax={y2:g} is not finite, empty, '
-                f'or outside the {width} x {height} image; correct or remove it'
-            )
-        return clipped
+    def _instances(self, xml_path: str, objects: Sequence[VOCObject], width: int, height: int) -> list[dict]:
+        instances = []
+        for number, (name, box, difficult) in enumerate(objects):
+            where = f'{xml_path}: object {number}'
+            label = self.label_of.get(name)
+            if label is None:
+                if self.other_classes == 'error' or not name:
+                    raise ValueError(
+                        f'{where} has the unknown class {name!r}; known are {", ".join(self.label_of)} '
+                        "(set metainfo.classes for other data, or other_classes='ignore' to take only these)"
+                    )
+                self._notes.other_classes[name] += 1
+                if self.other_classes == 'background':
+                    continue
+            clipped = [max(box[0], 0.0), max(box[1], 0.0), min(box[2], float(width)), min(box[3], float(height))]
+            corners = (box[0] + 1, box[1] + 1, box[2], box[3])
+            if clipped[0] >= clipped[2] or clipped[1] >= clipped[3]:
+                told = ' '.join(f'{key}={value:g}' for key, value in zip(('xmin', 'ymin', 'xmax', 'ymax'), corners))
+                raise ValueError(
+                    f'{where}: bndbox {told} is empty, or outside the {width} x {height} image; correct or remove it'
+                )
+            self._notes.box(where, box, clipped, corners)
+            ignored = label is None or (difficult and self.difficult == 'ignore')
+            instances.append(dict(bbox=clipped, bbox_label=-1 if label is None else label, ignore_flag=int(ignored)))
+        return instances
 
     def get_cat_ids(self, idx: int) -> Sequence[int]:
         """Labels of an image's boxes, for mmdet's ``ClassBalancedDataset``."""
-        return [instance['bbox_label'] for instance in self.get_data_info(idx)['instances']]
+        labels = [instance['bbox_label'] for instance in self.get_data_info(idx)['instances']]
+        return [label for label in labels if label >= 0]  # -1: of another class

@@ -1,60 +1,159 @@
 """Lists, boxes and sizes as files of PASCAL VOC's layout. What is written is there as a whole or not at all."""
 
+import math
+import re
 import xml.etree.ElementTree as ET
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-
-from PIL import Image
+from typing import NamedTuple
+from xml.parsers import expat
 
 from bana_mm.utils.atomic import whole_file
+from bana_mm.utils.image_files import image_size
+from bana_mm.utils.safe_id import safe_id
+from bana_mm.utils.text_file import read_text
+
+__all__ = ['VOCObject', 'image_size', 'read_ids', 'read_voc_xml', 'write_ids', 'write_voc_xml']
+
+_CLASS_FLAG = re.compile(r'\s-?[01]$')  # VOC's lists of a class: "2007_000032 -1"
 
 
-def read_ids(path: str | Path) -> list[str]:
+def read_ids(path: str | Path, exists: Callable[[str], bool] | None = None) -> list[str]:
     """The ids in a list of images.
 
+    An id may have white space and subfolders in it, as the file that it names has.
+
     Args:
-        path (str | Path): Text file with one id a line.
+        path (str | Path): Text file in UTF-8 with one image id a line.
+        exists (Callable[[str], bool] | None): Says of an id whether there is such a file; asked about ids with white
+            space or subfolders, which may be something else. Defaults to None: those are taken that look like ids.
 
     Raises:
         FileNotFoundError: If the list is missing.
-        ValueError: If it is empty, or a line is something else, such as a pair of paths, or there twice.
+        ValueError: If it is empty or no text in UTF-8, or a line is something else, such as a pair of paths, or there
+            twice.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f'{path}: list of images is missing; it must hold one image id a line')
-    ids = [line.strip() for line in Path(path).read_text().splitlines() if line.strip()]
+    ids = [line.strip() for line in read_text(path).split('\n') if line.strip()]
     if not ids:
         raise ValueError(f'{path}: lists no image')
     seen = set()
     for line in ids:
-        if line in seen or len(line.split()) > 1 or '/' in line:
+        if line in seen or not _is_id(line, exists):
             raise ValueError(
                 f'{path}: {line!r} is {"there twice" if line in seen else "no image id"}; the list must '
-                'hold one image id a line, each once, without folder and suffix'
+                'hold one image id a line, each once, without suffix and without the folder of all images'
             )
         seen.add(line)
     return ids
 
 
+def _is_id(line: str, exists: Callable[[str], bool] | None) -> bool:
+    try:
+        safe_id(line)
+    except ValueError:
+        return False
+    is_unusual, has_folder = len(line.split()) > 1, '/' in line
+    if exists is not None:
+        return not (is_unusual or has_folder) or exists(line)
+    return not (is_unusual and (has_folder or _CLASS_FLAG.search(line)))
+
+
 def write_ids(path: str | Path, ids: Iterable[str]) -> None:
     """Write a list of images, one id a line; its folder must exist."""
     with whole_file(path) as partial:
-        partial.write_text(''.join(f'{img_id}\n' for img_id in ids))
+        partial.write_text(''.join(f'{img_id}\n' for img_id in ids), encoding='utf-8')
 
 
-def image_size(path: str | Path) -> tuple[int, int]:
-    """Height and width of an image in pixels, from its header.
+class VOCObject(NamedTuple):
+    """An ``object`` of VOC's XML.
+
+    Args:
+        name (str): Its class.
+        box (tuple[float, float, float, float]): xyxy in pixel edges, 0-based and half-open, as the file has it: it may
+            reach over the image's edge, or be empty.
+        difficult (bool): Whether it is marked so.
+    """
+
+    name: str
+    box: tuple[float, float, float, float]
+    difficult: bool
+
+
+def read_voc_xml(path: str | Path) -> tuple[tuple[int, int] | None, list[VOCObject]]:
+    """Read an image's boxes in PASCAL VOC's format.
+
+    Args:
+        path (str | Path): The XML. Definitions of entities, which could blow it up or name other files, are refused.
+
+    Returns:
+        tuple[tuple[int, int] | None, list[VOCObject]]: Height and width of the image, None where the file has no whole
+        numbers above zero; and its objects in the order of the file.
 
     Raises:
-        FileNotFoundError: If the image is missing.
-        ValueError: If it can't be read.
+        FileNotFoundError: If the file is missing.
+        ValueError: If it is no such file, or an object lacks a field. The message names the file and the object.
     """
+    root = _parse_xml(path)
+    if root.tag.lower() != 'annotation':
+        raise ValueError(f"{path}: is no annotation in VOC's format: its outer element is {root.tag!r}")
+    objects = []
+    for number, node in enumerate(root.findall('object')):
+        where = f'{path}: object {number}'
+        objects.append(VOCObject((node.findtext('name') or '').strip(), _box(node, where), _difficult(node, where)))
+    if not objects and any(node.tag.lower() in ('object', 'bndbox') for node in root.iter()):
+        raise ValueError(f"{path}: its boxes are not where VOC's format has them, annotation/object/bndbox")
+    height, width = (_side(root, key) for key in ('height', 'width'))
+    return ((height, width) if height and width else None), objects
+
+
+def _parse_xml(path: str | Path) -> ET.Element:
+    builder, parser = ET.TreeBuilder(), expat.ParserCreate()
+    parser.buffer_text = True
+    parser.StartElementHandler, parser.EndElementHandler = builder.start, builder.end
+    parser.CharacterDataHandler = builder.data
+    parser.EntityDeclHandler = _refuse_entity
     try:
-        with Image.open(path) as image:
-            return image.size[::-1]
+        with open(path, 'rb') as file:
+            parser.ParseFile(file)
+        return builder.close()
     except FileNotFoundError:
-        raise FileNotFoundError(f'{path}: image is missing') from None
-    except OSError as error:
-        raise ValueError(f'{path}: image cannot be read ({error})') from error
+        raise FileNotFoundError(f'{path}: the XML of the boxes is missing') from None
+    except (expat.ExpatError, ValueError, LookupError) as error:  # the last two: encodings that nobody knows
+        raise ValueError(f'{path} is not valid XML: {error}') from error
+
+
+def _refuse_entity(name: str, *args) -> None:
+    raise ValueError(f'it defines the entity {name!r}, which an annotation has no use for')
+
+
+def _side(root: ET.Element, key: str) -> int:
+    """Height or width, 0 where there is none."""
+    try:
+        value = float(root.findtext(f'size/{key}') or 0)
+    except ValueError:  # such as None
+        return 0
+    return int(value) if 1 <= value < 2**31 else 0
+
+
+def _box(node: ET.Element, where: str) -> tuple[float, float, float, float]:
+    try:
+        x1, y1, x2, y2 = (float(node.find('bndbox').findtext(key)) for key in ('xmin', 'ymin', 'xmax', 'ymax'))
+    except (AttributeError, TypeError, ValueError):
+        raise ValueError(f'{where}: bndbox must hold the numbers xmin, ymin, xmax and ymax') from None
+    if not all(map(math.isfinite, (x1, y1, x2, y2))):
+        raise ValueError(f'{where}: bndbox xmin={x1:g} ymin={y1:g} xmax={x2:g} ymax={y2:g} is not finite')
+    return x1 - 1, y1 - 1, x2, y2  # 1-based inclusive -> 0-based half-open
+
+
+def _difficult(node: ET.Element, where: str) -> bool:
+    text = (node.findtext('difficult') or '').strip().lower()
+    if text in ('', '0', 'false', 'no', 'unspecified', 'none'):
+        return False
+    if text in ('1', 'true', 'yes'):
+        return True
+    raise ValueError(f'{where}: difficult must be 0 or 1, got {text!r}')
 
 
 def write_voc_xml(

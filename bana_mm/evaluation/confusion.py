@@ -4,7 +4,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from bana_mm.structures import IGNORE
+from bana_mm.structures import IGNORE, check_classes
+
+# Said where masks hold no object at all: the IoU of the background alone would be 100.
+NOTHING_COMPARED = (
+    'no pixel of any class was compared: the masks hold only background (0) and ignored pixels (255). Masks must hold '
+    'class indices 1..L; those of 0 and 255, as many programs write them, mark nothing but ignored pixels'
+)
 
 
 class ConfusionMatrix:
@@ -27,23 +33,22 @@ class ConfusionMatrix:
         self.leave_out_ignored = leave_out_ignored
         self.counts = np.zeros((num_classes + 1, num_classes + 2), dtype=np.int64)
 
-    def update(self, truth: np.ndarray, prediction: np.ndarray) -> None:
+    def update(self, truth: np.ndarray, prediction: np.ndarray, image: str | None = None) -> None:
         """Count the pixels of an image.
 
         Args:
             truth (np.ndarray): (H, W) uint8.
             prediction (np.ndarray): (H, W) uint8.
+            image (str | None): What messages call the image. Defaults to None, not at all.
 
         Raises:
             ValueError: If the shapes differ or a class is out of range.
         """
+        where = '' if image is None else f'{image}: '
         if truth.shape != prediction.shape:
-            raise ValueError(f'truth has shape {truth.shape}, prediction {prediction.shape}')
+            raise ValueError(f'{where}truth has shape {truth.shape}, prediction {prediction.shape}')
         for name, label in (('truth', truth), ('prediction', prediction)):
-            found = np.flatnonzero(np.bincount(label.ravel()))
-            wrong = found[(found > self.num_classes) & (found != IGNORE)]
-            if len(wrong):
-                raise ValueError(f'{name} holds class {wrong[0]}; allowed are 0..{self.num_classes} and {IGNORE}')
+            check_classes(label, self.num_classes, f'{where}{name}')
         valid = truth != IGNORE
         columns = self.num_classes + 2
         column = np.minimum(prediction[valid], columns - 1)  # 255 to the last one
@@ -63,6 +68,15 @@ class ConfusionMatrix:
         """Classes that the truth holds: (L + 1,) bool."""
         return self.counts.sum(1) > 0
 
+    def compares_objects(self) -> bool:
+        """Whether the truth holds any pixel of an object class, without which no figure means anything."""
+        return bool(self.present()[1:].any())
+
+    def require_objects(self, where: str) -> None:
+        """Raise a ValueError that names ``where`` unless :meth:`compares_objects`."""
+        if not self.compares_objects():
+            raise ValueError(f'{where}: {NOTHING_COMPARED}')
+
     def mean_iou(self, classes: Sequence[int] | None = None) -> float:
         """Mean IoU over classes that the truth holds.
 
@@ -71,14 +85,15 @@ class ConfusionMatrix:
                 them. Defaults to None, all.
 
         Returns:
-            float: In [0, 1]; NaN if the truth holds none of them. With ``leave_out_ignored`` a class whose pixels are
-            all ignored and that is predicted nowhere has no IoU and is left out.
+            float: In [0, 1]; NaN if the truth holds none of them, or nothing but background. With
+            ``leave_out_ignored`` a class whose pixels are all ignored and that is predicted nowhere has no IoU and is
+            left out.
         """
         chosen = self.present()
         if classes is not None:
             chosen &= np.isin(np.arange(len(chosen)), list(classes))
         iou = self.iou()[chosen]
-        iou = iou[~np.isnan(iou)]
+        iou = iou[~np.isnan(iou)] if self.compares_objects() else iou[:0]
         return float(iou.mean()) if len(iou) else float('nan')
 
     def ignored_share(self) -> float:

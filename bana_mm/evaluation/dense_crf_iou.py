@@ -1,6 +1,7 @@
 """Mean IoU of predictions, also after a CRF, at a single scale and with test-time augmentation."""
 
 import inspect
+import logging
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -12,12 +13,15 @@ from mmengine.logging import print_log
 from mmseg.evaluation import IoUMetric
 from torch import Tensor
 
+from bana_mm.datasets.image_ids import DistinctNames, prediction_name
 from bana_mm.functional import dense_crf, dense_crf_labels
 from bana_mm.registry import METRICS
 from bana_mm.structures import write_label_png
 from bana_mm.utils.run_options import usable_cores
 from bana_mm.utils.table import format_table
 from bana_mm.utils.worker_pool import Done, WorkerPool
+
+from .confusion import NOTHING_COMPARED
 
 # What the names of the scores end with, and how the log calls them.
 FIGURES = {
@@ -44,6 +48,8 @@ class DenseCRFIoUMetric(IoUMetric):
             :func:`bana_mm.utils.run_options.usable_cores`.
         output_dir (str | None): Where predictions go as palette PNG, ``ID.png``: of the augmented images if there are
             such, refined with ``with_crf``. Defaults to None.
+        img_dir (str | None): Folder of the images, whose subfolders ``output_dir`` gets too. Defaults to None: files
+            are named after the images alone.
         kwargs: See ``IoUMetric``. With ``format_only`` the samples need no truth, and only what goes to ``output_dir``
             is refined.
     """
@@ -54,9 +60,12 @@ class DenseCRFIoUMetric(IoUMetric):
         crf: dict | None = None,
         workers: int | None = None,
         output_dir: str | None = None,
+        img_dir: str | None = None,
         **kwargs,
     ) -> None:
         super().__init__(output_dir=output_dir, **kwargs)
+        self.img_dir = img_dir
+        self._written = DistinctNames('the prediction')
         self.with_crf = with_crf
         self.crf = dict(crf or {})
         inspect.signature(dense_crf).bind(None, None, **self.crf)  # a TypeError names a wrong key at once
@@ -72,10 +81,13 @@ class DenseCRFIoUMetric(IoUMetric):
                 and for the CRF ``seg_logits``; perhaps ``plain_pred_sem_seg`` and ``plain_seg_logits``.
 
         Raises:
-            ValueError: If the CRF is to refine a single channel.
+            ValueError: If the CRF is to refine a single channel, a mask holds a class out of range, or two images would
+                share a file in ``output_dir``; the message names the file.
         """
         for sample in data_samples:
             truth = None if self.format_only else sample['gt_sem_seg']['data'].squeeze(0).cpu()
+            if truth is not None:
+                self._check_truth(truth, sample)
             index = len(self.results)
             self.results.append({})
             fields = {'': ''}
@@ -86,11 +98,12 @@ class DenseCRFIoUMetric(IoUMetric):
                 fields = {final: ''}
             for figure, prefix in fields.items():
                 prediction = sample[f'{prefix}pred_sem_seg']['data'].squeeze(0).cpu()
-                saves = figure == final
-                self._record(index, figure, sample['img_path'], prediction, truth, saves and not self.with_crf)
+                # what is added to the classes of a saved map: 1 for data whose label 0 is no class, as in mmseg
+                shift = int(bool(sample.get('reduce_zero_label'))) if figure == final else None
+                self._record(index, figure, sample['img_path'], prediction, truth, None if self.with_crf else shift)
                 if self.with_crf:
                     logits = sample[f'{prefix}seg_logits']['data']
-                    self._refine(sample['img_path'], logits, context=(index, f'{figure}_crf', truth, saves))
+                    self._refine(sample['img_path'], logits, context=(index, f'{figure}_crf', truth, shift))
 
     def evaluate(self, size: int) -> dict[str, float]:
         """Wait for the CRF and compute the scores of the whole set of ``size`` images."""
@@ -98,6 +111,7 @@ class DenseCRFIoUMetric(IoUMetric):
             with self._pool:
                 self._finish(self._pool.drain())
             self._pool = None
+        self._written = DistinctNames('the prediction')
         return super().evaluate(size)
 
     def compute_metrics(self, results: list[Mapping[str, tuple]]) -> dict[str, float]:
@@ -118,6 +132,9 @@ class DenseCRFIoUMetric(IoUMetric):
             if len(found) > 1:
                 print_log(f'{FIGURES[figure]}:', 'current')
             part = super().compute_metrics([areas[figure] for areas in results])
+            if not sum(areas[figure][3] for areas in results)[1:].any():  # pixels of each class in the masks
+                print_log(NOTHING_COMPARED, 'current', logging.WARNING)
+                part = {key: float('nan') for key in part}
             scores.update({f'{key}{figure}': value for key, value in part.items()})
         if '_tta' in found:
             print_log('\n' + self._table(scores), 'current')
@@ -145,14 +162,27 @@ class DenseCRFIoUMetric(IoUMetric):
 
     def _finish(self, refined: Sequence[Done]) -> None:
         """Add images that come from the CRF to the results."""
-        for img_path, (index, figure, truth, saves), labels in refined:
-            self._record(index, figure, img_path, torch.from_numpy(labels), truth, saves)
+        for img_path, (index, figure, truth, shift), labels in refined:
+            self._record(index, figure, img_path, torch.from_numpy(labels), truth, shift)
 
     def _record(
-        self, index: int, figure: str, img_path: str, prediction: Tensor, truth: Tensor | None, saves: bool
+        self, index: int, figure: str, img_path: str, prediction: Tensor, truth: Tensor | None, shift: int | None
     ) -> None:
         if truth is not None:
             classes = len(self.dataset_meta['classes'])
             self.results[index][figure] = self.intersect_and_union(prediction, truth, classes, self.ignore_index)
-        if saves and self.output_dir is not None:
-            write_label_png(Path(self.output_dir) / f'{Path(img_path).stem}.png', prediction.to(torch.uint8).numpy())
+        if shift is not None and self.output_dir is not None:
+            name = prediction_name(img_path, self.img_dir)
+            self._written.add(name, img_path)
+            path = Path(self.output_dir) / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_label_png(path, (prediction + shift).to(torch.uint8).numpy())
+
+    def _check_truth(self, truth: Tensor, sample: dict) -> None:
+        classes = len(self.dataset_meta['classes'])
+        wrong = truth[(truth < 0) | (truth >= classes) & (truth != self.ignore_index)]
+        if len(wrong):
+            name = sample.get('seg_map_path') or f'mask of {sample["img_path"]}'
+            raise ValueError(
+                f'{name}: label map holds class {int(wrong[0])}; allowed are 0..{classes - 1} and {self.ignore_index}'
+            )

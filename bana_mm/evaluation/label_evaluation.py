@@ -94,6 +94,7 @@ def evaluate_labels(
     Raises:
         FileNotFoundError: If masks or stored maps are missing: how many, and the first of them.
         RuntimeError: If an image fails; the message names it and the file.
+        ValueError: If the masks of all images hold no pixel of any class.
     """
     truth_dir = Path(truth_dir)
     check_files(rows, truth_dir, img_ids)
@@ -104,6 +105,8 @@ def evaluate_labels(
             for name, total in totals.items():
                 total.counts += counts[name]
             progress.update()
+    for total in totals.values():
+        total.require_objects(str(truth_dir))
     return totals
 
 
@@ -135,7 +138,7 @@ def compare_image(
     counts = {}
     for name, reader in rows.items():
         confusion = ConfusionMatrix(num_classes)
-        confusion.update(truth, reader(img_id, truth.shape, num_classes))
+        confusion.update(truth, reader(img_id, truth.shape, num_classes), f'{img_id}, {name}')
         counts[name] = confusion.counts
     return counts
 

@@ -1,5 +1,6 @@
 """What stage 1 is validated by."""
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,7 +15,7 @@ from bana_mm.registry import METRICS
 from bana_mm.structures import BoxLayout
 from bana_mm.utils.table import format_table
 
-from .confusion import ConfusionMatrix
+from .confusion import NOTHING_COMPARED, ConfusionMatrix
 
 
 @METRICS.register_module()
@@ -28,8 +29,8 @@ class PseudoLabelMetric(BaseMetric):
     ``metainfo['classes']``.
 
     Results, in percent: ``box_acc`` over all boxes; ``box_acc_mean_class``, the mean of the accuracies of the classes
-    that have a box; ``label_mIoU`` over background and classes that the masks hold, if there are masks. The figures of
-    each class are logged as a table.
+    that have a box; ``label_mIoU`` over background and classes that the masks hold, if there are masks; NaN, with a
+    warning, where these hold no object. The figures of each class are logged as a table.
 
     Args:
         collect_device (str): See mmengine's ``BaseMetric``. Defaults to 'cpu'.
@@ -57,7 +58,7 @@ class PseudoLabelMetric(BaseMetric):
             if 'gt_sem_seg' in sample and ('pred_sem_seg' in sample or 'activation_maps' in sample):
                 predicted = _label_map(sample['pred_sem_seg']) if 'pred_sem_seg' in sample else _make_label(sample)
                 confusion = ConfusionMatrix(num_classes)
-                confusion.update(_label_map(sample['gt_sem_seg']), predicted)
+                confusion.update(_label_map(sample['gt_sem_seg']), predicted, sample.get('img_path'))
                 result.update(counts=confusion.counts)
             self.results.append(result)
 
@@ -80,6 +81,8 @@ class PseudoLabelMetric(BaseMetric):
             confusion = ConfusionMatrix(len(self._classes))
             confusion.counts = sum(counts)
             metrics['label_mIoU'] = 100 * confusion.mean_iou()
+            if not confusion.compares_objects():
+                print_log(f'label_mIoU: {NOTHING_COMPARED}', logger='current', level=logging.WARNING)
             header.append('label IoU')
             for row, iou in zip(rows, confusion.iou()):
                 row.append(_percent(100 * iou))

@@ -16,6 +16,7 @@ from mmengine.runner import Runner
 from PIL import Image
 from torch import nn
 
+from bana_mm.datasets.metainfo import without_background
 from bana_mm.datasets.training_example import find_example
 from bana_mm.evaluation.confidence import cosine_head, image_confidence
 from bana_mm.registry import HOOKS
@@ -128,7 +129,7 @@ class ConfidenceMapHook(Hook):
     def _save(self, runner: Runner, iteration: int) -> None:
         """Save the maps after an iteration, and each image's row of all times until then."""
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        classes = [name for name in runner.train_dataloader.dataset.metainfo['classes'] if name != 'background']
+        classes = without_background(runner.train_dataloader.dataset.metainfo['classes'])
         for example in self._examples:
             with _undisturbed(model):
                 sigma = image_confidence(model, example.image, example.label, self.gamma)

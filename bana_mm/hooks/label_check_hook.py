@@ -1,11 +1,15 @@
 """Find out before a training that its labels or masks are missing."""
 
+from pathlib import Path
+
 from mmengine.config import ConfigDict
 from mmengine.dataset import BaseDataset
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.runner import BaseLoop, Runner
 
+from bana_mm.datasets.image_ids import DistinctNames, image_id
+from bana_mm.datasets.metainfo import without_background
 from bana_mm.datasets.transforms import BoxPseudoLabel
 from bana_mm.datasets.wrappers import base_datasets
 from bana_mm.registry import HOOKS
@@ -28,19 +32,24 @@ class LabelCheckHook(Hook):
 
         Raises:
             FileNotFoundError: If an image has no labels, or is to take a mask that it has not.
-            ValueError: If the labels were made for other classes than the data set's, or no image is one of those that
-                are to take masks.
+            ValueError: If the labels were made for other classes than the data set's, two images have one id, or no
+                image is one of those that are to take masks.
         """
         if not isinstance(runner._train_loop, BaseLoop):  # a test: mmengine has built no training
             return
+        seen: dict[Path | None, DistinctNames] = {}  # the images of each store
         for dataset in base_datasets(runner.train_dataloader.dataset):
+            items = [dataset.get_data_info(index) for index in range(len(dataset))]
             for transform in dataset.pipeline.transforms:
                 if isinstance(transform, BoxPseudoLabel):
-                    _check(transform, dataset, runner.cfg)
+                    root = None if transform.store is None else transform.store.root
+                    distinct = seen.setdefault(root, DistinctNames(f'{root or transform.source}: the labels'))
+                    for item in items:
+                        distinct.add(image_id(item), item.get('img_path', ''))
+                    _check(transform, dataset, items, runner.cfg)
 
 
-def _check(transform: BoxPseudoLabel, dataset: BaseDataset, cfg: ConfigDict) -> None:
-    items = [dataset.get_data_info(index) for index in range(len(dataset))]
+def _check(transform: BoxPseudoLabel, dataset: BaseDataset, items: list[dict], cfg: ConfigDict) -> None:
     missing = transform.missing(items)
     if missing and transform.source is not None:
         raise FileNotFoundError(
@@ -58,7 +67,7 @@ def _check(transform: BoxPseudoLabel, dataset: BaseDataset, cfg: ConfigDict) -> 
     if transform.mask_split is not None:
         _check_masks(transform, items)
     made_for = transform.store.meta.get('classes') if transform.store is not None else None
-    classes = [name for name in dataset.metainfo.get('classes', ()) if name != 'background']
+    classes = without_background(dataset.metainfo.get('classes', ()))
     if made_for is not None and list(made_for) != classes:
         raise ValueError(
             f'{transform.store.root}: meta.json says that the labels are of the classes '

@@ -121,7 +121,11 @@ class SearchTable:
         Args:
             point (CRFPoint): The point.
             confusion (ConfusionMatrix): Counts over all images.
+
+        Raises:
+            ValueError: If the masks hold no object at all.
         """
+        confusion.require_objects(str(self.path))
         self.rows[point] = 100 * np.where(confusion.present(), confusion.iou(), np.nan)
         with whole_file(self.path) as partial, open(partial, 'w', newline='') as file:
             writer = csv.writer(file)

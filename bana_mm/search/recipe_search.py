@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -171,4 +172,5 @@ class ParallelEvaluation:
         total = ConfusionMatrix(self.num_classes)
         for _, _, counts in self.pool.map(jobs):
             total.counts += counts
+        total.require_objects(os.path.dirname(self.images[0].truth_path))
         return total

@@ -1,11 +1,13 @@
 """Label maps as 8-bit palette PNG: 0 background, 1..L object classes, 255 ignored."""
 
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from bana_mm.utils.atomic import whole_file
+from bana_mm.utils.image_files import MAX_PIXELS
 from bana_mm.utils.palette import voc_palette
 
 from .label_map import check_classes
@@ -33,7 +35,12 @@ def write_label_png(path: str | Path, label: np.ndarray) -> None:
         image.save(partial, format='PNG')
 
 
-def read_label_png(path: str | Path, size: tuple[int, int] | None = None, num_classes: int | None = None) -> np.ndarray:
+def read_label_png(
+    path: str | Path,
+    size: tuple[int, int] | None = None,
+    num_classes: int | None = None,
+    file: BinaryIO | None = None,
+) -> np.ndarray:
     """Read a label map and check it.
 
     Args:
@@ -41,29 +48,40 @@ def read_label_png(path: str | Path, size: tuple[int, int] | None = None, num_cl
         size (tuple[int, int], optional): Height and width that it must have. Defaults to None, any.
         num_classes (int, optional): Number L of object classes: allowed values are then 0..L and 255. Defaults to
             None, any value.
+        file (BinaryIO, optional): What to read where the file is not a local one; ``path`` then is its name in
+            messages. Defaults to None.
 
     Returns:
         np.ndarray: (H, W) uint8.
 
     Raises:
         FileNotFoundError: If the file is missing.
-        ValueError: If the file is no single-channel 8-bit image, has another size, or holds a class out of range.
+        ValueError: If the file is no single-channel 8-bit image, is compressed with losses, has another size, or holds
+            a class out of range. Its size is looked at before its pixels are decoded.
     """
     try:
-        with Image.open(path) as image:
-            if image.mode not in ('P', 'L'):
-                raise ValueError(
-                    f'{path}: a label map holds one 8-bit class index a pixel, but this image has mode {image.mode!r}'
-                )
-            label = np.array(image)
+        with Image.open(path if file is None else file) as image:
+            problem = _header_problem(image, size)
+            label = None if problem else np.array(image)
     except FileNotFoundError:
         raise FileNotFoundError(f'{path}: label map is missing') from None
-    except (UnidentifiedImageError, OSError, SyntaxError) as error:
+    except Exception as error:  # Pillow's readers fail in many ways on broken files
         raise ValueError(f'{path}: label map cannot be read ({error}); delete it and make it again') from error
-    if size is not None and label.shape != tuple(size):
-        raise ValueError(
-            f'{path}: label map is {label.shape[0]} x {label.shape[1]} (height x width), '
-            f'but its image is {size[0]} x {size[1]}'
-        )
+    if problem:
+        raise ValueError(f'{path}: {problem}')
     check_classes(label, num_classes, path)
     return label
+
+
+def _header_problem(image: Image.Image, size: tuple[int, int] | None) -> str | None:
+    """What keeps an image from being a label map, by its head."""
+    if image.mode not in ('P', 'L'):
+        return f'a label map holds one 8-bit class index a pixel, but this image has mode {image.mode!r}'
+    if image.format in ('JPEG', 'MPO'):
+        return 'a label map is compressed without losses, as PNG is, but this is a JPEG: its classes have changed'
+    found = image.size[::-1]
+    if size is not None and found != tuple(size):
+        return f'label map is {found[0]} x {found[1]} (height x width), but its image is {size[0]} x {size[1]}'
+    if found[0] * found[1] > MAX_PIXELS:
+        return f'label map declares {found[0]} x {found[1]} pixels, of which at most {MAX_PIXELS} are read'
+    return None

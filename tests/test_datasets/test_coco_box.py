@@ -115,11 +115,12 @@ def test_boxes_over_the_edge_are_clipped_and_empty_ones_counted(write, build, mo
         annotation(6, (19.5, 9.5, 8, 8)),
     )
     lines = []
-    monkeypatch.setattr('bana_mm.datasets.coco_box.print_log', lambda text, logger: lines.append(text))
+    monkeypatch.setattr('bana_mm.datasets.reading_notes.print_log', lambda text, **kwargs: lines.append(text))
     instances = build().get_data_info(0)['instances']
     assert [(i['ann_id'], i['bbox']) for i in instances] == [(1, [0, 0, 20, 3]), (6, [19.5, 9.5, 20, 10])]
-    (line,) = lines
-    assert line.endswith('4 boxes without area inside their image are left out (annotation ids 2, 3, 4, ...)')
+    assert 'boxes less than a pixel wide or high: 1, the first annotation 6.' in lines[0]
+    assert 'boxes that reach over' in lines[1] and ': 2, the first annotation 1.' in lines[1]
+    assert lines[2].endswith('4 boxes without area inside their image are left out (annotation ids 2, 3, 4, ...)')
 
 
 def test_many_boxes_and_none(write, build):

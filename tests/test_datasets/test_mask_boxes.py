@@ -149,3 +149,16 @@ def test_bad_input_is_named(root):
     with pytest.raises(FileNotFoundError, match='JPEGImages/a.jpg: image is missing'):
         masks_to_xml(root, two)
     assert not list((root / 'Annotations').iterdir())
+
+
+def test_masks_of_0_and_255_hold_no_class(root):
+    for name in 'ab':
+        path = root / f'SegmentationClass/{name}.png'
+        write_label_png(path, np.where(np.array(Image.open(path)) > 0, 255, 0).astype(np.uint8))
+    with pytest.raises(ValueError, match='SegmentationClass: none of these masks holds a class'):
+        masks_to_xml(root, ('lion', 'zebra'), instance_dir=None)
+
+
+def test_the_background_is_no_class(root):
+    with pytest.raises(ValueError, match="'background' is no object class"):
+        masks_to_xml(root, ('background', 'lion', 'zebra'))

@@ -81,14 +81,26 @@ def test_nothing_counted():
     assert np.isnan(confusion.mean_iou()) and np.isnan(confusion.ignored_share())
 
 
+def test_background_alone_is_no_figure():
+    """Masks of 0 and 255, as many programs write them: the IoU of the background is 100 percent of nothing."""
+    confusion = ConfusionMatrix(2)
+    confusion.update(np.array([[0, 255]], np.uint8), np.array([[0, 1]], np.uint8))
+    assert confusion.iou()[0] == 1 and not confusion.compares_objects()
+    assert np.isnan(confusion.mean_iou()) and np.isnan(confusion.mean_iou([0]))
+    with pytest.raises(ValueError, match='masks: no pixel of any class was compared'):
+        confusion.require_objects('masks')
+    confusion.update(np.array([[2]], np.uint8), np.array([[255]], np.uint8))  # an object, though nothing is found
+    confusion.require_objects('masks')
+
+
 @pytest.mark.parametrize(
     ('truth', 'prediction', 'message'),
     [
-        ([[0, 3]], [[0, 0]], r'truth holds class 3; allowed are 0\.\.2 and 255'),
-        ([[0, 0]], [[254, 0]], r'prediction holds class 254'),
-        ([[0, 0]], [[0], [0]], r'truth has shape \(1, 2\), prediction \(2, 1\)'),
+        ([[0, 3]], [[0, 0]], r'here: truth: label map holds class 3; allowed are 0\.\.2 and 255'),
+        ([[0, 0]], [[254, 0]], r'here: prediction: label map holds class 254'),
+        ([[0, 0]], [[0], [0]], r'here: truth has shape \(1, 2\), prediction \(2, 1\)'),
     ],
 )
 def test_bad_input(truth, prediction, message):
     with pytest.raises(ValueError, match=message):
-        ConfusionMatrix(2).update(np.array(truth, np.uint8), np.array(prediction, np.uint8))
+        ConfusionMatrix(2).update(np.array(truth, np.uint8), np.array(prediction, np.uint8), 'here')

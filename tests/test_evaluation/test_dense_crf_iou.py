@@ -138,3 +138,32 @@ def test_one_channel_has_no_crf(images):
 def test_unknown_crf_argument():
     with pytest.raises(TypeError, match='bilatral'):
         METRICS.build(dict(type='bana_mm.DenseCRFIoUMetric', crf=dict(bilatral=(4, 20, 10))))
+
+
+def test_a_class_out_of_range_is_named(images):
+    """The metric of mmseg counts such pixels nowhere, and as wrong for the class that is predicted there."""
+    images[1]['gt_sem_seg']['data'][0, 3, 3] = 38
+    with pytest.raises(ValueError, match=r'mask of .*b\.png: label map holds class 38; allowed are 0\.\.2 and 255'):
+        evaluate(images)
+    images[1]['seg_map_path'] = 'masks/b.png'
+    with pytest.raises(ValueError, match=r'^masks/b\.png: label map holds class 38'):
+        evaluate(images)
+
+
+def test_masks_without_objects_are_no_figure(images, monkeypatch):
+    lines = []
+    monkeypatch.setattr('bana_mm.evaluation.dense_crf_iou.print_log', lambda text, *args: lines.append(text))
+    for sample in images:
+        sample['gt_sem_seg']['data'][sample['gt_sem_seg']['data'] > 0] = 255
+    assert np.isnan(evaluate(images)['mIoU']) and any('no pixel of any class was compared' in line for line in lines)
+
+
+def test_predictions_keep_subfolders(images, tmp_path):
+    samples = [dict(images[0], img_path=str(tmp_path / f'fold{number}/001.jpg')) for number in (1, 2)]
+    samples[1]['pred_sem_seg'] = images[1]['pred_sem_seg']
+    with pytest.raises(ValueError, match='the prediction of .*fold1/001.jpg and .*fold2/001.jpg would be one'):
+        evaluate(samples, output_dir=str(tmp_path / 'out'))
+    evaluate(samples, output_dir=str(tmp_path / 'out'), img_dir=str(tmp_path))
+    for number, image in enumerate(images, 1):
+        saved = np.array(Image.open(tmp_path / f'out/fold{number}/001.png'))
+        np.testing.assert_array_equal(saved, image['pred_sem_seg']['data'][0])

@@ -335,3 +335,11 @@ def test_tool_errors(voc, monkeypatch, capsys):
     (voc / 'split.txt').write_text('\n')
     with pytest.raises(ValueError, match='split.txt: lists no image'):
         run_tool(monkeypatch, voc / 'labels', *common)
+
+
+def test_masks_of_0_and_255_compare_nothing(voc):
+    for img_id, truth in TRUTH.items():
+        mask = np.where(np.array(truth) > 0, 255, 0).astype(np.uint8)
+        write_label_png(voc / f'SegmentationClassAug/{img_id}.png', mask)
+    with pytest.raises(ValueError, match='SegmentationClassAug: no pixel of any class was compared'):
+        evaluate_labels(rows_of(voc), voc / 'SegmentationClassAug', ['a', 'b'], 2)

@@ -75,3 +75,15 @@ def test_one_prediction_a_box():
 
 def test_table_is_for_humans_only():
     assert PseudoLabelMetric().prefix is None  # the names are box_acc and so on
+
+
+def test_masks_without_objects_are_no_figure(monkeypatch):
+    lines = []
+    monkeypatch.setattr('bana_mm.evaluation.pseudo_label_metric.print_log', lambda text, **kwargs: lines.append(text))
+    result = evaluate([sample([0], [0], [[0, 0, 255, 255]], [[0, 0, 1, 1]])])
+    assert np.isnan(result['label_mIoU']) and any('no pixel of any class was compared' in line for line in lines)
+
+
+def test_masks_of_other_classes_are_named():
+    with pytest.raises(ValueError, match=r'a\.jpg: truth: label map holds class 38'):
+        evaluate([sample([0], [0], [[0, 38]], [[0, 1]])])

@@ -136,3 +136,16 @@ class TestMasks:
     def test_no_image_of_the_split(self, settings):
         with pytest.raises(ValueError, match=r'train\.txt: none of the 2 training images is in it'):
             check(Items(['a', 'b'], with_masks=True, **settings))
+
+
+def test_two_images_of_one_id(store):
+    def items(path):
+        made = Items(['a'], label_dir=str(store.root))
+        made.full_init()
+        load = made.get_data_info
+        made.get_data_info = lambda index: dict(load(index), img_path=path)
+        return made
+
+    check(ConcatDataset([items('fold1/a.jpg'), items('fold1/a.jpg')]))  # one image, seen twice as often
+    with pytest.raises(ValueError, match=r'the labels of fold1/a\.jpg and fold2/a\.jpg would be one'):
+        check(ConcatDataset([items('fold1/a.jpg'), items('fold2/a.jpg')]))

@@ -155,3 +155,24 @@ def test_bad_archive_and_metric(test):
         test('none', '--server-archive', 'out.rar')
     with pytest.raises(ValueError, match='tiny.py: --all needs test_evaluator=dict.*DenseCRFIoUMetric'):
         test('none', '--all', '--cfg-options', 'test_evaluator._delete_=True', 'test_evaluator.type=IoUMetric')
+
+
+def test_predictions_of_images_in_subfolders(test, prepared, tmp_path):
+    """fold1/001.jpg and fold2/001.jpg are two images, and two predictions."""
+    voc = prepared / 'voc'
+    names = (voc / 'ImageSets/Segmentation/val.txt').read_text().split()
+    root = tmp_path / 'folds'
+    for number, name in enumerate(names, 1):
+        for folder, suffix in (('JPEGImages', 'jpg'), ('Annotations', 'xml'), ('SegmentationClassAug', 'png')):
+            target = root / folder / f'fold{number}/001.{suffix}'
+            target.parent.mkdir(parents=True)
+            target.write_bytes((voc / folder / f'{name}.{suffix}').read_bytes())
+    (root / 'val.txt').write_text('fold1/001\nfold2/001\n')
+    options = (f'test_dataloader.dataset.data_root={root}', 'test_dataloader.dataset.ann_file=val.txt')
+    expected = test('flat', '--out', 'flat_out')
+    assert test('folds', '--out', 'out', '--cfg-options', *options) == expected
+    test('mmseg', '--out', 'mmseg_out', '--cfg-options', *options, 'test_evaluator.type=IoUMetric')
+    for number, name in enumerate(names, 1):
+        flat = read_label_png(tmp_path / f'flat_out/{name}.png')
+        assert np.array_equal(read_label_png(tmp_path / f'out/fold{number}/001.png'), flat)
+        assert np.array_equal(read_label_png(tmp_path / f'mmseg_out/fold{number}/001.png'), flat)

@@ -4,21 +4,24 @@ from importlib.util import find_spec
 
 from .box_pseudo_label import BoxPseudoLabel
 from .check_image_size import CheckImageSize
+from .checked_loading import LoadCheckedImage
 from .color_jitter import ColorJitter
 from .padded_crop import pad_around
 from .plain_and_augmented import PlainAndAugmented
 
-__all__ = ['BoxPseudoLabel', 'CheckImageSize', 'ColorJitter', 'PlainAndAugmented', 'pad_around']
+__all__ = ['BoxPseudoLabel', 'CheckImageSize', 'ColorJitter', 'LoadCheckedImage', 'PlainAndAugmented', 'pad_around']
 
 if find_spec('mmdet'):
+    from .checked_loading import LoadCheckedDetAnnotations
     from .ignore_small_boxes import IgnoreSmallBoxes
     from .load_unreliable import LoadUnreliable
     from .padded_crop import PaddedRandomCrop
 
-    __all__ += ['IgnoreSmallBoxes', 'LoadUnreliable', 'PaddedRandomCrop']
+    __all__ += ['IgnoreSmallBoxes', 'LoadCheckedDetAnnotations', 'LoadUnreliable', 'PaddedRandomCrop']
 
 if find_spec('mmseg'):
+    from .checked_loading import LoadCheckedSegAnnotations
     from .formatting import PackBoxSegInputs
     from .padded_crop import PaddedSegRandomCrop
 
-    __all__ += ['PackBoxSegInputs', 'PaddedSegRandomCrop']
+    __all__ += ['LoadCheckedSegAnnotations', 'PackBoxSegInputs', 'PaddedSegRandomCrop']

@@ -1,11 +1,11 @@
 """Labels for training a segmentation model from boxes."""
 
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
 import numpy as np
 from mmcv.transforms import BaseTransform
 
+from bana_mm.datasets.image_ids import DistinctNames, image_id
 from bana_mm.datasets.voc_files import read_ids
 from bana_mm.registry import TRANSFORMS
 from bana_mm.structures import IGNORE, LabelStore, check_classes, read_label_png, reliable_region
@@ -37,15 +37,16 @@ class BoxPseudoLabel(BaseTransform):
             ``tools/generate_labels.py``: here they work anew in every epoch. Defaults to None.
         maps (Sequence[str] | None): Stored maps to read. ``('Y_crf', )`` or ``('Y_ret', )`` trains on one of them
             alone. Defaults to None, all that the store holds: ``('Y_crf', 'Y_ret')`` of a classifier.
-        num_classes (int | None): Object classes L, for checking stored labels and masks. Defaults to None, not checked.
+        num_classes (int | None): Object classes L, for checking stored labels and masks. Defaults to None: the data
+            sets here fill in theirs; with others they are not checked.
         mask_split (str | None): Text file with one image id a line, of the images that take their mask. Defaults to
             None, no image.
 
     Raises:
         FileNotFoundError: If an image has no stored labels and there is no ``source``, if an image of ``mask_split``
             has no mask, or if that file is missing.
-        ValueError: If a label can't be read, has another size than its image or a class out of range; the message names
-            the file. Also if both ``label_dir`` and ``source`` are None.
+        ValueError: If a label can't be read, has another size than its image or a class out of range, or if two images
+            have one id; the message names the file. Also if both ``label_dir`` and ``source`` are None.
     """
 
     def __init__(
@@ -67,16 +68,17 @@ class BoxPseudoLabel(BaseTransform):
 
             self.source = build_label_source(source)
         self.num_classes = num_classes
+        self._seen = DistinctNames('BoxPseudoLabel: the labels')
         self.mask_split = mask_split
         self.mask_ids = frozenset() if mask_split is None else frozenset(read_ids(mask_split))
 
     def masked(self, items: Iterable[dict]) -> list[str]:
         """Ids of the data set's items that take their mask."""
-        return [img_id for img_id in map(_image_id, items) if img_id in self.mask_ids]
+        return [img_id for img_id in map(image_id, items) if img_id in self.mask_ids]
 
     def missing(self, items: Iterable[dict]) -> list[str]:
         """Ids of the data set's items that take stored labels which are not there."""
-        img_ids = [img_id for img_id in map(_image_id, items) if img_id not in self.mask_ids]
+        img_ids = [img_id for img_id in map(image_id, items) if img_id not in self.mask_ids]
         if self.store is not None:
             img_ids = self.store.missing(img_ids)
         return img_ids if self.source is None else self.source.missing(img_ids)
@@ -89,7 +91,8 @@ class BoxPseudoLabel(BaseTransform):
         """Add the labels of one image."""
         if 'scale_factor' in results or 'flip' in results:
             raise ValueError('BoxPseudoLabel must come before the transforms that resize or flip the image')
-        img_id = _image_id(results)
+        img_id = image_id(results)
+        self._seen.add(img_id, results.get('img_path', ''))
         if img_id in self.mask_ids:
             label = self._mask(img_id, results)
             reliable = label != IGNORE
@@ -124,7 +127,3 @@ class BoxPseudoLabel(BaseTransform):
             f'{type(self).__name__}(store={store}, source={self.source}, num_classes={self.num_classes}, '
             f'mask_split={self.mask_split})'
         )
-
-
-def _image_id(item: dict) -> str:
-    return str(item['img_id']) if 'img_id' in item else Path(item['img_path']).stem  # COCO's ids are numbers

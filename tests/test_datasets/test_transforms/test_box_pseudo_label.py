@@ -293,3 +293,15 @@ class TestBadInput:
         pipeline = Compose([dict(type='LoadImageFromFile'), FLIP, load])
         with pytest.raises(ValueError, match='must come before'):
             pipeline(results)
+
+
+def test_two_images_of_one_stem(data, tmp_path):
+    """Without img_id, labels are found by the stem of the path: fold1/a.jpg and fold2/a.jpg have one label map."""
+    results, label_dir = data
+    transform = BoxPseudoLabel(label_dir=str(label_dir))
+    del results['img_id']
+    image = dict(img=np.zeros((HEIGHT, WIDTH, 3), np.uint8))
+    for _ in range(2):
+        transform.transform({**pickle.loads(pickle.dumps(results)), **image})
+    with pytest.raises(ValueError, match=r"labels of .*/a\.png and other/a\.jpg would be one, 'a'"):
+        transform.transform({**results, **image, 'img_path': 'other/a.jpg'})
