@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-# Which way the edges (x1, y1, x2, y2) move: grown, shrunken, and along both diagonals. Each moves out and in twice.
-_MOVES = np.array([[-1, -1, 1, 1], [1, 1, -1, -1], [-1, 1, -1, 1], [1, -1, 1, -1]])
+# Which way the edges (x1, y1, x2, y2) move: along one diagonal, then along the other. Each moves out once and in once.
+_MOVES = np.array([[-1, 1, -1, 1], [1, -1, 1, -1]])
 
 
 def mask_iou(first: np.ndarray, second: np.ndarray) -> float:
@@ -63,10 +63,10 @@ def doubt_stability(mask: np.ndarray, doubtful: np.ndarray) -> float:
 def jittered_boxes(
     boxes: np.ndarray, image_size: tuple[int, int], shift: float = 0.05, min_shift: int = 1
 ) -> np.ndarray:
-    """Boxes that are a few pixels off, as another annotator might have drawn them: always the same four of each.
+    """Boxes that are a few pixels off, as another annotator might have drawn them: always the same two of each.
 
-    The first is larger on all sides, the second smaller, and two are moved along the diagonals. Each has at least one
-    pixel of its box. At the edges of the image they may be the box itself.
+    The first is moved to the left and down, the second to the right and up, so that each edge moves once outwards and
+    once inwards. Both keep at least one pixel of the box; at the edges of the image they may be the box itself.
 
     Args:
         boxes (np.ndarray): (K, 4) int, xyxy in whole pixels, half-open, not empty, inside the image.
@@ -75,13 +75,13 @@ def jittered_boxes(
         min_shift (int): But at least by so many pixels. Defaults to 1.
 
     Returns:
-        np.ndarray: (4, K, 4) int64, likewise.
+        np.ndarray: (2, K, 4) int64, likewise.
     """
     boxes = np.asarray(boxes, dtype=np.int64).reshape(-1, 4)
     lengths = np.tile(boxes[:, 2:] - boxes[:, :2], 2)  # (K, 4)
     outwards = np.maximum(np.rint(shift * lengths).astype(np.int64), min_shift)
     inwards = np.minimum(outwards, (lengths - 1) // 2)  # both edges of a box may move so far and leave a pixel
-    grows = _MOVES == _MOVES[0]
+    grows = _MOVES == [-1, -1, 1, 1]
     moved = boxes + _MOVES[:, None] * np.where(grows[:, None], outwards, inwards)
     height, width = image_size
     return np.clip(moved, 0, [width, height, width, height])

@@ -37,9 +37,14 @@ def test_iou():
 def test_jittered_boxes_by_hand():
     found = jittered_boxes([[20, 10, 60, 30]], (100, 100), shift=0.1, min_shift=1)
     # 4 pixels in x, 2 in y
-    assert found[:, 0].tolist() == [[16, 8, 64, 32], [24, 12, 56, 28], [16, 12, 56, 32], [24, 8, 64, 28]]
-    assert jittered_boxes([[20, 10, 60, 30]], (100, 100), shift=0.0, min_shift=3)[0, 0].tolist() == [17, 7, 63, 33]
-    assert jittered_boxes(np.zeros((0, 4), int), (5, 5)).shape == (4, 0, 4)
+    assert found[:, 0].tolist() == [[16, 12, 56, 32], [24, 8, 64, 28]]
+    assert jittered_boxes([[20, 10, 60, 30]], (100, 100), shift=0.0, min_shift=3)[0, 0].tolist() == [17, 13, 57, 33]
+    # two pixels leave the inner edge none to move, and the image ends at the right
+    assert jittered_boxes([[98, 10, 100, 30]], (100, 100), shift=0.1)[:, 0].tolist() == [
+        [97, 12, 100, 32],
+        [98, 8, 100, 28],
+    ]
+    assert jittered_boxes(np.zeros((0, 4), int), (5, 5)).shape == (2, 0, 4)
 
 
 @pytest.mark.parametrize('box', [[0, 0, 8, 6], [3, 2, 4, 3], [0, 0, 1, 1], [7, 5, 8, 6], [0, 2, 8, 3]])
