@@ -11,8 +11,8 @@ from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
 from bana_mm.functional import pixel_boxes
-from bana_mm.labels.png import IGNORE
 from bana_mm.registry import HOOKS
+from bana_mm.structures import IGNORE
 from bana_mm.structures.collapse import CollapseCounts, CollapseRule, fills, whole_regions
 
 LABEL_ADVICE = dict(
