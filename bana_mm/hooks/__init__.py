@@ -2,10 +2,11 @@
 
 from importlib.util import find_spec
 
+from .collapse_hook import CollapseHook
 from .label_check_hook import LabelCheckHook
 from .num_classes_hook import NumClassesHook
 
-__all__ = ['LabelCheckHook', 'NumClassesHook']
+__all__ = ['CollapseHook', 'LabelCheckHook', 'NumClassesHook']
 
 if find_spec('mmseg'):
     from .confidence_map_hook import ConfidenceMapHook

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from .box_layout import BoxLayout
 from .instance_mask import InstanceMask, cut_masks, paint_masks, smallest_in_front
-from .label_map import IGNORE, agree, check_classes, reliable_region
+from .label_map import IGNORE, agree, check_classes, reliable_region, vote
 from .label_png import read_label_png, write_label_png
 from .label_recipe import InstanceRecipe, LabelRecipe
 from .label_store import LabelStore
@@ -35,6 +35,7 @@ __all__ = [
     'read_label_png',
     'reliable_region',
     'smallest_in_front',
+    'vote',
     'write_label_png',
 ]
 

@@ -63,3 +63,35 @@ def agree(first: np.ndarray, *others: np.ndarray) -> tuple[np.ndarray, np.ndarra
     """
     reliable = reliable_region(first, *others)
     return np.where(reliable, first, IGNORE).astype(np.uint8), reliable
+
+
+def vote(first: np.ndarray, *others: np.ndarray, undecided: str = 'ignore') -> tuple[np.ndarray, np.ndarray]:
+    """Let label maps vote: each pixel gets the class that more than half of the maps name (ours).
+
+    Ignored pixels of a map are votes for no class.
+
+    Args:
+        first (np.ndarray): (H, W) uint8, 255 = ignored.
+        *others (np.ndarray): (H, W) uint8 each, 255 = ignored. Of two maps both must agree.
+        undecided (str): What pixels without a majority are: 'ignore', 255; or 'first', as in the first map. Defaults to
+            'ignore'.
+
+    Returns:
+        tuple[np.ndarray, np.ndarray]: The merged map, (H, W) uint8; and where there is a majority, (H, W) bool.
+
+    Raises:
+        ValueError: If the shapes differ, or for another ``undecided``.
+    """
+    if undecided not in ('ignore', 'first'):
+        raise ValueError(f"undecided must be 'ignore' or 'first', got {undecided!r}")
+    maps = (first, *others)
+    for other in others:
+        if first.shape != other.shape:
+            raise ValueError(f'label maps of one image must have one shape, got {first.shape} and {other.shape}')
+    merged = (first if undecided == 'first' else np.full(first.shape, IGNORE)).astype(np.uint8)
+    decided = np.zeros(first.shape, dtype=bool)
+    for one in maps[: len(maps) // 2 + 1]:  # a class with a majority is named by one of these
+        most = (2 * sum((one == other).astype(np.int64) for other in maps) > len(maps)) & (one != IGNORE)
+        merged[most] = one[most]
+        decided |= most
+    return merged, decided

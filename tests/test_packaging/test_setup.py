@@ -32,12 +32,14 @@ def pins():
 
 def test_extras_parse_and_keep_the_families_apart(setup_module):
     extras = {name: [requirements.Requirement(text) for text in texts] for name, texts in setup_module.EXTRAS.items()}
-    assert set(extras) == {'mim', 'onedl', 'crf', 'boxinst', 'tests'}
+    assert set(extras) == {'mim', 'onedl', 'crf', 'boxinst', 'sam', 'tests'}
     names = {extra: {requirement.name for requirement in found} for extra, found in extras.items()}
     assert {'mmengine', 'mmcv', 'mmdet', 'mmsegmentation', 'setuptools'} <= names['mim']
     assert not any(name.startswith('onedl') for name in names['mim'])
     assert all(name.startswith('onedl-mm') for name in names['onedl'])
     assert names['crf'] == {'pydensecrf2'}
+    assert names['sam'] == {'transformers'} < names['tests']
+    assert len({text for one in ('sam', 'tests') for text in setup_module.EXTRAS[one] if 'transformers' in text}) == 1
 
 
 @pytest.mark.parametrize('family', ['mim', 'onedl'])
