@@ -199,8 +199,9 @@ class SeedRuns:
         ids = self._ids()
         if not store.missing(ids) and is_newer(store.root / 'meta.json', [source.root / 'meta.json']):
             return
-        store.begin(dict(made_from=source.meta, change=entry['change'], amount=entry['amount'], seed=self.seed))
         classes = source.meta['classes']
+        changed = dict(change=entry['change'], amount=entry['amount'], seed=self.seed)
+        store.begin(dict(made_from=source.meta, **changed, classes=classes))
         dataset = VOCBoxDataset(
             f'ImageSets/Segmentation/{SPLIT}.txt', data_root=str(self.data), metainfo=dict(classes=classes)
         )
