@@ -2,8 +2,10 @@
 
 A plan is a YAML file, ``configs/demo/ablations.yml`` for one. ``classifiers`` and ``trainings`` name configs beside it
 and ``options`` to change in them; ``labels`` name a classifier with a ``recipe``, or other labels and a ``change`` of
-them. ``tables`` list the rows; each row is named after labels, or after a training as ``NAME``, ``NAME@LABELS`` or
-``NAME@LABELS*FACTOR`` (that many times the iterations), and its value is the row that it is compared with.
+them. ``start``, if there, is a classifier from whose weights all of them begin, trained once on images of its own
+(``classifier``, ``seed``, ``num_train``, ``iters``). ``tables`` list the rows; each is named after labels, or after a
+training as ``NAME``, ``NAME@LABELS`` or ``NAME@LABELS*FACTOR`` (that many times the iterations), and its value is the
+row that it is compared with.
 """
 
 import re
@@ -80,13 +82,14 @@ class Table:
 
 @dataclass(frozen=True)
 class Plan:
-    """A checked plan, see this module; ``classifiers``, ``labels`` and ``trainings`` are as in the file."""
+    """A checked plan, see this module; all but ``tables`` is as in the file."""
 
     path: Path
     classifiers: Mapping[str, Mapping[str, Any]]
     labels: Mapping[str, Mapping[str, Any]]
     trainings: Mapping[str, Mapping[str, Any]]
     tables: Sequence[Table]
+    start: Mapping[str, Any] | None = None
 
     def label_sets(self, table: Table) -> list[str]:
         """The labels that a table needs, those first that others are made from."""
@@ -151,7 +154,10 @@ def read_plan(path: str | Path) -> Plan:
             for part, name in names:
                 if name not in parts[part]:
                     raise ValueError(f'{path}: table {table.title!r}, row {key!r}: there are no {part} {name!r}')
-    return Plan(path, **parts, tables=tables)
+    start = content.get('start')
+    if start and start['classifier'] not in parts['classifiers']:
+        raise ValueError(f'{path}: start: there are no classifiers {start["classifier"]!r}')
+    return Plan(path, **parts, tables=tables, start=start)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from threading import Lock
@@ -47,7 +47,7 @@ from bana_mm.visualization.spread import draw_spread
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs' / 'demo'
 SPLIT = 'train_aug'
-SETTINGS = ('num_train', 'num_val', 'classifier_iters', 'segmentation_iters')  # of all runs in a folder
+SETTINGS = ('num_train', 'num_val', 'classifier_iters', 'segmentation_iters', 'amp')  # of all runs in a folder
 CONFIG_LOCK = Lock()  # configs read the environment
 
 
@@ -61,6 +61,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--num-val', type=int, default=100, help='validation images (default: %(default)s)')
     parser.add_argument('--classifier-iters', type=int, help="iterations of stage 1 (default: the configs')")
     parser.add_argument('--segmentation-iters', type=int, help="iterations of stage 3 (default: the configs')")
+    parser.add_argument('--amp', action='store_true', help='train in mixed precision')
     parser.add_argument('--jobs', type=int, default=1, help='processes side by side (default: %(default)s)')
     parser.add_argument('--threads', type=int, default=1, help='threads of each (default: %(default)s)')
     parser.add_argument('--report', action='store_true', help='run nothing, only write what the finished runs say')
@@ -74,15 +75,25 @@ class SeedRuns:
         plan (Plan): What there is to run.
         root (Path): Folder of the seed.
         seed (int): Of the images and of every training.
-        settings (dict): ``num_train``, ``num_val``, ``classifier_iters`` and ``segmentation_iters``.
+        settings (dict): ``num_train``, ``num_val``, ``classifier_iters``, ``segmentation_iters`` and ``amp``.
         threads (int): Of each process.
+        start (Path | None): Checkpoint from whose weights the trainings begin. Defaults to None, from nothing.
     """
 
-    def __init__(self, plan: Plan, root: Path, seed: int, settings: Mapping[str, Any], threads: int) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        root: Path,
+        seed: int,
+        settings: Mapping[str, Any],
+        threads: int,
+        start: Path | None = None,
+    ) -> None:
         self.plan = plan
         self.root = root
         self.seed = seed
         self.settings = settings
+        self.start = start
         self.env = dict(DEMO_ROOT=str(root), OMP_NUM_THREADS=str(threads))
         self.data = root / 'data'
 
@@ -93,7 +104,7 @@ class SeedRuns:
     def train_classifier(self, name: str) -> Path:
         """Train a classifier; the path of its checkpoint."""
         cfg = self.classifier_config(name)
-        self._run(train_step(f'seed {self.seed}: classifier {name}', cfg, cfg.work_dir))
+        self._run(train_step(f'seed {self.seed}: classifier {name}', cfg, cfg.work_dir, amp=self.settings['amp']))
         return final_checkpoint(cfg, cfg.work_dir)
 
     def make_labels(self, name: str) -> None:
@@ -119,7 +130,7 @@ class SeedRuns:
         cfg = self.training_config(training)
         title = f'seed {self.seed}: {training.key}'
         labels = None if training.labels is None else self.label_dir(training.labels) / 'meta.json'
-        self._run(train_step(title, cfg, cfg.work_dir, labels=labels))
+        self._run(train_step(title, cfg, cfg.work_dir, amp=self.settings['amp'], labels=labels))
         if not self.scores(training):  # killed between the last checkpoint and the end of the validation
             self._run(test_step(f'{title}, test', cfg, cfg.work_dir))
 
@@ -175,6 +186,7 @@ class SeedRuns:
             os.environ['DEMO_ROOT'] = str(self.root)  # which the configs read
             cfg = Config.fromfile(self.plan.path.parent / entry['config'])
         iters = round((iters or cfg.train_cfg.max_iters) * factor)
+        cfg.load_from = None if self.start is None else str(self.start)
         changes = {'train_cfg.max_iters': iters, 'train_cfg.val_interval': iters, 'param_scheduler.0.end': iters}
         cfg.merge_from_dict({**changes, 'randomness.seed': self.seed, **entry.get('options', {})})
         return cfg
@@ -315,6 +327,23 @@ def _needs(plan: Plan, item: tuple[int, str, str]) -> list[tuple[int, str, str]]
     return []
 
 
+def make_start(
+    plan: Plan, root: Path, settings: Mapping[str, Any], threads: int
+) -> tuple[Callable[[], None], Path | None]:
+    """What trains the weights from which all else begins, and where they will be; nothing where the plan has none."""
+    if not plan.start:
+        return lambda: None, None
+    own = dict(settings, num_train=plan.start['num_train'], classifier_iters=plan.start['iters'])
+    runs = SeedRuns(plan, root / 'start', plan.start['seed'], own, threads)
+    cfg = runs.classifier_config(plan.start['classifier'])
+
+    def run() -> None:
+        runs.draw()
+        runs.train_classifier(plan.start['classifier'])
+
+    return run, final_checkpoint(cfg, cfg.work_dir)
+
+
 def collect(plan: Plan, runs: Mapping[int, SeedRuns]) -> dict[str, dict[int, dict[str, float]]]:
     """All figures that there are, by run and seed."""
     figures: dict[str, dict[int, dict[str, float]]] = {}
@@ -345,16 +374,16 @@ def report(plan: Plan, figures: Figures, settings: Mapping[str, Any], root: Path
 def main() -> None:
     args = parse_args()
     plan, root = read_plan(args.plan), Path(args.out_dir)
-    settings = {
-        name: getattr(args, name) for name in ('num_train', 'num_val', 'classifier_iters', 'segmentation_iters')
-    }
+    settings = {name: getattr(args, name) for name in SETTINGS}
     root.mkdir(parents=True, exist_ok=True)
     keep_record(root / 'settings.json', settings)
     tables = [table for table in plan.tables if not args.tables or any(text in table.title for text in args.tables)]
     every = range(max(table.seeds for table in plan.tables))
-    runs = {seed: SeedRuns(plan, root / f'seed_{seed}', seed, settings, args.threads) for seed in every}
+    start, checkpoint = make_start(plan, root, settings, args.threads)
+    runs = {seed: SeedRuns(plan, root / f'seed_{seed}', seed, settings, args.threads, checkpoint) for seed in every}
     if not args.report:
         try:
+            start()
             run_all(plan, runs, make_schedule(plan, tables, every if args.seeds is None else args.seeds), args.jobs)
         except StepError as error:
             sys.exit(f'{error}\nThe same command goes on from here.')

@@ -18,6 +18,7 @@ from bana_mm.utils.stages import Step
 
 REPO = Path(__file__).parents[2]
 PLAN = """
+start: {classifier: bap, seed: 9, num_train: 2, iters: 6}
 classifiers: {bap: {config: CONFIGS/demo_bap.py}}
 labels:
   good: {classifier: bap, recipe: {recipe: bana_mm}}
@@ -111,7 +112,7 @@ def test_all_runs_and_their_tables(run, stubs, tmp_path, capsys):
         ('train', 'training_box'),
         ('train', 'training_nal@good_x2'),
     ]
-    assert stubs.calls == [*first, *first[:2]]
+    assert stubs.calls == [first[0], *first, *first[:2]]  # where all begin, seed 0, seed 1
     out = tmp_path / 'out'
     text = capsys.readouterr().out
     table = (out / 'ablations.txt').read_text()
@@ -129,13 +130,15 @@ def test_all_runs_and_their_tables(run, stubs, tmp_path, capsys):
 
     cfg = Config.fromfile(out / 'seed_0/configs/training_nal@filled.py')
     assert cfg.model.decode_head.head.loss_decode.gamma == 3.0 and cfg.randomness.seed == 0
+    assert cfg.load_from == str(out / 'start/classifiers/bap/iter_6.pth') and Path(cfg.load_from).is_file()
+    assert Config.fromfile(out / 'start/configs/classifier_bap.py').load_from is None
     assert cfg.param_scheduler[0].end == cfg.train_cfg.max_iters == 5
     folders = [step.label_dir for step in cfg.train_dataloader.dataset.pipeline if 'label_dir' in step]
     assert folders == [str(out / 'seed_0/labels/filled')]
     recipe = Config.fromfile(out / 'seed_1/configs/labels_good.py').model.label_recipe
     assert recipe == dict(recipe='bana_mm', crf=dict(bilateral=(4, 15, 13), gaussian=(3, 1)))
     images = [(out / f'seed_{seed}/data/JPEGImages/train_00000.jpg').read_bytes() for seed in (0, 1)]
-    assert images[0] != images[1]
+    assert images[0] != images[1] and len(list((out / 'start/data/JPEGImages').glob('train_*'))) == 2
 
 
 def test_what_is_done_is_skipped(run, stubs, tmp_path, capsys):
