@@ -1,24 +1,22 @@
 """Labels made worse or better on purpose, to see on what kinds of labels a loss helps (ours).
 
-All functions take and give (H, W) uint8 label maps of one image, 0 background, 1..L classes, 255 ignored. Boxes are
-(K, 4) int, xyxy in whole pixels, half-open, and ``classes`` (K,) int in 1..L.
+All functions take and give (H, W) uint8 label maps of one image, 0 background, 1..L classes, 255 ignored.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import cv2
 import numpy as np
 
-from bana_mm.labels.png import IGNORE
+from bana_mm.structures import IGNORE, BoxLayout, paint_masks
 
 
-def grow(label: np.ndarray, boxes: np.ndarray, classes: Sequence[int], pixels: int) -> np.ndarray:
+def grow(label: np.ndarray, layout: BoxLayout, pixels: int) -> np.ndarray:
     """Move the edges of all objects outwards or inwards.
 
     Args:
         label (np.ndarray): (H, W) uint8.
-        boxes (np.ndarray): (K, 4) int.
-        classes (Sequence[int]): (K,).
+        layout (BoxLayout): Boxes of the image.
         pixels (int): By how many pixels, in a square neighbourhood. Positive: background becomes an object, in a box of
             its class only. Negative: the object's rim becomes background; what lies at the image's edge stays.
 
@@ -32,37 +30,27 @@ def grow(label: np.ndarray, boxes: np.ndarray, classes: Sequence[int], pixels: i
         near = cv2.dilate((label == 0).astype(np.uint8), kernel, borderType=cv2.BORDER_CONSTANT, borderValue=0)
         result[(near > 0) & (label != IGNORE)] = 0
         return result
-    for value in sorted(set(classes)):
-        allowed = np.zeros(label.shape, bool)
-        for (x1, y1, x2, y2), one in zip(boxes, classes):
-            allowed[y1:y2, x1:x2] |= one == value
+    for value, region in zip(layout.by_class().classes[1:], layout.by_class().regions().numpy()):
         near = cv2.dilate((label == value).astype(np.uint8), kernel, borderType=cv2.BORDER_CONSTANT, borderValue=0)
-        result[(near > 0) & allowed & (label == 0)] = value
+        result[(near > 0) & region & (label == 0)] = value
     return result
 
 
-def fill_boxes(
-    label: np.ndarray, boxes: np.ndarray, classes: Sequence[int], share: float, rng: np.random.Generator
-) -> np.ndarray:
+def fill_boxes(label: np.ndarray, layout: BoxLayout, share: float, rng: np.random.Generator) -> np.ndarray:
     """Give some boxes all of the background that they hold.
 
     Args:
         label (np.ndarray): (H, W) uint8.
-        boxes (np.ndarray): (K, 4) int.
-        classes (Sequence[int]): (K,).
+        layout (BoxLayout): Boxes of the image.
         share (float): Probability of each box, 0 to 1.
         rng (np.random.Generator): Draws them.
 
     Returns:
         np.ndarray: (H, W) uint8. Where chosen boxes overlap the smaller one is in front.
     """
-    result = label.copy()
-    chosen = rng.random(len(boxes)) < share
-    areas = [(x2 - x1) * (y2 - y1) for x1, y1, x2, y2 in boxes]
-    for number in sorted(np.flatnonzero(chosen), key=lambda k: -areas[k]):
-        x1, y1, x2, y2 = boxes[number]
-        result[y1:y2, x1:x2][label[y1:y2, x1:x2] == 0] = classes[number]
-    return result
+    chosen = rng.random(len(layout.boxes)) < share
+    masks = [np.full((y2 - y1, x2 - x1), one) for one, (x1, y1, x2, y2) in zip(chosen, layout.boxes.tolist())]
+    return np.where(label == 0, paint_masks(layout, masks), label)
 
 
 def correct_doubted(
@@ -95,8 +83,7 @@ def change_labels(
     amount: float,
     maps: Mapping[str, np.ndarray],
     truth: np.ndarray,
-    boxes: np.ndarray,
-    classes: Sequence[int],
+    layout: BoxLayout,
     rng: np.random.Generator,
 ) -> dict[str, np.ndarray]:
     """One of the changes of this module, by name.
@@ -106,8 +93,7 @@ def change_labels(
         amount (float): Its ``pixels`` or ``share``.
         maps (Mapping[str, np.ndarray]): ``Y_crf`` and ``Y_ret``, (H, W) uint8.
         truth (np.ndarray): (H, W) uint8.
-        boxes (np.ndarray): (K, 4) int.
-        classes (Sequence[int]): (K,).
+        layout (BoxLayout): Boxes of the image.
         rng (np.random.Generator): For what is drawn.
 
     Returns:
@@ -118,9 +104,9 @@ def change_labels(
     """
     y_crf, y_ret = maps['Y_crf'], maps['Y_ret']
     if change == 'grow':
-        y_crf = grow(y_crf, boxes, classes, int(amount))
+        y_crf = grow(y_crf, layout, int(amount))
     elif change == 'fill_boxes':
-        y_crf = fill_boxes(y_crf, boxes, classes, amount, rng)
+        y_crf = fill_boxes(y_crf, layout, amount, rng)
     elif change == 'correct_doubted':
         y_crf, y_ret = correct_doubted(y_crf, y_ret, truth, amount, rng)
     else:

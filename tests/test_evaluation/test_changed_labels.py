@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from bana_mm.evaluation.changed_labels import change_labels, correct_doubted, fill_boxes, grow
+from bana_mm.structures import BoxLayout
 
 RNG = np.random.default_rng(0)
 
@@ -11,34 +12,39 @@ def label_map(*rows: str) -> np.ndarray:
     return np.array([[{'.': 0, 'x': 255}.get(c) if c in '.x' else int(c) for c in row] for row in rows], np.uint8)
 
 
+def layout_of(label: np.ndarray, boxes: list, classes: list[int]) -> BoxLayout:
+    return BoxLayout.from_boxes(label.shape, boxes, classes)
+
+
 def test_growing_stays_in_the_boxes_of_the_class():
     label = label_map('......', '..1...', '....2.', '......')
-    grown = grow(label, np.array([[1, 0, 3, 3], [4, 2, 6, 4]]), [1, 2], 1)
+    grown = grow(label, layout_of(label, [[1, 0, 3, 3], [4, 2, 6, 4]], [1, 2]), 1)
     np.testing.assert_array_equal(grown, label_map('.11...', '.11...', '.11.22', '....22'))
     assert label[0, 1] == 0  # the given map is left alone
 
 
 def test_growing_takes_background_only():
     label = label_map('12x.')
-    box = np.array([[0, 0, 4, 1]])
-    np.testing.assert_array_equal(grow(label, box, [1], 2), label)  # its reach ends one pixel short
-    np.testing.assert_array_equal(grow(label, box, [2], 2), label_map('12x2'))
+    box = [[0, 0, 4, 1]]
+    np.testing.assert_array_equal(grow(label, layout_of(label, box, [1]), 2), label)  # its reach ends one pixel short
+    np.testing.assert_array_equal(grow(label, layout_of(label, box, [2]), 2), label_map('12x2'))
 
 
 def test_shrinking_leaves_the_edge_of_the_image_and_what_is_ignored():
     label = label_map('111..', '111x2', '111x2')
-    shrunk = grow(label, np.zeros((0, 4), int), [], -1)
+    shrunk = grow(label, layout_of(label, [], []), -1)
     # the column beside the background goes, as does the 2 under it; 255 is no background
     np.testing.assert_array_equal(shrunk, label_map('11...', '11.x.', '111x2'))
 
 
 def test_filled_boxes():
     label = label_map('1...', '....', '..2.')
-    boxes = np.array([[0, 0, 2, 2], [1, 0, 4, 3]])
-    np.testing.assert_array_equal(fill_boxes(label, boxes, [1, 2], 0.0, RNG), label)
+    layout = layout_of(label, [[0, 0, 2, 2], [1, 0, 4, 3]], [1, 2])
+    np.testing.assert_array_equal(fill_boxes(label, layout, 0.0, RNG), label)
     # the smaller box is in front, and no object is painted over
-    np.testing.assert_array_equal(fill_boxes(label, boxes, [1, 2], 1.0, RNG), label_map('1122', '1122', '.222'))
-    counts = [(fill_boxes(label, boxes[:1], [1], 0.25, RNG) != label).any() for _ in range(400)]
+    np.testing.assert_array_equal(fill_boxes(label, layout, 1.0, RNG), label_map('1122', '1122', '.222'))
+    one = layout_of(label, [[0, 0, 2, 2]], [1])
+    counts = [(fill_boxes(label, one, 0.25, RNG) != label).any() for _ in range(400)]
     assert 0.18 < np.mean(counts) < 0.32
 
 
@@ -65,15 +71,14 @@ def test_unknown_truth_corrects_nothing():
 
 def test_changes_by_name():
     maps = dict(Y_crf=label_map('1..'), Y_ret=label_map('.1.'))
-    truth, boxes = label_map('11.'), np.array([[0, 0, 3, 1]])
-    changed = change_labels('grow', 1, maps, truth, boxes, [1], RNG)
+    truth = label_map('11.')
+    layout = layout_of(truth, [[0, 0, 3, 1]], [1])
+    changed = change_labels('grow', 1, maps, truth, layout, RNG)
     np.testing.assert_array_equal(changed['Y_crf'], label_map('11.'))
     np.testing.assert_array_equal(changed['Y_ret'], maps['Y_ret'])
-    np.testing.assert_array_equal(
-        change_labels('fill_boxes', 1.0, maps, truth, boxes, [1], RNG)['Y_crf'], label_map('111')
-    )
-    corrected = change_labels('correct_doubted', 1.0, maps, truth, boxes, [1], RNG)
+    np.testing.assert_array_equal(change_labels('fill_boxes', 1.0, maps, truth, layout, RNG)['Y_crf'], label_map('111'))
+    corrected = change_labels('correct_doubted', 1.0, maps, truth, layout, RNG)
     np.testing.assert_array_equal(corrected['Y_crf'], label_map('11.'))
     np.testing.assert_array_equal(corrected['Y_ret'], label_map('xx.'))
     with pytest.raises(ValueError, match="not 'blur'"):
-        change_labels('blur', 1, maps, truth, boxes, [1], RNG)
+        change_labels('blur', 1, maps, truth, layout, RNG)

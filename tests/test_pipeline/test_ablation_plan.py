@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from bana_mm.evaluation.ablations import Table, Training, compare, comparison_table, read_plan
+from bana_mm.pipeline.ablation_plan import Table, Training, compare, comparison_table, make_schedule, read_plan
 
 PLAN = """
 classifiers: {a: {config: a.py}}
@@ -36,11 +36,9 @@ def test_trainings_by_name():
             Training.parse(text)
 
 
-def test_what_a_table_needs(plan):
+def test_rows_and_their_titles(plan):
     maps, losses = plan.tables
-    assert plan.label_sets(maps) == ['good', 'bad']
     assert losses.keys() == ['nal@bad', 'ce@bad', 'ce@good*3', 'ce@good']
-    assert plan.label_sets(losses) == ['good', 'bad']  # what is changed comes before its change
     assert (maps.figure, losses.figure) == ('Y_crf', 'mIoU')
     titles = [plan.row_title(losses, key) for key in losses.keys()]
     assert titles == [
@@ -51,6 +49,19 @@ def test_what_a_table_needs(plan):
     ]
     same = Table('', 'trainings', 1, {'nal@bad': 'ce@bad'}, 'mIoU')
     assert [plan.row_title(same, key) for key in same.keys()] == ['nal', 'cross entropy']
+
+
+def test_schedule(plan):
+    order = make_schedule(plan, plan.tables, range(3))
+    data, labels = ('data', ''), [('classifier', 'a'), ('labels', 'good'), ('labels', 'bad')]
+    # the rows of a table, and in front of each what it needs and is not there yet
+    losses = ['nal@bad', 'ce@bad', 'ce@good*3', 'ce@good']
+    assert order == [
+        *((0, *item) for item in [data, *labels, *(('training', key) for key in losses)]),
+        *((1, *item) for item in [data, *labels, *(('training', key) for key in losses)]),
+        *((2, *item) for item in [data, *labels, *(('training', key) for key in losses)]),
+    ]
+    assert make_schedule(plan, plan.tables[:1], [1, 2]) == [(1, *item) for item in [data, *labels]]
 
 
 def test_comparison_by_hand(plan):

@@ -9,15 +9,14 @@ row that it is compared with.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bana_mm.evaluation.seeds import Spread, paired_differences, spread
 from bana_mm.utils.result_tables import read_yaml
 from bana_mm.utils.table import format_table
-
-from .seeds import Spread, paired_differences, spread
 
 # Figures of runs: by the run's key, then by seed, then by the figure's name, in percent.
 Figures = Mapping[str, Mapping[int, Mapping[str, float]]]
@@ -81,7 +80,7 @@ class Table:
 
 
 @dataclass(frozen=True)
-class Plan:
+class AblationPlan:
     """A checked plan, see this module; all but ``tables`` is as in the file."""
 
     path: Path
@@ -90,18 +89,6 @@ class Plan:
     trainings: Mapping[str, Mapping[str, Any]]
     tables: Sequence[Table]
     start: Mapping[str, Any] | None = None
-
-    def label_sets(self, table: Table) -> list[str]:
-        """The labels that a table needs, those first that others are made from."""
-        if table.kind == 'labels':
-            wanted = table.keys()
-        else:
-            wanted = [name for key in table.keys() if (name := Training.parse(key).labels)]
-        result: list[str] = []
-        for name in wanted:
-            result += [base] if (base := self.labels[name].get('of')) else []
-            result.append(name)
-        return list(dict.fromkeys(result))
 
     def row_title(self, table: Table, key: str) -> str:
         """What a table calls a row: as much as tells it from the others."""
@@ -117,7 +104,7 @@ class Plan:
         return ', '.join(parts)
 
 
-def read_plan(path: str | Path) -> Plan:
+def read_plan(path: str | Path) -> AblationPlan:
     """Read and check a plan.
 
     Args:
@@ -157,7 +144,7 @@ def read_plan(path: str | Path) -> Plan:
     start = content.get('start')
     if start and start['classifier'] not in parts['classifiers']:
         raise ValueError(f'{path}: start: there are no classifiers {start["classifier"]!r}')
-    return Plan(path, **parts, tables=tables, start=start)
+    return AblationPlan(path, **parts, tables=tables, start=start)
 
 
 @dataclass(frozen=True)
@@ -185,7 +172,7 @@ class Comparison:
         return result
 
 
-def compare(plan: Plan, table: Table, figures: Figures) -> list[Comparison]:
+def compare(plan: AblationPlan, table: Table, figures: Figures) -> list[Comparison]:
     """The rows of a table with the figures that there are."""
 
     def by_seed(key: str) -> dict[int, float]:
@@ -228,3 +215,38 @@ def _cell(value: float, form: str = '.2f') -> str:
 def _numbers(values: Spread) -> dict[str, float | None]:
     numbers = dict(mean=values.mean, deviation=values.deviation, error=values.error)
     return {name: value if value == value else None for name, value in numbers.items()}
+
+
+# Seed, kind ('data', 'classifier', 'labels' or 'training') and name of something to run.
+Item = tuple[int, str, str]
+
+
+def needs(plan: AblationPlan, item: Item) -> list[Item]:
+    """What must be there before something can run."""
+    seed, kind, name = item
+    if kind == 'classifier':
+        return [(seed, 'data', '')]
+    if kind == 'labels':
+        entry = plan.labels[name]
+        return [(seed, 'labels', entry['of']) if 'of' in entry else (seed, 'classifier', entry['classifier'])]
+    if kind == 'training':
+        labels = Training.parse(name).labels
+        return [(seed, 'labels', labels) if labels else (seed, 'data', '')]
+    return []
+
+
+def make_schedule(plan: AblationPlan, tables: Sequence[Table], seeds: Iterable[int]) -> list[Item]:
+    """What is run, each once: seed after seed, table after table. What others need stands before them."""
+    order: dict[Item, None] = {}
+
+    def add(item: Item) -> None:
+        for other in needs(plan, item):
+            add(other)
+        order[item] = None
+
+    for seed in seeds:
+        for table in tables:
+            if seed < table.seeds:
+                for key in table.keys():
+                    add((seed, 'training' if table.kind == 'trainings' else 'labels', key))
+    return list(order)
