@@ -138,7 +138,8 @@ def find_source(args: argparse.Namespace, cfg, device: str):
     names = (args.source or 'classifier').split('+')
     of_classifier = dict(config=cfg, checkpoint=args.checkpoint, device=device)
     if len(names) == 1:
-        return classifier_source_class(names[0])(**of_classifier, recipe=args.source_options, both=True)
+        both = args.out is None  # label maps always come in pairs; of masks there is one a box
+        return classifier_source_class(names[0])(**of_classifier, recipe=args.source_options, both=both)
     if args.source_options:
         raise ValueError('--source-options are parameters of a single --source')
     return build_label_source([name if ':' in name else with_classifier(name, of_classifier) for name in names])
@@ -159,8 +160,9 @@ def find_images(args: argparse.Namespace, cfg):
     from bana_mm.labels.data import DEFAULT_SPLIT, build_coco_dataset, build_label_dataset
 
     if args.coco is not None:
-        id_from = 'id' if args.out_dir is None else 'file_name'  # label maps are found by the names of their images
-        return build_coco_dataset(args.coco, args.img_dir, None if cfg is None else cfg.get('backend_args'), id_from)
+        # label maps are found by the names of their images
+        backend_args = None if cfg is None else cfg.get('backend_args')
+        return build_coco_dataset(args.coco, args.img_dir, backend_args, id_from='file_name')
     if cfg is not None:
         return build_label_dataset(cfg, args.split)
     split = f'ImageSets/Segmentation/{args.split or DEFAULT_SPLIT}.txt'

@@ -152,9 +152,9 @@ def make_label_masks(
     Raises:
         RuntimeError: If an image is missing or of another size; the message names it.
     """
-    dataset = build_coco_dataset(truth.path, image_dir)
+    dataset = build_coco_dataset(truth.path, image_dir, id_from='file_name')  # after which label maps are named
     items = LabelItems(dataset)
-    chosen = [index for index in range(len(items)) if dataset.get_data_info(index)['img_id'] in truth.images]
+    chosen = [index for index in range(len(items)) if dataset.get_data_info(index)['coco_id'] in truth.images]
     sink = MemorySink(len(items), 'masks')
     source.bind(items.classes, items.category_ids)
     label_images(source, items, sink, options or RunOptions(), chosen)

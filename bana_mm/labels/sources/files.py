@@ -95,7 +95,7 @@ class FilesSource(LabelSource):
     def _match(self, item: LabelItem) -> list[dict]:
         """The entry of each box."""
         by_image, img_id = _masks_by_image(self.path), self._id_of(item)
-        free = list(by_image.get(img_id) or by_image.get(str(item.number), ()))
+        free = list(by_image.get(str(item.number)) or by_image.get(img_id, ()))
         chosen = []
         for box, index in zip(item.layout.boxes.numpy(), item.layout.box_classes):
             category = index if self._category_ids is None else self._category_ids[index - 1]

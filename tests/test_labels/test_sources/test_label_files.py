@@ -42,8 +42,8 @@ def entries(encode=compressed):
     return [entry(LARGE, 7, [0, 0, 4, 3], encode=encode), entry(SMALL, 2, [1.4, 0.6, 2, 2], encode=encode)]
 
 
-def source(tmp_path, content):
-    path = tmp_path / 'masks.json'
+def source(tmp_path, content, name='masks.json'):
+    path = tmp_path / name
     path.write_text(content if isinstance(content, str) else json.dumps(content))
     return FilesSource(path)
 
@@ -144,6 +144,11 @@ class TestMasks:
             label_map(files, item)
         item.number = 12
         assert (label_map(files, item) == 2).sum() == LARGE[:3, :4].sum()
+        content = [entry(SMALL, 90, [0, 0, 4, 3], img_id=13), entry(LARGE, 90, [0, 0, 4, 3], img_id=12)]
+        other = source(tmp_path, content, 'other.json')
+        other.bind(('cat', 'dog'), (17, 90))
+        swapped = LabelItem(item.layout, '13', pixels=IMAGE, number=12)  # 13.jpg is image 12
+        assert np.array_equal(label_map(other, swapped), label_map(files, item))
         again = pickle.loads(pickle.dumps(files))
         assert np.array_equal(label_map(again, item), label_map(files, item))
         assert files.describe() == dict(type='files', path=str(tmp_path / 'masks.json'), num_classes=None)
