@@ -24,7 +24,7 @@ help:
 	@echo 'make demo       train all stages on generated data, print the table, write panels to $(DEMO_OUT)'
 	@echo 'make test       run the tests'
 	@echo 'make env        only create $(VENV)'
-	@echo 'make lint       check the style with ruff'
+	@echo 'make lint       check style and types with ruff and mypy'
 	@echo 'make clean      remove caches, build files and $(DEMO_OUT)'
 	@echo 'make clean-env  remove $(VENV)'
 
@@ -34,9 +34,10 @@ demo: env
 test: env
 	$(BIN)/python -m pytest -q --durations=10 $(ARGS)
 
-lint: $(STAMPS)/lint
+lint: env $(STAMPS)/lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 env: $(STAMPS)/package
 
@@ -58,7 +59,7 @@ $(STAMPS)/lint: $(PINS) $(STAMPS)/python
 	@$(STEP) lint
 
 clean:
-	rm -rf build dist *.egg-info .pytest_cache .ruff_cache '$(DEMO_OUT)'
+	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache '$(DEMO_OUT)'
 	find bana_mm tests tools configs -name __pycache__ -type d -prune -exec rm -rf {} +
 
 clean-env:

@@ -72,7 +72,7 @@ if __name__ == '__main__':
         python_requires='>=3.10',
         packages=find_packages(include=['bana_mm', 'bana_mm.*']),
         package_data={'bana_mm': ['py.typed']},
-        install_requires=['torch>=2.0', 'numpy>=1.24', 'pillow>=9.1'],
+        install_requires=['torch>=2.0', 'numpy>=1.24', 'pillow>=9.1', 'tabulate>=0.9', 'tqdm>=4.60'],
         extras_require=EXTRAS,
         cmdclass={'build_py': BuildWithConfigs},
         classifiers=[

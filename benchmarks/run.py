@@ -68,16 +68,11 @@ def describe_machine(device: str, threads: int) -> dict[str, str | int]:
     )
 
 
-def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table in Markdown."""
-    return '\n'.join(f'| {" | ".join(cells)} |' for cells in (header, ['---'] * len(header), *rows))
-
-
 def main(argv: Sequence[str] | None = None) -> None:
     args = parse_args(argv)
     import torch
 
-    from bana_mm.utils.table import format_table
+    from bana_mm.utils.table import format_table, markdown_table
     from benchmarks.harness import HEADER, Options, SkipItem
 
     torch.set_num_threads(args.threads)
@@ -98,7 +93,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         print(', '.join(f'{key} {value}' for key, value in machine.items()))
         if args.clock == 'cpu':
             print('times are CPU seconds of all threads')
-        print((markdown if args.markdown else format_table)(HEADER, [row.cells() for row in rows]))
+        print((markdown_table if args.markdown else format_table)(HEADER, [row.cells() for row in rows]))
         for name, reason in skipped.items():
             print(f'{name} left out: {reason}')
         if args.json is not None:

@@ -201,11 +201,12 @@ step_crf() {
 }
 
 step_tests() { pip_install -q pytest transformers; }
-step_lint() { pip_install -q ruff; }
+step_lint() { pip_install -q ruff mypy; }
 
 step_package() {
   say 'installing bana_mm (editable)'
-  python -m pip install -qq --no-deps --no-build-isolation -e .
+  # What setup.py asks for is there by now, but for small packages of pure Python.
+  pip_install -qq --no-build-isolation -e .
   local environment
   environment=$(cd "$VENV" && pwd)
   (cd / && "$environment/bin/python" -c 'import bana_mm')

@@ -70,7 +70,8 @@ def background_queries(feats: Tensor, background: Tensor, grid_size: int) -> tup
     """
     if background.dim() != 4 or background.shape[:2] != (len(feats), 1):
         raise ValueError(f'background must have shape ({len(feats)}, 1, H, W), got {tuple(background.shape)}')
-    weight, valid = query_weights(background.to(feats.dtype), feats.shape[2:], grid_size)
+    height, width = feats.shape[2:]
+    weight, valid = query_weights(background.to(feats.dtype), (height, width), grid_size)
     return weight @ feats.flatten(2).transpose(1, 2), valid
 
 

@@ -6,6 +6,7 @@ gradient of its size, and these are added up one by one. Here all of them go int
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -70,7 +71,7 @@ class _BackgroundAwareFeatures(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx, feats: Tensor, query_weight: Tensor, share: Tensor, rows: Tensor, cols: Tensor
+        ctx: Any, feats: Tensor, query_weight: Tensor, share: Tensor, rows: Tensor, cols: Tensor
     ) -> tuple[Tensor, Tensor]:
         ctx.bins = [BoxBins(*part) for part in _parts((rows, cols))]
         inputs = (feats, query_weight, share)
@@ -81,7 +82,7 @@ class _BackgroundAwareFeatures(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad_queries: Tensor, grad_pooled: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, grad_queries: Tensor, grad_pooled: Tensor) -> tuple[Tensor | None, ...]:
         grad_feats = torch.empty_like(ctx.saved_tensors[0])
         for bins, part in zip(ctx.bins, _parts((grad_feats, grad_queries, grad_pooled, *ctx.saved_tensors))):
             _backward(bins, *part)

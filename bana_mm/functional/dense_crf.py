@@ -6,6 +6,7 @@ labels Y_crf (paper Sec. 3.2) and on predictions at test time (paper Sec. 4).
 
 import math
 from importlib.util import find_spec
+from typing import Any
 
 import numpy as np
 import torch
@@ -63,8 +64,10 @@ def dense_crf(
     """
     pixels, prob = _as_tensor(image), _as_tensor(probability)
     _check_maps(pixels, prob)
-    bilateral = _check_kernel('bilateral', bilateral, ('weight', 'xy_std', 'rgb_std'))
-    gaussian = _check_kernel('gaussian', gaussian, ('weight', 'xy_std'))
+    kernels = (
+        _check_kernel('bilateral', bilateral, ('weight', 'xy_std', 'rgb_std')),
+        _check_kernel('gaussian', gaussian, ('weight', 'xy_std')),
+    )
     if isinstance(iterations, bool) or not isinstance(iterations, (int, np.integer)) or iterations < 0:
         raise ValueError(f'iterations must be an integer of at least 0, got {iterations!r}')
     run = _run_torch if _choose_backend(backend, prob) == 'torch' else _run_pydensecrf
@@ -75,11 +78,11 @@ def dense_crf(
         unary = prob.float().clamp(MIN_PROBABILITY, 1).log().neg()
         if prob.dim() == 3:
             pixels, unary = pixels[None], unary[None]
-        posterior = run(pixels, unary, bilateral, gaussian, int(iterations)).view(prob.shape)
+        posterior = run(pixels, unary, *kernels, int(iterations)).view(prob.shape)
     return posterior if isinstance(probability, Tensor) else posterior.numpy()
 
 
-def dense_crf_labels(image: np.ndarray, probability: np.ndarray, **kwargs) -> np.ndarray:
+def dense_crf_labels(image: np.ndarray, probability: np.ndarray, **kwargs: Any) -> np.ndarray:
     """Class of the largest posterior of :func:`dense_crf` at each pixel: little to send from a worker process.
 
     Args:
@@ -90,7 +93,7 @@ def dense_crf_labels(image: np.ndarray, probability: np.ndarray, **kwargs) -> np
     Returns:
         np.ndarray: (H, W), 0..C-1, uint8 unless there are more than 256 classes.
     """
-    posterior = dense_crf(image, probability, **kwargs)
+    posterior = np.asarray(dense_crf(image, probability, **kwargs))
     return posterior.argmax(axis=0).astype(np.min_scalar_type(len(posterior) - 1))
 
 

@@ -132,7 +132,8 @@ def side_gaps(mask: np.ndarray) -> np.ndarray:
     if not mask.any():
         return np.ones(4)
     gaps = []
-    for line in (mask.any(axis=0), mask.any(axis=1)):  # columns, rows
+    for axis in (0, 1):
+        line = np.atleast_1d(mask.any(axis=axis))  # the columns, then the rows
         first, last = line.argmax(), len(line) - 1 - line[::-1].argmax()
         gaps.append((first / len(line), (len(line) - 1 - last) / len(line)))
     (left, right), (top, bottom) = gaps

@@ -4,6 +4,8 @@ Shapes: N images, C classes with the background, H x W pixels. ``cosine`` is the
 each classifier weight, the logits are ``temperature * cosine``.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
@@ -117,7 +119,7 @@ class _NoiseAwareLoss(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx,
+        ctx: Any,
         logits: Tensor,
         label: Tensor,
         reliable: Tensor,
@@ -151,7 +153,7 @@ class _NoiseAwareLoss(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad_ce: Tensor, grad_wce: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, grad_ce: Tensor, grad_wce: Tensor) -> tuple[Tensor | None, ...]:
         exponential, total, target, best, own, peak, loss, loss_wce, share, trusted, num_trusted = ctx.saved_tensors
         temperature, gamma, balance, detach_confidence = ctx.settings
         share = share * (grad_wce * balance)

@@ -67,7 +67,7 @@ def read_label_png(
         raise FileNotFoundError(f'{path}: label map is missing') from None
     except Exception as error:  # Pillow's readers fail in many ways on broken files
         raise ValueError(f'{path}: label map cannot be read ({error}); delete it and make it again') from error
-    if problem:
+    if label is None:
         raise ValueError(f'{path}: {problem}')
     check_classes(label, num_classes, path)
     return label

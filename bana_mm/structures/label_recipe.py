@@ -21,7 +21,7 @@ _CHOICES = dict(
 )
 # Recipes by name. 'paper' is what stands behind the published numbers, to the letter. 'bana_mm' is what a search found
 # best (tools/analysis/search_recipe.py, docs/results/voc_animals.md).
-RECIPES = dict(
+RECIPES: dict[str, dict[str, Any]] = dict(
     paper=dict(empty='zero', overlap='later', restore='none'),
     bana_mm=dict(background='cam', min_recognised=0.35, score='mean', flip=True),
 )
@@ -136,7 +136,7 @@ class LabelRecipe:
             cfg (Mapping | LabelRecipe | None): ``recipe``, the name of a recipe in :data:`RECIPES` (without it the
                 defaults of the fields), and fields to change in it. None stands for an empty dict.
         """
-        if isinstance(cfg, cls):
+        if isinstance(cfg, LabelRecipe):
             return cfg
         cfg = dict(cfg or {})
         _check_names('label_recipe', cfg, ['recipe', *(f.name for f in fields(cls))])

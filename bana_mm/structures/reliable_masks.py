@@ -1,6 +1,7 @@
 """Instance masks that know where they are not to be trusted."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from mmdet.structures.mask import BitmapMasks
@@ -9,7 +10,7 @@ from mmdet.structures.mask import BitmapMasks
 def _on_both(name: str) -> Callable[..., 'ReliableMasks']:
     """A method of ``BitmapMasks`` that makes new masks, applied to the masks and to their unreliable pixels."""
 
-    def method(self: 'ReliableMasks', *args, **kwargs) -> 'ReliableMasks':
+    def method(self: 'ReliableMasks', *args: Any, **kwargs: Any) -> 'ReliableMasks':
         masks = getattr(BitmapMasks, name)(self, *args, **kwargs)
         return ReliableMasks(masks.masks, masks.height, masks.width, getattr(self.unreliable, name)(*args, **kwargs))
 

@@ -10,6 +10,8 @@ from typing import Any
 
 import yaml
 
+from .table import markdown_table
+
 BEGIN, END = '<!-- tables: begin -->', '<!-- tables: end -->'
 DASH = '–'
 # What the metric of the mean over the background and the subset's five animals ends with.
@@ -109,12 +111,6 @@ def render_tables(experiments: Mapping[str, Any], metafile: Mapping[str, Any], d
     if others:
         sections.append('### Further configs\n\n' + markdown_table(['config', ''], others))
     return '\n\n'.join(sections)
-
-
-def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table in Markdown's pipes."""
-    lines = [header, ['---'] * len(header), *rows]
-    return '\n'.join(f'| {" | ".join(line)} |'.replace('|  |', '| |').replace('|  |', '| |') for line in lines)
 
 
 def splice(text: str, tables: str, path: str | Path) -> str:

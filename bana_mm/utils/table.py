@@ -1,6 +1,13 @@
-"""Tables for terminals and logs."""
+"""Tables for terminals, logs and documents.
+
+tabulate lays out what people read in a terminal; unlike rich, which mm* bring along, it never cuts a table to the width
+of one, which a log file does not have. Markdown's pipes are written by hand: columns padded to one width would change
+every line of a document with one cell.
+"""
 
 from collections.abc import Sequence
+
+from tabulate import tabulate
 
 
 def format_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -8,18 +15,23 @@ def format_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
     Args:
         header (Sequence[str]): Titles of the columns.
-        rows (Sequence[Sequence[str]]): As many cells a row as there are titles.
+        rows (Sequence[Sequence[str]]): As many cells a row as there are titles. Figures are shown as they are given.
 
     Returns:
         str: Lines without a final line break; a rule below the header.
     """
-    widths = [max(map(len, column)) for column in zip(header, *rows)]
+    columns = ('left', *['right'] * (len(header) - 1))
+    return tabulate(rows, header, 'simple', disable_numparse=True, colalign=columns if rows else None)
 
-    def line(cells: Sequence[str]) -> str:
-        first, *others = (cell.rjust(width) for cell, width in zip(cells, widths))
-        return '  '.join([cells[0].ljust(widths[0]), *others]).rstrip()
 
-    return '\n'.join([line(header), '-' * (sum(widths) + 2 * (len(widths) - 1)), *map(line, rows)])
+def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table in Markdown's pipes.
+
+    Args:
+        header, rows: See :func:`format_table`.
+    """
+    lines = [header, ['---'] * len(header), *rows]
+    return '\n'.join(f'| {" | ".join(line)} |'.replace('|  |', '| |').replace('|  |', '| |') for line in lines)
 
 
 def percent(share: float) -> float | None:

@@ -50,7 +50,8 @@ def test_pipeline(site, tmp_path, save_untrained):
         mask.unlink()
     configs = site / 'bana_mm/.mim/configs/demo'
     (tmp_path / 'bap.py').write_text(f'_base_ = {str(configs / "demo_bap.py")!r}')
-    overrides = [f'pseudo_labels.checkpoint={save_untrained(tmp_path / "bap.py")}', *SHORT]
+    checkpoint = save_untrained(tmp_path / 'bap.py')
+    overrides = [f'pseudo_labels.checkpoint={checkpoint}', 'pseudo_labels.val_split=None', *SHORT]
     command = [sys.executable, '-m', 'bana_mm', 'pipeline', 'configs/demo/demo_nal.py', '--workers', '0']
     env = {**os.environ, 'PYTHONPATH': str(site), 'DEMO_ROOT': str(tmp_path)}
     done = subprocess.run(

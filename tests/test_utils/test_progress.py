@@ -1,18 +1,18 @@
+"""What is shown where, on a clock that only moves when told to."""
+
 import io
 
 import pytest
+import tqdm.std
 
-from bana_mm.utils import progress as module
 from bana_mm.utils.progress import Progress
 
 
 class Clock:
-    """A clock that only moves when told to."""
-
     def __init__(self):
-        self.now = 100.0
+        self.now = 1000.0
 
-    def monotonic(self):
+    def __call__(self):
         return self.now
 
 
@@ -24,24 +24,8 @@ class Terminal(io.StringIO):
 @pytest.fixture
 def clock(monkeypatch):
     clock = Clock()
-    monkeypatch.setattr(module, 'time', clock)
+    monkeypatch.setattr(tqdm.std, 'time', clock)
     return clock
-
-
-def test_line_by_hand(clock):
-    progress = Progress(240, done=40, title='labels', stream=io.StringIO())
-    clock.now += 10
-    progress.update(20)  # 2 a second; 180 left; what was done before does not count for the rate
-    assert progress.line() == 'labels [######..................] 60/240 2 images/s 1:30 left'
-    progress.update(180)
-    assert progress.line() == f'labels [{"#" * 24}] 240/240 20 images/s took 0:10'
-
-
-def test_hours(clock):
-    progress = Progress(7262, stream=io.StringIO())
-    clock.now += 1
-    progress.update(1)
-    assert progress.line().endswith('1 images/s 2:01:01 left')
 
 
 def test_file_gets_few_lines(clock):
@@ -51,17 +35,39 @@ def test_file_gets_few_lines(clock):
             clock.now += 0.5
             progress.update()
     lines = stream.getvalue().splitlines()
-    assert len(lines) == 20  # every 5 %
-    assert '10000/10000' in lines[-1] and '\r' not in stream.getvalue()
+    shown = [int(line.split('|')[2].split('/')[0]) for line in lines]
+    assert shown == [*range(0, 10_001, 500)] or shown == [*range(0, 10_001, 500), 10_000]
+    assert '\r' not in stream.getvalue() and '2.00 images/s' in lines[-1]
 
 
-def test_quick_run_in_a_file_gets_one_line(clock):
+def test_slow_items_are_not_shown_more_often_than_every_ten_seconds(clock):
     stream = io.StringIO()
-    with Progress(50, stream=stream) as progress:
+    with Progress(10, title='labels', stream=stream) as progress:
+        for _ in range(10):
+            clock.now += 4
+            progress.update()
+    shown = [line.split('|')[2].split('/')[0].strip() for line in stream.getvalue().splitlines()]
+    assert shown == ['0', '3', '6', '9', '10']  # after 12, 24, 36 and 40 s
+
+
+def test_quick_run_in_a_file_gets_two_lines(clock):
+    stream = io.StringIO()
+    with Progress(50, title='labels', unit='CRFs', stream=stream) as progress:
         for _ in range(50):
             clock.now += 0.1
             progress.update()
-    assert stream.getvalue().splitlines() == [f'[{"#" * 24}] 50/50 10 images/s took 0:05']
+    first, last = stream.getvalue().splitlines()
+    assert first.startswith('labels:   0%|') and '0/50' in first
+    assert last.startswith('labels: 100%|') and '50/50' in last and '10.00 CRFs/s' in last
+
+
+def test_what_was_done_before_does_not_count_for_the_rate(clock):
+    stream = io.StringIO()
+    with Progress(240, done=40, stream=stream) as progress:
+        clock.now += 10
+        progress.update(20)  # 2 a second; 180 left
+    last = stream.getvalue().splitlines()[-1]
+    assert '60/240' in last and '[00:10<01:30,  2.00 images/s]' in last
 
 
 def test_terminal_redraws_one_line_but_not_too_often(clock):
@@ -72,12 +78,18 @@ def test_terminal_redraws_one_line_but_not_too_often(clock):
             progress.update()
     text = stream.getvalue()
     assert text.count('\n') == 1 and text.endswith('\n')
-    assert text.count('\r') <= 10 / 0.2 + 3
+    assert text.count('\r') <= 10 / 0.1 + 3
     assert '1000/1000' in text.rsplit('\r', 1)[1]
 
 
 def test_nothing_to_do(clock):
-    stream = Terminal()
-    with Progress(0, stream=stream):
+    stream = io.StringIO()
+    with Progress(0, title='labels', stream=stream):
         pass
-    assert f'[{"#" * 24}] 0/0' in stream.getvalue()
+    assert stream.getvalue().splitlines() == ['labels: 0 images [00:00, ? images/s]'] * 2
+
+
+def test_standard_output_of_the_moment(clock, capsys):
+    with Progress(1, title='labels') as progress:
+        progress.update()
+    assert '1/1' in capsys.readouterr().out
