@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bana_mm.evaluation.seeds import Spread, paired_differences, spread
 from bana_mm.utils.result_tables import read_yaml
+from bana_mm.utils.seeds import Spread, paired_differences, spread
 from bana_mm.utils.table import format_table
 
 # Figures of runs: by the run's key, then by seed, then by the figure's name, in percent.

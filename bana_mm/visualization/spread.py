@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from matplotlib.figure import Figure
 
-from bana_mm.evaluation.seeds import spread
+from bana_mm.utils.seeds import spread
 
 from .violins import SERIES_COLOURS
 

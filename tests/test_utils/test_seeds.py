@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from bana_mm.evaluation.seeds import paired_differences, spread
+from bana_mm.utils.seeds import paired_differences, spread
 
 
 def test_spread_by_hand():
