@@ -4,11 +4,20 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import reduce
+from operator import add
 
 from mmengine.dist import get_world_size
 
+from bana_mm.structures.collapse import CollapseCounts
 from bana_mm.utils.distributed import first_rank_stream
 from bana_mm.utils.progress import Progress
+
+COLLAPSE_ADVICE = dict(
+    whole='they tell no more than the boxes. Take another source for this class, merge two (A+B), or let one stand in '
+    'for the other (A|B)',
+    empty='nothing was found in their boxes. Look at the boxes, then take another source for this class, or A|B',
+)
 
 
 @dataclass
@@ -25,6 +34,9 @@ class LabelRun:
             network and CRF), 'waiting for workers'; the rest is loading and writing.
         skipped (int): Images that had their labels already. Defaults to 0.
         ranks (int): Processes that took shares. Defaults to 1.
+        classes (Sequence[str]): Names of the object classes 1..L. Defaults to none.
+        collapse (CollapseCounts | None): How many of the masks made now are whole boxes or empty, by class. Defaults to
+            None, not counted.
     """
 
     images: int
@@ -34,6 +46,8 @@ class LabelRun:
     parts: dict[str, float] = field(default_factory=dict)
     skipped: int = 0
     ranks: int = 1
+    classes: Sequence[str] = ()
+    collapse: CollapseCounts | None = None
 
     @classmethod
     def total(cls, runs: Sequence['LabelRun'], skipped: int) -> 'LabelRun':
@@ -54,7 +68,14 @@ class LabelRun:
             parts=dict(parts),
             skipped=skipped,
             ranks=len(runs),
+            classes=runs[0].classes,
+            collapse=reduce(add, counts) if (counts := [run.collapse for run in runs if run.collapse]) else None,
         )
+
+    @property
+    def warnings(self) -> list[str]:
+        """A line for each class whose labels are whole boxes, or whose objects were not found."""
+        return [] if self.collapse is None else self.collapse.messages(self.classes, COLLAPSE_ADVICE)
 
     def __str__(self) -> str:
         text = f'{self.images} images in {self.seconds:.1f} s'
@@ -71,7 +92,7 @@ class LabelRun:
             if 'network' in self.parts and not self.workers:
                 least = self.parts['network'] + self.worker_seconds
                 text += f'; {total / least:.2f} times what the network and the CRF take alone'
-        return text
+        return '\n'.join([text, *(f'warning: {line}' for line in self.warnings)])
 
 
 @contextmanager

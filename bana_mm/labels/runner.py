@@ -8,6 +8,7 @@ from typing import Any
 from mmengine.dist import get_rank
 from torch.utils.data import DataLoader, Dataset
 
+from bana_mm.structures.collapse import CollapseCounts
 from bana_mm.utils.distributed import on_all_ranks, on_first_rank, share
 from bana_mm.utils.run_options import RunOptions
 from bana_mm.utils.stopwatch import stopwatch
@@ -16,7 +17,7 @@ from bana_mm.utils.worker_pool import WorkerPool
 from .item import LabelItem, LabelItems
 from .report import LabelRun, share_progress
 from .sinks.base import LabelSink
-from .sources.base import LabelSource, Task, complete
+from .sources.base import LabelSource, Task, complete, first_masks
 
 
 def make_labels(
@@ -101,6 +102,7 @@ def label_images(
     Raises:
         RuntimeError: If an image can't be loaded or labelled (the message names it), or a worker dies.
     """
+    collapse = CollapseCounts(len(items.classes))
     with (
         stopwatch() as clock,
         WorkerPool(_run, options.workers) as pool,
@@ -112,6 +114,7 @@ def label_images(
             with naming(path):
                 answer = complete(source, item, sink.kind, context, result)
                 write(index, item, answer)
+                collapse.add_masks(item.layout, first_masks(item, answer))
             progress.update()
     seconds = dict(clock.seconds)
     if pool.submitted:
@@ -123,6 +126,8 @@ def label_images(
         options.workers if pool.submitted else 0,
         seconds,
         len(items) - len(indices),
+        classes=items.classes,
+        collapse=collapse,
     )
 
 

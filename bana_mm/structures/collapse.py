@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-WHOLE, EMPTY = 1, 2  # columns of the counts
+from .box_layout import BoxLayout
+from .instance_mask import InstanceMask, front_to_back
 
 
 def fills(mask: np.ndarray, room: np.ndarray | None = None, min_fill: float = 0.99) -> bool:
@@ -94,6 +95,27 @@ class CollapseCounts:
         if not 1 <= class_index < len(self.counts):
             raise ValueError(f'class_index must lie in 1..{len(self.counts) - 1}, got {class_index}')
         self.counts[class_index] += (1, whole and not empty, empty)
+
+    def add_masks(
+        self, layout: BoxLayout, masks: Sequence[InstanceMask], min_pixels: int = 64, min_fill: float = 0.99
+    ) -> None:
+        """Count the masks of an image.
+
+        Pixels that a smaller box covers say nothing about a larger one: they may have been given to the smaller.
+
+        Args:
+            layout (BoxLayout): Its boxes and classes.
+            masks (Sequence[InstanceMask]): One a box.
+            min_pixels (int): Boxes of which fewer pixels say something are not counted: a small object may well look
+                like a rectangle. Defaults to 64.
+            min_fill (float): See :func:`fills`. Defaults to 0.99.
+        """
+        classes, covered = layout.box_classes, np.zeros(layout.size, dtype=bool)
+        for k, (x1, y1, x2, y2) in front_to_back(layout):
+            room = ~covered[y1:y2, x1:x2]
+            if np.count_nonzero(room) >= min_pixels:
+                self.add(classes[k], fills(masks[k].mask, room, min_fill), masks[k].is_stand_in)
+            covered[y1:y2, x1:x2] = True
 
     def __add__(self, other: 'CollapseCounts') -> 'CollapseCounts':
         total = CollapseCounts(len(self.counts) - 1)

@@ -28,6 +28,20 @@ class InstanceMask:
         if self.unreliable is None:
             self.unreliable = np.zeros_like(self.mask)
 
+    @classmethod
+    def stand_in(cls, size: tuple[int, int]) -> 'InstanceMask':
+        """What stands in for an object that was not found: the whole box, all of it unreliable, with the score 0.
+
+        Args:
+            size (tuple[int, int]): Height and width of the box in pixels.
+        """
+        return cls(np.ones(size, bool), np.ones(size, bool), score=0.0)
+
+    @property
+    def is_stand_in(self) -> bool:
+        """Whether it stands in for an object that was not found."""
+        return self.score == 0 and bool(self.mask.all()) and bool(self.unreliable.all())
+
 
 def paint_masks(layout: BoxLayout, masks: Sequence[np.ndarray]) -> np.ndarray:
     """The label map of one mask a box, the smallest box in front; of two boxes of one size the later one.
@@ -41,7 +55,7 @@ def paint_masks(layout: BoxLayout, masks: Sequence[np.ndarray]) -> np.ndarray:
     """
     label_map = np.zeros(layout.size, dtype=np.uint8)
     classes = layout.box_classes
-    for k, (x1, y1, x2, y2) in reversed(list(_front_to_back(layout))):
+    for k, (x1, y1, x2, y2) in reversed(list(front_to_back(layout))):
         label_map[y1:y2, x1:x2][masks[k]] = classes[k]
     return label_map
 
@@ -67,7 +81,7 @@ def cut_masks(layout: BoxLayout, label_map: np.ndarray) -> list[InstanceMask]:
         raise ValueError(f'label map has shape {label_map.shape}, but its image {layout.size}')
     classes, free = layout.box_classes, np.ones(layout.size, dtype=bool)
     masks: dict[int, InstanceMask] = {}
-    for k, (x1, y1, x2, y2) in _front_to_back(layout):
+    for k, (x1, y1, x2, y2) in front_to_back(layout):
         inside, free_inside = label_map[y1:y2, x1:x2], free[y1:y2, x1:x2]
         mask = (inside == classes[k]) & free_inside
         free_inside &= ~mask
@@ -75,8 +89,7 @@ def cut_masks(layout: BoxLayout, label_map: np.ndarray) -> list[InstanceMask]:
             # The ignored pixels are not in the mask, so all of it is reliable.
             masks[k] = InstanceMask(mask, inside == IGNORE)
         else:
-            whole = np.ones_like(mask)
-            masks[k] = InstanceMask(whole, whole.copy(), score=0.0)
+            masks[k] = InstanceMask.stand_in(mask.shape)
     return [masks[k] for k in range(len(classes))]
 
 
@@ -94,7 +107,7 @@ def smallest_in_front(layout: BoxLayout, masks: Sequence[np.ndarray]) -> list[np
     """
     taken = np.zeros(layout.size, bool)
     result = list(masks)
-    for k, (x1, y1, x2, y2) in _front_to_back(layout):
+    for k, (x1, y1, x2, y2) in front_to_back(layout):
         inside = taken[y1:y2, x1:x2]
         visible = masks[k] & ~inside
         if visible.any():
@@ -103,8 +116,8 @@ def smallest_in_front(layout: BoxLayout, masks: Sequence[np.ndarray]) -> list[np
     return result
 
 
-def _front_to_back(layout: BoxLayout) -> Iterator[tuple[int, list[int]]]:
-    """Number and corners of each box: the smallest first, of equals the later one."""
+def front_to_back(layout: BoxLayout) -> Iterator[tuple[int, list[int]]]:
+    """Number and corners of each box: the smallest first, of boxes of one size the later one."""
     boxes = layout.boxes.tolist()
     for k in np.lexsort([-np.arange(len(boxes)), layout.areas]).tolist():
         yield k, boxes[k]

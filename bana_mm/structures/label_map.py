@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 IGNORE = 255
+UNDECIDED = ('ignore', 'first')
 
 
 def check_classes(label: np.ndarray, num_classes: int | None, name: str | Path) -> None:
@@ -82,8 +83,8 @@ def vote(first: np.ndarray, *others: np.ndarray, undecided: str = 'ignore') -> t
     Raises:
         ValueError: If the shapes differ, or for another ``undecided``.
     """
-    if undecided not in ('ignore', 'first'):
-        raise ValueError(f"undecided must be 'ignore' or 'first', got {undecided!r}")
+    if undecided not in UNDECIDED:
+        raise ValueError(f'undecided must be one of {", ".join(UNDECIDED)}, got {undecided!r}')
     maps = (first, *others)
     for other in others:
         if first.shape != other.shape:

@@ -71,5 +71,5 @@ def test_vote_matches_counting():
 def test_vote_refuses():
     with pytest.raises(ValueError, match=r'\(2, 3\) and \(3, 2\)'):
         vote(np.zeros((2, 3), np.uint8), np.zeros((3, 2), np.uint8))
-    with pytest.raises(ValueError, match="'ignore' or 'first', got 'last'"):
+    with pytest.raises(ValueError, match="one of ignore, first, got 'last'"):
         vote(np.zeros((2, 3), np.uint8), undecided='last')

@@ -14,7 +14,9 @@ from .classifier import (
 )
 from .files import FilesSource
 from .grabcut import GrabCutSource
-from .merged import MergedSource
+from .merged import MergedSource, VoteSource
+from .sam import SamSource
+from .trusted import FallbackSource, TrustedSource
 
 __all__ = [
     'BanaCRFCamSource',
@@ -23,6 +25,7 @@ __all__ = [
     'BoxCRFSource',
     'BoxSource',
     'ClassifierSource',
+    'FallbackSource',
     'FilesSource',
     'GAPSource',
     'GrabCutSource',
@@ -30,7 +33,10 @@ __all__ = [
     'MapSource',
     'MergedSource',
     'ObjectSource',
+    'SamSource',
     'SourceConfig',
+    'TrustedSource',
+    'VoteSource',
     'answers',
     'build_label_source',
     'classifier_source_class',

@@ -45,11 +45,15 @@ class LabelSource:
         name (str): What :func:`bana_mm.labels.build_label_source` calls it.
         text_fields (tuple[str, ...]): Parameters that follow the name in its short form ``NAME:VALUE:...``.
         has_network (bool): Whether :meth:`prepare` runs one: then images are read ahead for it and come in batches.
+        takes_any_box (bool): Whether it has an answer for boxes that are a few pixels off those of the data set.
+        score_is_iou (bool): Whether the score of a mask predicts its IoU with the true one.
     """
 
     name: str
     text_fields: tuple[str, ...] = ()
     has_network: bool = False
+    takes_any_box: bool = True
+    score_is_iou: bool = False
 
     @property
     def map_names(self) -> tuple[str, ...]:
@@ -247,6 +251,11 @@ def masks_of_maps(item: LabelItem, maps: Mapping[str, np.ndarray]) -> Masks:
         one.unreliable = one.unreliable | unreliable[y1:y2, x1:x2]
         one.score *= float(1 - one.unreliable[one.mask].mean())
     return masks
+
+
+def first_masks(item: LabelItem, answer: Answer) -> Masks:
+    """The masks of an answer; of label maps those cut out of the first one."""
+    return cut_masks(item.layout, next(iter(answer.values()))) if isinstance(answer, dict) else answer
 
 
 @dataclass

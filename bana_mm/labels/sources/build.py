@@ -10,15 +10,17 @@ from .base import LabelSource
 SourceConfig = str | dict[str, Any] | Sequence[str | dict[str, Any]]
 
 
-def build_label_source(source: SourceConfig, **parameters: Any) -> LabelSource:
+def build_label_source(source: LabelSource | SourceConfig, **parameters: Any) -> LabelSource:
     """Build a label source by name or config, whatever the default scope is.
 
     Args:
-        source (str | dict | Sequence): A name: ``'box'``, ``'grabcut'``, ``'box_crf'``; a name and what belongs to it:
-            ``'files:PATH'``, and ``'bana_crf:CONFIG:CHECKPOINT'``, likewise ``classifier``, ``bana_crf_cam``,
-            ``bana_ret`` and ``gap``; or a config such as ``dict(type='grabcut', iterations=3)``. Several of these, in
-            a list or in one string joined by ``+`` (which no path then may contain), are merged, see
-            :class:`MergedSource`.
+        source (LabelSource | str | dict | Sequence): A source, which is handed back; or a name: ``'box'``,
+            ``'grabcut'``, ``'box_crf'``; a name and what belongs to it: ``'files:PATH'``, ``'sam:MODEL'``, and
+            ``'bana_crf:CONFIG:CHECKPOINT'``, likewise ``classifier``, ``bana_crf_cam``, ``bana_ret`` and ``gap``; or a
+            config such as ``dict(type='grabcut', iterations=3)``. Several of these, in a list or in one string joined
+            by ``+`` (which no path then may contain), are merged, see :class:`MergedSource`; behind ``'vote:'`` they
+            vote, see :class:`VoteSource`. ``'trusted:SOURCE'`` judges the masks of a source, and ``'A|B'`` takes those
+            of ``B`` where those of ``A`` are no good, see :class:`TrustedSource` and :class:`FallbackSource`.
         **parameters: Further parameters of it.
 
     Returns:
@@ -28,9 +30,10 @@ def build_label_source(source: SourceConfig, **parameters: Any) -> LabelSource:
         KeyError: If no source has that name.
         ValueError: If what follows the name is not what belongs to it.
     """
+    if isinstance(source, LabelSource):
+        return source
     if isinstance(source, str):
-        names = source.split('+')
-        config = dict(type='merged', sources=names) if len(names) > 1 else _parse(source, parameters)
+        config = _parse_several(source) or _parse(source, parameters)
     else:
         config = dict(source) if isinstance(source, dict) else dict(type='merged', sources=source)
     return _source_class(config.pop('type', None))(**{**config, **parameters})
@@ -41,6 +44,17 @@ def _source_class(name: Any) -> type[LabelSource]:
     if found is None:
         raise KeyError(f'no label source is called {name!r}; there are {", ".join(sorted(LABEL_SOURCES.module_dict))}')
     return found
+
+
+def _parse_several(text: str) -> dict[str, Any] | None:
+    """``A|B``, ``vote:A+B`` or ``A+B`` as a config; None for a single source."""
+    for mark, kind in (('|', 'fallback'), ('+', 'merged')):
+        name, _, voters = text.partition('vote:')
+        if mark == '+' and not name and '+' in voters:
+            return dict(type='vote', sources=voters.split('+'))
+        if mark in text:
+            return dict(type=kind, sources=text.split(mark))
+    return None
 
 
 def _parse(text: str, parameters: dict[str, Any]) -> dict[str, str]:

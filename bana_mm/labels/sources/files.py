@@ -47,6 +47,7 @@ class FilesSource(LabelSource):
 
     name = 'files'
     text_fields = ('path',)
+    takes_any_box = False
 
     def __init__(self, path: str | Path, num_classes: int | None = None) -> None:
         self.path = Path(path)
@@ -126,8 +127,7 @@ class FilesSource(LabelSource):
                 ) from error
         mask = pixels['segmentation']
         if not mask.any():
-            whole = np.ones_like(mask)
-            return InstanceMask(whole, whole.copy(), score=0.0)
+            return InstanceMask.stand_in(mask.shape)
         score = entry.get('score')
         return InstanceMask(mask, pixels.get('unreliable'), 1.0 if score is None else float(score))
 

@@ -1,19 +1,23 @@
 """Several sources into one."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
+from bana_mm.functional.mask_trust import mask_iou
 from bana_mm.registry import LABEL_SOURCES
-from bana_mm.structures import InstanceMask, agree
+from bana_mm.structures import IGNORE, InstanceMask, agree, vote
+from bana_mm.structures.label_map import UNDECIDED
 
 from ..item import LabelItem
-from .base import Answer, Kind, LabelSource, Task
+from .base import Answer, Kind, LabelMaps, Task
 from .build import build_label_source
+from .composite import CompositeSource, together
 
 
 @LABEL_SOURCES.register_module(name=['merged', 'MergedSource'])
-class MergedSource(LabelSource):
+class MergedSource(CompositeSource):
     """Several sources, of which the first gives the label; where they differ it is not reliable.
 
     Each has a label map of its own, so that nothing is lost: who asks for one map gets what all agree on, 255 elsewhere
@@ -36,10 +40,6 @@ class MergedSource(LabelSource):
         self.sources = tuple(build_label_source(source) for source in sources)
 
     @property
-    def has_network(self) -> bool:
-        return any(source.has_network for source in self.sources)
-
-    @property
     def map_names(self) -> tuple[str, ...]:
         names: list[str] = []
         for source in self.sources:
@@ -49,56 +49,72 @@ class MergedSource(LabelSource):
 
     def prepare(self, items: Sequence[LabelItem], kind: Kind) -> list[tuple[Task | None, Any]]:
         of_sources = [source.prepare(items, kind) for source in self.sources]
-        prepared = []
-        for of_item in zip(*of_sources):
-            tasks, contexts = zip(*of_item)
-            prepared.append((None if not any(tasks) else _Tasks(tasks), contexts))
-        return prepared
+        return [together(of_item) for of_item in zip(*of_sources)]
 
     def finish(self, item: LabelItem, kind: Kind, context: Any, result: Any) -> Answer:
         results = [None] * len(self.sources) if result is None else result
         found = [source.finish(item, kind, *of_source) for source, *of_source in zip(self.sources, context, results)]
         if kind == 'maps':
-            return dict(zip(self.map_names, (agree(*maps.values())[0] for maps in found)))
-        return [_merge(*masks) for masks in zip(*found)]
+            return self._combine_maps([agree(*maps.values())[0] for maps in found])
+        return [self._combine_masks(masks) for masks in zip(*found)]
 
-    def bind(
-        self,
-        classes: Sequence[str],
-        category_ids: Sequence[int] | None = None,
-        same_as: Mapping[str, str | None] | None = None,
-    ) -> None:
-        for source in self.sources:
-            source.bind(classes, category_ids, same_as)
+    def _combine_maps(self, maps: Sequence[np.ndarray]) -> LabelMaps:
+        return dict(zip(self.map_names, maps))
 
-    def missing(self, img_ids: Iterable[str]) -> list[str]:
-        img_ids = list(img_ids)
-        lacking = {img_id for source in self.sources for img_id in source.missing(img_ids)}
-        return [img_id for img_id in img_ids if img_id in lacking]
+    @staticmethod
+    def _combine_masks(masks: Sequence[InstanceMask]) -> InstanceMask:
+        first, *others = masks
+        unreliable = first.unreliable.copy()
+        for other in others:
+            unreliable |= other.unreliable | (other.mask != first.mask)
+        before, now = (~pixels[first.mask] for pixels in (first.unreliable, unreliable))
+        share = float(now.sum() / before.sum()) if before.any() else 0.0
+        return InstanceMask(first.mask, unreliable, first.score * share)
+
+
+@LABEL_SOURCES.register_module(name=['vote', 'VoteSource'])
+class VoteSource(MergedSource):
+    """Several sources that vote: a pixel gets the class that more than half of them name (ours).
+
+    Masks are voted on box by box; pixels without a majority are as in the first one's and unreliable, as are those that
+    more than half of the sources call so. The score is the mean IoU of the sources' masks with the one that won. A mask
+    that no pixel has a majority for is the whole box, all of it unreliable, with the score 0.
+
+    Args:
+        sources (Sequence[str | dict]): At least two, each as in :func:`build_label_source`.
+        undecided (str): What pixels of the label map without a majority are: 'ignore', 255; or 'first', as in the first
+            source's, with a second map that has 255 there. Defaults to 'ignore'.
+
+    Raises:
+        ValueError: If there are fewer than two, or for another ``undecided``.
+    """
+
+    name = 'vote'
+
+    def __init__(self, sources: Sequence[str | dict[str, Any]], undecided: str = 'ignore') -> None:
+        super().__init__(sources)
+        if undecided not in UNDECIDED:
+            raise ValueError(f'vote: undecided must be one of {", ".join(UNDECIDED)}, got {undecided!r}')
+        self.undecided = undecided
+
+    @property
+    def map_names(self) -> tuple[str, ...]:
+        return (self.name,) if self.undecided == 'ignore' else (self.name, f'{self.name}_sure')
 
     def describe(self) -> dict[str, Any]:
-        return dict(type=self.name, sources=[source.describe() for source in self.sources])
+        return dict(super().describe(), undecided=self.undecided)
 
+    def _combine_maps(self, maps: Sequence[np.ndarray]) -> LabelMaps:
+        merged, decided = vote(*maps, undecided=self.undecided)
+        return dict(zip(self.map_names, (merged, np.where(decided, merged, IGNORE).astype(np.uint8))))
 
-def _merge(first: InstanceMask, *others: InstanceMask) -> InstanceMask:
-    unreliable = first.unreliable.copy()
-    for other in others:
-        unreliable |= other.unreliable | (other.mask != first.mask)
-    inside = first.mask
-    before, now = (~pixels[inside] for pixels in (first.unreliable, unreliable))
-    share = float(now.sum() / before.sum()) if before.any() else 0.0
-    return InstanceMask(first.mask, unreliable, first.score * share)
-
-
-@dataclass
-class _Tasks:
-    """What is left to do of several sources. Those with one network share their tasks, which then run once."""
-
-    tasks: tuple[Task | None, ...]
-
-    def run(self) -> list[Any]:
-        results: dict[int, Any] = {}
-        for task in self.tasks:
-            if id(task) not in results:
-                results[id(task)] = None if task is None else task.run()
-        return [results[id(task)] for task in self.tasks]
+    @staticmethod
+    def _combine_masks(masks: Sequence[InstanceMask]) -> InstanceMask:
+        votes = sum(one.mask.astype(np.int64) for one in masks)
+        doubts = sum(one.unreliable.astype(np.int64) for one in masks)
+        tie = 2 * votes == len(masks)
+        mask = (2 * votes > len(masks)) | (tie & masks[0].mask)
+        if not mask.any():
+            return InstanceMask.stand_in(mask.shape)
+        score = float(np.mean([mask_iou(one.mask, mask) for one in masks]))
+        return InstanceMask(mask, tie | (2 * doubts > len(masks)), score)
