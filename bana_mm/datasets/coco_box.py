@@ -83,7 +83,6 @@ class CocoBoxDataset(CocoDataset):
         require_masks (bool): Whether every image must have a mask, as for evaluation. Defaults to False.
         other_classes (str): What annotations of categories are that ``metainfo`` does not name: 'background', 'ignore'
             (neither foreground nor background) or 'error'. Defaults to 'background'.
-        load_masks (bool): False keeps the pipeline from opening masks, which making labels needs not. Defaults to True.
         metainfo (dict | None): ``classes``, the names of the categories to take, and ``palette`` for other classes
             than COCO's 80. Defaults to None.
         kwargs: See mmdet's ``CocoDataset``.
@@ -105,7 +104,6 @@ class CocoBoxDataset(CocoDataset):
         background_class: bool = False,
         require_masks: bool = False,
         other_classes: str = 'background',
-        load_masks: bool = True,
         metainfo: dict | None = None,
         pipeline: Sequence[Any] = (),
         **kwargs,
@@ -115,7 +113,6 @@ class CocoBoxDataset(CocoDataset):
         self.id_from = id_from
         self.require_masks = require_masks
         self.other_classes = check_other_classes(other_classes)
-        self.load_masks = load_masks
         self.object_classes, metainfo = object_metainfo(metainfo, self.METAINFO, background_class)
         super().__init__(
             ann_file=ann_file,
@@ -145,13 +142,6 @@ class CocoBoxDataset(CocoDataset):
         self._check_files(items)
         self._notes.log(self.other_classes)
         return items
-
-    def prepare_data(self, idx: int) -> Any:
-        """See mmengine's ``BaseDataset``; without the mask if none is to be opened."""
-        item = self.get_data_info(idx)
-        if not self.load_masks:
-            item.pop('seg_map_path', None)
-        return self.pipeline(item)
 
     def parse_data_info(self, raw_data_info: dict) -> dict:
         """One item, from an image and its annotations."""

@@ -65,7 +65,6 @@ class VOCBoxDataset(BaseDataset):
         require_masks (bool): Whether every image must have a mask, as for evaluation. Defaults to False.
         other_classes (str): What objects of classes are that ``metainfo`` does not name: 'error', 'background', or
             'ignore' (neither foreground nor background), which takes a subset of the classes. Defaults to 'error'.
-        load_masks (bool): False keeps the pipeline from opening masks, which making labels needs not. Defaults to True.
         require_boxes (bool): Whether every image must have an XML. Without, one that has none counts as an image
             without boxes, as in a test split that comes without annotations. Defaults to True.
         metainfo (dict | None): ``classes``, the object classes without background, and ``palette`` for other data than
@@ -91,7 +90,6 @@ class VOCBoxDataset(BaseDataset):
         require_masks: bool = False,
         require_boxes: bool = True,
         other_classes: str = 'error',
-        load_masks: bool = True,
         metainfo: dict | None = None,
         pipeline: Sequence[Any] = (),
         **kwargs,
@@ -103,7 +101,6 @@ class VOCBoxDataset(BaseDataset):
         self.require_masks = require_masks
         self.require_boxes = require_boxes
         self.other_classes = check_other_classes(other_classes)
-        self.load_masks = load_masks
         classes, metainfo = object_metainfo(metainfo, self.METAINFO, background_class)
         self.label_of = {name: label for label, name in enumerate(classes)}
         default_prefix = dict(img_path='JPEGImages', box_path='Annotations', seg_map_path='SegmentationClassAug')
@@ -127,13 +124,6 @@ class VOCBoxDataset(BaseDataset):
         items = [self._load_item(img_id) for img_id in read_ids(self.ann_file, self._has_image)]
         self._notes.log(self.other_classes)
         return items
-
-    def prepare_data(self, idx: int) -> Any:
-        """See mmengine's ``BaseDataset``; without the mask if none is to be opened."""
-        item = self.get_data_info(idx)
-        if not self.load_masks:
-            item.pop('seg_map_path', None)
-        return self.pipeline(item)
 
     def _image_path(self, img_id: str) -> str:
         return osp.join(self.data_prefix['img_path'], img_id + self.img_suffix)

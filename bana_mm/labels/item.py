@@ -8,6 +8,7 @@ import numpy as np
 from mmengine.dataset import BaseDataset
 
 from bana_mm.structures import BoxLayout
+from bana_mm.utils.image_files import check_image_file, check_image_size, image_size
 
 
 def read_rgb(path: str, backend_args: Mapping[str, Any] | None = None) -> np.ndarray:
@@ -19,10 +20,12 @@ def read_rgb(path: str, backend_args: Mapping[str, Any] | None = None) -> np.nda
 
     Raises:
         FileNotFoundError: If it is missing.
-        ValueError: If it can't be read.
+        ValueError: If it can't be read, see :func:`bana_mm.utils.image_files.check_image_file`.
     """
     import mmcv  # slow to import, and only who reads images needs it
 
+    if backend_args is None:
+        check_image_file(path)
     image = mmcv.imread(path, backend_args=backend_args)  # None for what is no image; asked for RGB it would fail
     if image is None:
         raise ValueError(f'{path}: image cannot be read')
@@ -84,15 +87,17 @@ class LabelItem:
             info (Mapping): With ``img_path`` and ``instances``, and maybe ``img_id``, ``height`` and ``width``.
             image (np.ndarray | None): (H, W, 3) uint8 RGB, where it is in memory. Defaults to None.
             backend_args (Mapping | None): See :func:`read_rgb`. Defaults to None.
+
+        Raises:
+            ValueError: If ``image`` has another size than the item says, or is no such array.
         """
+        size = (info['height'], info['width']) if info.get('height') and info.get('width') else None
         if image is not None:
             _check_image(image)
+            if size is not None:
+                check_image_size(info.get('img_path'), image.shape[:2], size)
             size = image.shape[:2]
-        elif info.get('height') and info.get('width'):
-            size = (info['height'], info['width'])
-        else:
-            from bana_mm.datasets.voc_files import image_size
-
+        elif size is None:
             size = image_size(info['img_path'])
         img_id = info.get('img_id')
         return cls(
@@ -114,10 +119,7 @@ class LabelItem:
         """
         if self.pixels is None:
             pixels = read_rgb(self.img_path, self.backend_args)
-            if pixels.shape[:2] != self.layout.size:
-                from bana_mm.datasets.transforms.check_image_size import size_problem  # slow, as all of mmdet
-
-                raise ValueError(size_problem(self.img_path, pixels.shape[:2], self.layout.size))
+            check_image_size(self.img_path, pixels.shape[:2], self.layout.size)
             self.pixels = pixels
         return self.pixels
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from bana_mm.utils.atomic import whole_file
 from bana_mm.utils.record import check_record, read_json
+from bana_mm.utils.safe_id import safe_id
 
 from .label_png import read_label_png, write_label_png
 
@@ -34,8 +35,12 @@ class LabelStore:
         self.maps = self._stored_maps() if maps is None else tuple(maps)
 
     def path(self, map_name: str, img_id: str) -> Path:
-        """File of one map of an image, whether it is there or not."""
-        return self.root / map_name / f'{img_id}.png'
+        """File of one map of an image, whether it is there or not.
+
+        Raises:
+            ValueError: If the id leads out of the store, see :func:`bana_mm.utils.safe_id.safe_id`.
+        """
+        return self.root / map_name / f'{safe_id(img_id)}.png'
 
     def has(self, img_id: str) -> bool:
         """Whether all maps of the image are there."""

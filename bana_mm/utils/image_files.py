@@ -111,11 +111,23 @@ def size_problem(path: str | Path, loaded: tuple[int, int], told: tuple[int, int
     return f'{message}; correct height and width, or bring the image that the boxes were drawn on'
 
 
-def is_cut_off(path: str | Path) -> bool:
-    """Whether a JPEG ends early, as after a broken download: some decoders then fill the rest with grey."""
+def check_image_file(path: str | Path) -> ImageHeader:
+    """Look at an image before its pixels are decoded.
+
+    Returns:
+        ImageHeader: What its head says.
+
+    Raises:
+        FileNotFoundError: If the image is missing.
+        ValueError: See :func:`read_header`; or if it is a JPEG that ends early, as after a broken download: some
+            decoders fill the rest with grey.
+    """
+    header = read_header(path)
     with open(path, 'rb') as file:
         content = file.read()
-    return content.startswith(b'\xff\xd8') and b'\xff\xd9' not in content
+    if content.startswith(b'\xff\xd8') and b'\xff\xd9' not in content:
+        raise ValueError(f'{path}: the image is cut off, as by a broken download; copy it again')
+    return header
 
 
 def _orientation(image: Image.Image) -> int:

@@ -11,6 +11,7 @@ from PIL import Image
 from bana_mm.datasets import CocoBoxDataset, VOCBoxDataset
 from bana_mm.datasets.coco_files import read_coco
 from bana_mm.datasets.voc_files import read_voc_xml
+from bana_mm.labels import BoxSource, LabelItem, LabelItems, label_map
 
 SIZE = (40, 64)  # height and width
 
@@ -134,6 +135,19 @@ def test_boxes_of_the_stored_pixels_of_a_turned_image(data, orientation, scope):
     save_turned(data, SIZE, orientation)  # shown 64 rows high; the annotations say 40
     with pytest.raises(ValueError, match=rf'one\.jpg: .*64 x 40, but .* 40 x 64: .*EXIF orientation \({orientation}\)'):
         load(data, scope)
+
+
+def test_sources_of_labels_see_the_size_of_an_image(tmp_path):
+    coco = COCO(tmp_path)
+    coco.write((8, 4, 24, 20))
+    save_turned(coco, SIZE, 6)
+    item = LabelItems(coco.build())[0]
+    for call in (
+        lambda: item.image,
+        lambda: LabelItem.from_info(coco.build().get_data_info(0), np.zeros((*SIZE[::-1], 3), np.uint8)),
+    ):
+        with pytest.raises(ValueError, match=r'one\.jpg: .*EXIF orientation \(6\)'):
+            call()
 
 
 @pytest.mark.parametrize('scope', LOADERS)
@@ -326,11 +340,12 @@ def test_masks_of_any_size(data, kind, size):
     assert label.shape == size and (label == 2).all() and label.dtype == np.uint8
 
 
-def test_masks_need_not_be_opened(data):
+def test_making_labels_opens_no_masks(data):
     data.mask_path().write_bytes(b'no image')
     with pytest.raises(ValueError, match=r'one\.png: label map cannot be read'):
         load(data, 'mmdet', MASKED['mmdet'], masks=True)
-    assert 'gt_seg_map' not in load(data, 'mmdet', MASKED['mmdet'], masks=True, load_masks=False)
+    (item,) = LabelItems(data.build(masks=True))
+    assert label_map(BoxSource(), item).max() == 1
 
 
 @pytest.mark.parametrize('content', [b'', b'no image', b'\xff\xd8\xff\xe0'])
@@ -346,6 +361,8 @@ def test_images_that_are_cut_off(data):
     data.image_path().write_bytes(data.image_path().read_bytes()[:-300])
     with pytest.raises(ValueError, match=r'one\.jpg: .*cut off'):
         load(data)
+    with pytest.raises(ValueError, match=r'one\.jpg: .*cut off'):
+        LabelItems(data.build())[0].image  # noqa: B018  what every source reads
 
 
 class TestIdsOfCOCO:

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from bana_mm.utils import image_files
-from bana_mm.utils.image_files import check_image_size, image_size, is_cut_off, read_header
+from bana_mm.utils.image_files import check_image_file, check_image_size, image_size, read_header
 
 
 def save_turned(path, size, orientation):
@@ -79,8 +79,9 @@ def test_broken_files(tmp_path):
 def test_cut_off(tmp_path):
     path = tmp_path / 'a.jpg'
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 64, 3), np.uint8)).save(path)
-    assert not is_cut_off(path)
+    assert check_image_file(path).stored == (40, 64)
     path.write_bytes(path.read_bytes()[:-200])
-    assert is_cut_off(path)
+    with pytest.raises(ValueError, match=r'a\.jpg: the image is cut off'):
+        check_image_file(path)
     Image.new('RGB', (4, 4)).save(tmp_path / 'a.png')
-    assert not is_cut_off(tmp_path / 'a.png')
+    assert check_image_file(tmp_path / 'a.png').stored == (4, 4)

@@ -15,7 +15,7 @@ from mmengine.registry import Registry
 
 from bana_mm.registry import TRANSFORMS
 from bana_mm.structures import read_label_png
-from bana_mm.utils.image_files import UNSURE_ORIENTATION, check_image_size, is_cut_off, read_header
+from bana_mm.utils.image_files import UNSURE_ORIENTATION, check_image_file, check_image_size
 
 from .box_pseudo_label import BoxPseudoLabel
 
@@ -50,12 +50,10 @@ class LoadCheckedImage(LoadImageFromFile):
         path, is_local = results['img_path'], self.backend_args is None and self.file_client_args is None
         try:
             if is_local:
-                header = read_header(path)
+                header = check_image_file(path)
                 if self.warn_orientation and results.get('instances') and not header.is_told_by_size:
                     self.warn_orientation = False
                     print_log(f'{path}: {UNSURE_ORIENTATION}', 'current', logging.WARNING)
-                if is_cut_off(path):
-                    raise ValueError(f'{path}: the image is cut off, as by a broken download; copy it again')
             loaded = super().transform(results)
         except AssertionError as error:
             if self.ignore_empty:
