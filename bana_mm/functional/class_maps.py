@@ -38,7 +38,8 @@ def class_predictions(logits: Tensor, present: Tensor, kind: str = 'maxnorm') ->
     Args:
         logits (Tensor): z of the L classes, (N, L, h, w) float; for 'softmax' a background's may come first,
             (N, L + 1, h, w), and is taken as 0 otherwise.
-        present (Tensor): Classes of each image, (N, L) bool, or 0 and 1.
+        present (Tensor): Classes of each image, (N, L) bool, or 0 and 1; or the cells at which each may be, (N, L, h,
+            w).
         kind (str): 'maxnorm', :func:`max_normalised` (reference code); 'sigmoid', the binomial posteriors; 'softmax',
             the multinomial ones over background and classes (the predecessor). Defaults to 'maxnorm'.
 
@@ -55,7 +56,9 @@ def class_predictions(logits: Tensor, present: Tensor, kind: str = 'maxnorm') ->
         raise ValueError(f'logits of {logits.size(1)} classes do not fit labels of {present.size(1)}')
     if logits.dtype in (torch.float16, torch.bfloat16):
         logits = logits.float()
-    present = present.to(logits.dtype)[:, :, None, None]
+    present = present.to(logits.dtype)
+    if present.dim() == 2:
+        present = present[:, :, None, None]
     if kind == 'softmax':
         if not own:
             logits = torch.cat([torch.zeros_like(logits[:, :1]), logits], dim=1)

@@ -63,17 +63,12 @@ def test_gradcheck_of_samples_and_expectation():
     logits = torch.randn(2, 5, dtype=torch.float64, requires_grad=True)
     proposal = torch.rand(2, 5, dtype=torch.float64)  # held: finite differences would move sigmoid(z)
     target = torch.tensor([1, 0])
+
+    def loss(z, samples):
+        return importance_sampling_loss(z, target, samples, proposal, generator=torch.Generator().manual_seed(0))
+
     for samples in (None, 7):
-        assert torch.autograd.gradcheck(
-            lambda z: importance_sampling_loss(
-                z,
-                target,
-                samples,
-                proposal,
-                generator=torch.Generator().manual_seed(0),  # noqa: B023
-            ),
-            (logits,),
-        )
+        assert torch.autograd.gradcheck(loss, (logits, samples))
 
 
 def test_region_and_rows_that_do_not_count():
