@@ -3,9 +3,11 @@
 from importlib.util import find_spec
 
 from .confusion import ConfusionMatrix
+from .contours import ContourCounts
 from .filling_rates import FillingRates
 from .label_evaluation import (
     AgreedMaps,
+    LabelCounts,
     SourceLabels,
     StoredMap,
     check_files,
@@ -22,7 +24,9 @@ from .table_rows import store_rows, table_1_rows
 __all__ = [
     'AgreedMaps',
     'ConfusionMatrix',
+    'ContourCounts',
     'FillingRates',
+    'LabelCounts',
     'PrecisionRecall',
     'PseudoLabelMetric',
     'SourceLabels',
