@@ -2,6 +2,7 @@
 
 from importlib.util import find_spec
 
+from .activation_metric import ActivationMapMetric
 from .confusion import ConfusionMatrix
 from .contours import ContourCounts
 from .filling_rates import FillingRates
@@ -22,6 +23,7 @@ from .pseudo_label_metric import PseudoLabelMetric
 from .table_rows import store_rows, table_1_rows
 
 __all__ = [
+    'ActivationMapMetric',
     'AgreedMaps',
     'ConfusionMatrix',
     'ContourCounts',

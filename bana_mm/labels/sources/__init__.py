@@ -14,6 +14,7 @@ from .classifier import (
 )
 from .files import FilesSource
 from .grabcut import GrabCutSource
+from .image_classifier import ImageCRFSource
 from .merged import MergedSource
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     'FilesSource',
     'GAPSource',
     'GrabCutSource',
+    'ImageCRFSource',
     'LabelSource',
     'MapSource',
     'MergedSource',

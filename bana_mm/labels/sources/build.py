@@ -16,8 +16,8 @@ def build_label_source(source: SourceConfig, **parameters: Any) -> LabelSource:
     Args:
         source (str | dict | Sequence): A name: ``'box'``, ``'grabcut'``, ``'box_crf'``; a name and what belongs to it:
             ``'files:PATH'``, and ``'bana_crf:CONFIG:CHECKPOINT'``, likewise ``classifier``, ``bana_crf_cam``,
-            ``bana_ret`` and ``gap``; or a config such as ``dict(type='grabcut', iterations=3)``. Several of these, in
-            a list or in one string joined by ``+`` (which no path then may contain), are merged, see
+            ``bana_ret``, ``gap`` and ``image_crf``; or a config such as ``dict(type='grabcut', iterations=3)``. Several
+            of these, in a list or in one string joined by ``+`` (which no path then may contain), are merged, see
             :class:`MergedSource`.
         **parameters: Further parameters of it.
 

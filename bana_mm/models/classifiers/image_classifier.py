@@ -10,8 +10,9 @@ from torch import Tensor
 
 from bana_mm.models.losses.dense_loss import DenseInputs, add_dense_losses, build_dense_losses
 from bana_mm.registry import MODELS
+from bana_mm.structures import ActivationRecipe
 
-from .activation_recipe import ActivationRecipe
+from .activation_maps import extract_views
 from .grid_cells import visible_cells
 from .image_inputs import batch_colours, image_classes
 
@@ -65,7 +66,12 @@ class ImageClassifier(BaseModel):
 
     def class_maps(self, inputs: Tensor) -> Tensor:
         """Activation maps of all classes before the ReLU: (N, 3, H, W) -> (N, L, h, w)."""
-        return self.head.class_maps(self.extract_feat(inputs))
+        return self.label_features(inputs)[:, : self.head.num_classes]
+
+    def label_features(self, inputs: Tensor) -> Tensor:
+        """What labels are made from: maps of all classes, then features; (N, 3, H, W) -> (N, L + D, h, w)."""
+        feats = self.extract_feat(inputs)
+        return torch.cat([self.head.class_maps(feats), feats], dim=1)
 
     def forward(
         self, inputs: Tensor, data_samples: Sequence[DetDataSample] | None = None, mode: str = 'tensor'
@@ -150,6 +156,5 @@ class ImageClassifier(BaseModel):
         Returns:
             Tensor: (C, H, W) float32 in [0, 1).
         """
-        if not len(labels):
-            return inputs.new_zeros(0, *inputs.shape[2:], dtype=torch.float32)
-        return self.activations.maps(lambda view: self.class_maps(view)[:, labels], inputs)
+        (views,) = extract_views(lambda view: self.class_maps(view)[:, labels], inputs, self.activations)
+        return self.activations.merge(views, tuple(inputs.shape[2:]))
