@@ -7,7 +7,7 @@ from .backbones import VGG16LargeFOV
 __all__ = ['VGG16LargeFOV']
 
 if find_spec('mmdet'):
-    from .classifiers import BAPHead, BoxClassifier, ImageClassifier, ImageHead
+    from .classifiers import BAPHead, BoxClassifier, ImageClassifier, ImageHead, SEAMClassifier
     from .losses import FeatureSimilarityLoss, HardBackgroundLoss, ImportanceSamplingLoss, VisualWordLoss
     from .mask_heads import ReliableCondInstMaskHead, ReliableMaskHead
 
@@ -21,6 +21,7 @@ if find_spec('mmdet'):
         'ImportanceSamplingLoss',
         'ReliableCondInstMaskHead',
         'ReliableMaskHead',
+        'SEAMClassifier',
         'VisualWordLoss',
     ]
 

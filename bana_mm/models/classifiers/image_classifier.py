@@ -6,7 +6,7 @@ import torch
 from mmdet.structures import DetDataSample
 from mmengine.model import BaseModel
 from mmengine.structures import PixelData
-from torch import Tensor
+from torch import Tensor, nn
 
 from bana_mm.models.losses.dense_loss import DenseInputs, add_dense_losses, build_dense_losses
 from bana_mm.registry import MODELS
@@ -30,6 +30,7 @@ class ImageClassifier(BaseModel):
             ``FeatureSimilarityLoss``, ``VisualWordLoss``. Defaults to none.
         activations (dict | None): How activation maps are made and read, see :class:`ActivationRecipe`. Defaults to
             None, its defaults.
+        dropout (float): Probability of Dropout2d of the feature map, which all losses then see. Defaults to 0.0.
         stride (int): Image pixels per feature cell. Defaults to 16.
         align_corners (bool): Where the cells lie, see :func:`bana_mm.functional.roi_weights`. Defaults to True.
         data_preprocessor (dict | None): mmdet's ``DetDataPreprocessor``. Defaults to None.
@@ -42,6 +43,7 @@ class ImageClassifier(BaseModel):
         head: dict,
         dense_losses: Sequence[dict] = (),
         activations: dict | None = None,
+        dropout: float = 0.0,
         stride: int = 16,
         align_corners: bool = True,
         data_preprocessor: dict | None = None,
@@ -52,6 +54,7 @@ class ImageClassifier(BaseModel):
         self.head = MODELS.build(head)
         self.dense_losses = build_dense_losses(dense_losses)
         self.activations = ActivationRecipe.from_cfg(activations)
+        self.dropout = nn.Dropout2d(dropout)
         self.stride = stride
         self.align_corners = align_corners
 
@@ -62,7 +65,7 @@ class ImageClassifier(BaseModel):
 
     def extract_feat(self, inputs: Tensor) -> Tensor:
         """Features f: (N, 3, H, W) -> (N, D, h, w)."""
-        return self.backbone(inputs)[-1]
+        return self.dropout(self.backbone(inputs)[-1])
 
     def class_maps(self, inputs: Tensor) -> Tensor:
         """Activation maps of all classes before the ReLU: (N, 3, H, W) -> (N, L, h, w)."""

@@ -129,7 +129,10 @@ def build_dense_losses(configs: Sequence[dict]) -> ModuleList:
 
 
 def add_dense_losses(
-    losses: dict[str, Tensor], modules: Sequence[DenseLoss], make_inputs: Callable[[], DenseInputs]
+    losses: dict[str, Tensor],
+    modules: Sequence[DenseLoss],
+    make_inputs: Callable[[], DenseInputs],
+    share: float = 1.0,
 ) -> dict[str, Tensor]:
     """A classifier's losses and those of its ``dense_losses``, in float32 under autocast too.
 
@@ -137,19 +140,22 @@ def add_dense_losses(
         losses (dict[str, Tensor]): The classifier's own, of which ``loss_cls`` is multiplied by the ``host_weight``.
         modules (Sequence[DenseLoss]): The further ones.
         make_inputs (Callable): Computes their input; not called where there is no further loss.
+        share (float): Factor of the classifier's own loss, and of those that take a part of its place. Defaults to 1.0.
 
     Raises:
         ValueError: If two of them have terms of one name.
     """
+    losses = dict(losses, loss_cls=share * losses['loss_cls'])
     if not len(modules):
         return losses
-    losses = dict(losses)
     device = losses['loss_cls'].device.type
     with torch.autocast(device, enabled=False):
         dense = make_inputs()
         for module in modules:
             losses['loss_cls'] = losses['loss_cls'] * module.host_weight
             terms = module(dense)
+            if module.host_weight != 1:
+                terms = {name: share * term if 'loss' in name else term for name, term in terms.items()}
             twice = sorted(set(terms) & set(losses))
             if twice:
                 raise ValueError(f'dense_losses: two losses are called {twice[0]!r}; leave one of them out')

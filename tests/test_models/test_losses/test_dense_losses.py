@@ -218,7 +218,10 @@ def test_the_classifiers_own_loss_gives_way(of_images):
     own = dict(loss_cls=torch.tensor(2.0))
     losses = add_dense_losses(own, [Constant(), ImportanceSamplingLoss(balance=0.2)], lambda: of_images)
     assert losses['loss_cls'].item() == pytest.approx(2 * 0.25 * 0.8) and losses['loss_constant'] == 3
-    assert own['loss_cls'] == 2 and add_dense_losses(own, [], None) is own
+    assert own['loss_cls'] == 2 and add_dense_losses(own, [], None) == own
+    halved = add_dense_losses(own, [Constant(), FeatureSimilarityLoss()], lambda: of_images, share=0.5)
+    assert halved['loss_cls'] == 0.25 and halved['loss_constant'] == 1.5
+    assert halved['loss_fsl'] == FeatureSimilarityLoss()(of_images)['loss_fsl']  # replaces nothing
     with pytest.raises(ValueError, match="two losses are called 'loss_constant'"):
         add_dense_losses(own, [Constant(), Constant()], lambda: of_images)
     with pytest.raises(TypeError, match='NoiseAwareLoss is none'):
