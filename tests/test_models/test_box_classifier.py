@@ -108,7 +108,7 @@ def test_further_losses_of_boxes():
                 dict(type='bana_mm.ImportanceSamplingLoss', posterior='multinomial', proposal='attention'),
                 dict(type='bana_mm.FeatureSimilarityLoss', prediction='boxes', colours='area', radius=3),
                 dict(type='bana_mm.HardBackgroundLoss'),
-                dict(type='bana_mm.VisualWordLoss', num_classes=2, in_channels=16, num_words=4, codebook='averaged'),
+                dict(type='bana_mm.VisualWordLoss', num_words=4, codebook='averaged'),
             ],
             data_preprocessor=dict(type='mmdet.DetDataPreprocessor', mean=[128.0] * 3, std=[64.0] * 3),
         )

@@ -1,7 +1,5 @@
 """The classifier of images: losses by hand, activation maps of several views, and learning."""
 
-import copy
-
 import pytest
 import torch
 import torch.nn.functional as F
@@ -101,7 +99,7 @@ RESNET = dict(
 LOSSES = [
     dict(type='bana_mm.ImportanceSamplingLoss'),
     dict(type='bana_mm.FeatureSimilarityLoss'),
-    dict(type='bana_mm.VisualWordLoss', num_classes=2, num_words=8, decorrelation=1.0),
+    dict(type='bana_mm.VisualWordLoss', num_words=8, decorrelation=1.0),
 ]
 
 
@@ -109,14 +107,12 @@ LOSSES = [
 @pytest.mark.parametrize('pooling', ['gap', 'hspp'])
 def test_any_backbone_learns(backbone, channels, stride, pooling):
     init_default_scope('mmdet')
-    losses = copy.deepcopy(LOSSES)
-    losses[2]['in_channels'] = channels
     model = MODELS.build(
         dict(
             type='bana_mm.ImageClassifier',
             backbone=backbone,
             head=dict(type='bana_mm.ImageHead', num_classes=2, in_channels=channels, pooling=pooling),
-            dense_losses=losses,
+            dense_losses=LOSSES,
             activations=dict(scales=(1.0, 0.5)),
             stride=stride,
             data_preprocessor=dict(type='mmdet.DetDataPreprocessor', mean=[128.0] * 3, std=[64.0] * 3),

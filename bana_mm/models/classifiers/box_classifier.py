@@ -43,7 +43,7 @@ class BoxClassifier(BaseModel):
         self.backbone = MODELS.build(backbone)
         self.bap_head = MODELS.build(bap_head)
         self.label_recipe = LabelRecipe.from_cfg(label_recipe)
-        self.dense_losses = build_dense_losses(dense_losses)
+        self.dense_losses = build_dense_losses(dense_losses, self.bap_head.num_classes, self.bap_head.in_channels)
 
     @property
     def class_weight(self) -> Tensor:

@@ -52,7 +52,7 @@ class ImageClassifier(BaseModel):
         super().__init__(data_preprocessor, init_cfg)
         self.backbone = MODELS.build(backbone)
         self.head = MODELS.build(head)
-        self.dense_losses = build_dense_losses(dense_losses)
+        self.dense_losses = build_dense_losses(dense_losses, self.head.num_classes, self.head.in_channels)
         self.activations = ActivationRecipe.from_cfg(activations)
         self.dropout = nn.Dropout2d(dropout)
         self.stride = stride

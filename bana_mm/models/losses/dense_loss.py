@@ -3,6 +3,7 @@
 Symbols: N images, D channels, a grid of h x w cells, L object classes, K boxes.
 """
 
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -115,16 +116,25 @@ class DenseLoss(BaseModule, ABC):
         """
 
 
-def build_dense_losses(configs: Sequence[dict]) -> ModuleList:
+def build_dense_losses(configs: Sequence[dict], num_classes: int, in_channels: int) -> ModuleList:
     """The modules of a classifier's ``dense_losses``.
+
+    Args:
+        configs (Sequence[dict]): Their configs.
+        num_classes (int): Object classes L, for those that take them and do not say.
+        in_channels (int): Channels D of the feature map, likewise.
 
     Raises:
         TypeError: If one is no :class:`DenseLoss`.
     """
-    modules = ModuleList([MODELS.build(config) for config in configs])
-    for module in modules:
-        if not isinstance(module, DenseLoss):
-            raise TypeError(f'dense_losses takes losses of a feature map, and {type(module).__name__} is none')
+    modules = ModuleList()
+    for config in configs:
+        kind = MODELS.get(config['type']) if isinstance(config['type'], str) else config['type']
+        if kind is None or not issubclass(kind, DenseLoss):
+            raise TypeError(f'dense_losses takes losses of a feature map, and {config["type"]} is none')
+        taken = inspect.signature(kind).parameters
+        known = dict(num_classes=num_classes, in_channels=in_channels)
+        modules.append(MODELS.build({**{name: known[name] for name in known if name in taken}, **config}))
     return modules
 
 

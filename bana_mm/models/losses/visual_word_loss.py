@@ -26,7 +26,7 @@ class VisualWordLoss(DenseLoss):
     a batch uses as ``words_in_use``, in percent.
 
     Args:
-        num_classes (int): Object classes L.
+        num_classes (int): Object classes L; a classifier gives its own, and so for the next.
         in_channels (int): Channels D of the feature map.
         num_words (int): Words of the codebook, k. Defaults to 256 (reference code; the paper does not give it).
         codebook (str): 'learned' by the second term (VWE, VWL-L), or 'averaged': moved towards the mean of the features

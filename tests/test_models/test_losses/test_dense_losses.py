@@ -224,15 +224,15 @@ def test_the_classifiers_own_loss_gives_way(of_images):
     assert halved['loss_fsl'] == FeatureSimilarityLoss()(of_images)['loss_fsl']  # replaces nothing
     with pytest.raises(ValueError, match="two losses are called 'loss_constant'"):
         add_dense_losses(own, [Constant(), Constant()], lambda: of_images)
-    with pytest.raises(TypeError, match='NoiseAwareLoss is none'):
-        build_dense_losses([dict(type='bana_mm.NoiseAwareLoss')])
+    with pytest.raises(TypeError, match='bana_mm.NoiseAwareLoss is none'):
+        build_dense_losses([dict(type='bana_mm.NoiseAwareLoss')], 3, 6)
 
 
 ALL = [
     dict(type='bana_mm.ImportanceSamplingLoss'),
     dict(type='bana_mm.FeatureSimilarityLoss', prediction='boxes', colours='area'),
     dict(type='bana_mm.HardBackgroundLoss'),
-    dict(type='bana_mm.VisualWordLoss', num_classes=CLASSES, in_channels=6, num_words=5, max_attention=0.5),
+    dict(type='bana_mm.VisualWordLoss', num_words=5, max_attention=0.5),
 ]
 
 
@@ -246,7 +246,7 @@ ALL = [
 )
 @pytest.mark.parametrize('scale', [0.0, 1.0, 1e4])
 def test_degenerate_batches_stay_finite(head, feats, images, given, scale):
-    modules = build_dense_losses(ALL)
+    modules = build_dense_losses(ALL, CLASSES, 6)
     values = (feats * scale).requires_grad_()
     losses = add_dense_losses(head.loss(values, given), modules, lambda: head.dense_inputs(values, images * 0, given))
     sum(term for name, term in losses.items() if 'loss' in name).backward()
@@ -260,7 +260,7 @@ def test_a_box_in_which_all_is_background_stays_finite(head, images):
     given = [make_sample([[8, 8, 40, 40]], [1])]
     losses = add_dense_losses(
         head.loss(feats, given),
-        build_dense_losses([dict(type='bana_mm.ImportanceSamplingLoss', proposal='attention'), *ALL[1:]]),
+        build_dense_losses([dict(type='bana_mm.ImportanceSamplingLoss', proposal='attention'), *ALL[1:]], CLASSES, 6),
         lambda: head.dense_inputs(feats, images[:1], given),
     )
     sum(term for name, term in losses.items() if 'loss' in name).backward()
