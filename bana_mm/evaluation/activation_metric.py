@@ -78,7 +78,7 @@ class ActivationMapMetric(BaseMetric):
         counts = []
         for level in self.levels:
             confusion = ConfusionMatrix(num_classes)
-            confusion.update(truth, label(level), sample.get("img_path"))
+            confusion.update(truth, label(level), sample.get('img_path'))
             counts.append(confusion.counts)
         result = dict(counts=np.stack(counts))
         if self.contours is not None:
