@@ -77,6 +77,15 @@ def parse_args() -> argparse.Namespace:
         help='what orders the labels of --coco for average precision (default: %(default)s)',
     )
     add_run_options(parser, ['workers'], workers=0)  # they pay where labels are made, as by --sources grabcut
+    parser.add_argument(
+        '--contours',
+        nargs='?',
+        type=float,
+        const=0.008,
+        metavar='TOLERANCE',
+        help="also the contour F-measure; a contour may lie off by this share of the image's diagonal (default: "
+        '%(const)s), or from 1 on by so many pixels',
+    )
     parser.add_argument('--json', help='also write the figures to this file')
     args = parser.parse_args()
     if not args.dirs and not args.sources and not args.coco and args.table1 is None:
@@ -84,6 +93,8 @@ def parse_args() -> argparse.Namespace:
     if args.gt is None and (args.coco is not None or args.voc_root is None):
         parser.error('--gt is missing')
     if args.coco is not None:
+        if args.contours is not None:
+            parser.error('--contours compares label maps, and --coco instances')
         if args.dirs:
             parser.error('--coco compares instances, and a DIR holds none')
         if args.sources and not args.img_dir:
@@ -194,7 +205,7 @@ def compare_maps(args: argparse.Namespace) -> None:
         check_files(rows, truth, img_ids)
     results = {}
     for name, img_ids in splits.items():
-        confusions = evaluate_labels(rows, truth, img_ids, len(class_names), args.workers)
+        confusions = evaluate_labels(rows, truth, img_ids, len(class_names), args.workers, args.contours)
         results[name] = dict(
             split=str(paths[name]),
             images=len(img_ids),

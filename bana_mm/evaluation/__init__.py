@@ -2,10 +2,13 @@
 
 from importlib.util import find_spec
 
+from .activation_metric import ActivationMapMetric
 from .confusion import ConfusionMatrix
+from .contours import ContourCounts
 from .filling_rates import FillingRates
 from .label_evaluation import (
     AgreedMaps,
+    LabelCounts,
     SourceLabels,
     StoredMap,
     check_files,
@@ -20,9 +23,12 @@ from .pseudo_label_metric import PseudoLabelMetric
 from .table_rows import store_rows, table_1_rows
 
 __all__ = [
+    'ActivationMapMetric',
     'AgreedMaps',
     'ConfusionMatrix',
+    'ContourCounts',
     'FillingRates',
+    'LabelCounts',
     'PrecisionRecall',
     'PseudoLabelMetric',
     'SourceLabels',

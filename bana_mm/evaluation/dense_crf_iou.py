@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import mmcv
+import numpy as np
 import torch
 from mmengine.logging import print_log
 from mmseg.evaluation import IoUMetric
@@ -22,6 +23,7 @@ from bana_mm.utils.table import format_table
 from bana_mm.utils.worker_pool import Done, WorkerPool
 
 from .confusion import NOTHING_COMPARED
+from .contours import ContourCounts
 
 # What the names of the scores end with, and how the log calls them.
 FIGURES = {
@@ -39,7 +41,8 @@ class DenseCRFIoUMetric(IoUMetric):
     The CRF takes the softmax of the logits and the image as it lies on disk, in RGB (the reference code feeds it a
     normalised image cast to uint8, which wraps around). Its scores carry the suffix ``_crf``, as in ``mIoU_crf``.
     Samples that hold a ``plain_`` prediction beside that of the augmented images, see ``LogitTTAModel``, give both:
-    ``mIoU``, ``mIoU_tta``, and with the CRF ``mIoU_crf`` and ``mIoU_tta_crf``.
+    ``mIoU``, ``mIoU_tta``, and with the CRF ``mIoU_crf`` and ``mIoU_tta_crf``. With ``contours`` each has the mean
+    contour F-measure of the object classes beside it, ``mContourF``; the first class is the background then.
 
     Args:
         with_crf (bool): Refine. Takes about a second of one core for a prediction. Defaults to False.
@@ -50,6 +53,7 @@ class DenseCRFIoUMetric(IoUMetric):
             such, refined with ``with_crf``. Defaults to None.
         img_dir (str | None): Folder of the images, whose subfolders ``output_dir`` gets too. Defaults to None: files
             are named after the images alone.
+        contours (float | None): Tolerance of :class:`ContourCounts`, 0.008 as published. Defaults to None, no contours.
         kwargs: See ``IoUMetric``. With ``format_only`` the samples need no truth, and only what goes to ``output_dir``
             is refined.
     """
@@ -61,11 +65,15 @@ class DenseCRFIoUMetric(IoUMetric):
         workers: int | None = None,
         output_dir: str | None = None,
         img_dir: str | None = None,
+        contours: float | None = None,
         **kwargs,
     ) -> None:
         super().__init__(output_dir=output_dir, **kwargs)
         self.img_dir = img_dir
         self._written = DistinctNames('the prediction')
+        self.contours = contours
+        if contours is not None:
+            ContourCounts(1, contours)  # names a wrong tolerance at once
         self.with_crf = with_crf
         self.crf = dict(crf or {})
         inspect.signature(dense_crf).bind(None, None, **self.crf)  # a TypeError names a wrong key at once
@@ -121,7 +129,8 @@ class DenseCRFIoUMetric(IoUMetric):
             results (list[Mapping[str, tuple]]): For each image the areas by suffix of the scores.
 
         Returns:
-            dict[str, float]: ``aAcc``, ``mIoU``, ``mAcc``, and the same with ``_crf``, ``_tta`` and ``_tta_crf``.
+            dict[str, float]: ``aAcc``, ``mIoU``, ``mAcc``, and the same with ``_crf``, ``_tta`` and ``_tta_crf``;
+            with contours ``mContourF`` too.
         """
         if self.format_only:
             print_log(f'{len(results)} predictions are in {self.output_dir}', 'current')
@@ -132,6 +141,8 @@ class DenseCRFIoUMetric(IoUMetric):
             if len(found) > 1:
                 print_log(f'{FIGURES[figure]}:', 'current')
             part = super().compute_metrics([areas[figure] for areas in results])
+            if self.contours is not None:
+                part['mContourF'] = self._contour_score([counts[f'contours{figure}'] for counts in results])
             if not sum(areas[figure][3] for areas in results)[1:].any():  # pixels of each class in the masks
                 print_log(NOTHING_COMPARED, 'current', logging.WARNING)
                 part = {key: float('nan') for key in part}
@@ -139,6 +150,11 @@ class DenseCRFIoUMetric(IoUMetric):
         if '_tta' in found:
             print_log('\n' + self._table(scores), 'current')
         return scores
+
+    def _contour_score(self, counts: list[np.ndarray]) -> float:
+        total = ContourCounts(len(counts[0]), self.contours)
+        total.counts = sum(counts)
+        return round(100 * total.mean_f(), 2)  # as mmseg rounds its scores
 
     def _table(self, scores: Mapping[str, float]) -> str:
         main = self.metrics[0]
@@ -171,6 +187,10 @@ class DenseCRFIoUMetric(IoUMetric):
         if truth is not None:
             classes = len(self.dataset_meta['classes'])
             self.results[index][figure] = self.intersect_and_union(prediction, truth, classes, self.ignore_index)
+            if self.contours is not None:
+                one = ContourCounts(classes - 1, self.contours)
+                one.update(truth.numpy(), prediction.numpy())
+                self.results[index][f'contours{figure}'] = one.counts
         if shift is not None and self.output_dir is not None:
             name = prediction_name(img_path, self.img_dir)
             self._written.add(name, img_path)

@@ -16,6 +16,7 @@ from bana_mm.utils.table import figure_cell, format_table, percent
 from bana_mm.utils.worker_pool import WorkerPool
 
 from .confusion import ConfusionMatrix
+from .contours import ContourCounts
 
 # Makes the label map (H, W) uint8 of an image from its id, its size (H, W) and the number of object classes.
 LabelReader = Callable[[str, tuple[int, int], int], np.ndarray]
@@ -73,9 +74,47 @@ class SourceLabels:
         return SourceLabels(self.source, {img_id: self.items[img_id]})
 
 
+class LabelCounts(ConfusionMatrix):
+    """Counts of a row of labels: pixels and, where asked for, contours.
+
+    Args:
+        num_classes (int): See :class:`ConfusionMatrix`.
+        leave_out_ignored (bool): Likewise; contours take pixels without a class as background in any case. Defaults to
+            False.
+        contours (float | None): Tolerance, see :class:`ContourCounts`. Defaults to None, no contours.
+
+    Attributes:
+        contours (ContourCounts | None): Counts of contours.
+    """
+
+    def __init__(self, num_classes: int, leave_out_ignored: bool = False, contours: float | None = None) -> None:
+        super().__init__(num_classes, leave_out_ignored)
+        self.contours = None if contours is None else ContourCounts(num_classes, contours)
+
+    def update(self, truth: np.ndarray, prediction: np.ndarray, image: str | None = None) -> None:
+        """See :meth:`ConfusionMatrix.update`."""
+        super().update(truth, prediction, image)
+        if self.contours is not None:
+            self.contours.update(truth, prediction)
+
+    def parts(self) -> list[np.ndarray]:
+        """The counts, to send to another process."""
+        return [self.counts] if self.contours is None else [self.counts, self.contours.counts]
+
+    def add(self, parts: Sequence[np.ndarray]) -> None:
+        """Add the :meth:`parts` of another one."""
+        for own, other in zip(self.parts(), parts):
+            own += other
+
+
 def evaluate_labels(
-    rows: Mapping[str, LabelReader], truth_dir: str | Path, img_ids: Sequence[str], num_classes: int, workers: int = 0
-) -> dict[str, ConfusionMatrix]:
+    rows: Mapping[str, LabelReader],
+    truth_dir: str | Path,
+    img_ids: Sequence[str],
+    num_classes: int,
+    workers: int = 0,
+    contours: float | None = None,
+) -> dict[str, LabelCounts]:
     """Compare label maps with masks.
 
     Pixels that a map leaves at 255 are wrong, but for rows of what several maps agree on (:class:`AgreedMaps`, merged
@@ -87,9 +126,10 @@ def evaluate_labels(
         img_ids (Sequence[str]): Images.
         num_classes (int): Number L of object classes.
         workers (int): Worker processes; they pay where labels are made, not just read. Defaults to 0.
+        contours (float | None): Tolerance at which contours are compared as well. Defaults to None, not at all.
 
     Returns:
-        dict[str, ConfusionMatrix]: One for each row.
+        dict[str, LabelCounts]: One for each row.
 
     Raises:
         FileNotFoundError: If masks or stored maps are missing: how many, and the first of them.
@@ -98,12 +138,12 @@ def evaluate_labels(
     """
     truth_dir = Path(truth_dir)
     check_files(rows, truth_dir, img_ids)
-    totals = {name: ConfusionMatrix(num_classes, _is_agreement(reader)) for name, reader in rows.items()}
-    jobs = ((img_id, (img_id, truth_dir, num_classes, _for_image(rows, img_id)), None) for img_id in img_ids)
+    totals = {name: LabelCounts(num_classes, _is_agreement(reader), contours) for name, reader in rows.items()}
+    jobs = ((img_id, (img_id, truth_dir, num_classes, _for_image(rows, img_id), contours), None) for img_id in img_ids)
     with WorkerPool(compare_image, workers) as pool, Progress(len(img_ids), title='compare') as progress:
         for _, _, counts in pool.map(jobs):
             for name, total in totals.items():
-                total.counts += counts[name]
+                total.add(counts[name])
             progress.update()
     for total in totals.values():
         total.require_objects(str(truth_dir))
@@ -131,15 +171,19 @@ def check_files(rows: Mapping[str, LabelReader], truth_dir: str | Path, img_ids:
 
 
 def compare_image(
-    img_id: str, truth_dir: Path, num_classes: int, rows: Mapping[str, LabelReader]
-) -> dict[str, np.ndarray]:
-    """Counts of one image for each row, see :class:`ConfusionMatrix`. Runs in any process."""
+    img_id: str,
+    truth_dir: Path,
+    num_classes: int,
+    rows: Mapping[str, LabelReader],
+    contours: float | None = None,
+) -> dict[str, list[np.ndarray]]:
+    """Counts of one image for each row, see :meth:`LabelCounts.parts`. Runs in any process."""
     truth = read_label_png(truth_dir / f'{img_id}.png', num_classes=num_classes)
     counts = {}
     for name, reader in rows.items():
-        confusion = ConfusionMatrix(num_classes)
-        confusion.update(truth, reader(img_id, truth.shape, num_classes), f'{img_id}, {name}')
-        counts[name] = confusion.counts
+        row = LabelCounts(num_classes, contours=contours)
+        row.update(truth, reader(img_id, truth.shape, num_classes), f'{img_id}, {name}')
+        counts[name] = row.parts()
     return counts
 
 
@@ -164,13 +208,15 @@ def summarise(confusion: ConfusionMatrix, class_names: Sequence[str], chosen: Se
     """The figures of a row, in percent.
 
     Args:
-        confusion (ConfusionMatrix): Counts.
+        confusion (ConfusionMatrix): Counts, or :class:`LabelCounts`, which may have contours.
         class_names (Sequence[str]): Object classes 1..L.
         chosen (Sequence[int]): Class indices of a second mean, see :func:`class_indices`. Defaults to none.
 
     Returns:
         dict: ``mIoU`` over background and classes that the truth holds; ``mIoU_chosen`` if some are chosen;
-        ``ignored``, the share of pixels; ``IoU`` by class that the truth holds. NaN becomes None, as JSON wants it.
+        ``ignored``, the share of pixels; ``IoU`` by class that the truth holds; with contours also ``contour_F``, the
+        mean over the object classes, ``contour_F_chosen`` and ``contours`` by class. NaN becomes None, as JSON wants
+        it.
     """
     names = ['background', *class_names]
     result = dict(mIoU=percent(confusion.mean_iou()))
@@ -181,6 +227,13 @@ def summarise(confusion: ConfusionMatrix, class_names: Sequence[str], chosen: Se
         ignored=percent(confusion.ignored_share()),
         IoU={name: percent(iou[c]) for c, name in enumerate(names) if present[c]},
     )
+    contours = getattr(confusion, 'contours', None)
+    if contours is not None:
+        result.update(contour_F=percent(contours.mean_f()))
+        if chosen:
+            result.update(contour_F_chosen=percent(contours.mean_f(chosen)))
+        scores, shown = contours.f_score(), contours.present()
+        result.update(contours={name: percent(scores[c]) for c, name in enumerate(class_names) if shown[c]})
     return result
 
 
@@ -202,7 +255,12 @@ def label_table(summaries: Mapping[str, dict[str, Any]]) -> str:
     if 'mIoU_chosen' in columns[0]:
         lines.append(line('mIoU, chosen', [column['mIoU_chosen'] for column in columns]))
     lines.append(line('ignored pixels, %', [column['ignored'] for column in columns]))
+    for key, title in (('contour_F', 'contour F, all present'), ('contour_F_chosen', 'contour F, chosen')):
+        if key in columns[0]:
+            lines.append(line(title, [column[key] for column in columns]))
     lines += [line(name, [column['IoU'][name] for column in columns]) for name in columns[0]['IoU']]
+    for name in columns[0].get('contours', ()):
+        lines.append(line(f'{name}, contour F', [column['contours'][name] for column in columns]))
     return format_table(['', *summaries], lines)
 
 
@@ -216,7 +274,9 @@ def splits_table(summaries: Mapping[str, Mapping[str, dict[str, Any]]]) -> str:
         str: The table.
     """
     first = next(iter(summaries.values()))
-    titles = dict(mIoU='all', mIoU_chosen='chosen', ignored='ignored')
+    titles = dict(
+        mIoU='all', mIoU_chosen='chosen', ignored='ignored', contour_F='contour F', contour_F_chosen='F chosen'
+    )
     fields = [name for name in titles if name in next(iter(first.values()))]
     header = ['', *(f'{split}: {titles[name]}' for split in summaries for name in fields)]
     lines = [[row, *(figure_cell(rows[row][name]) for rows in summaries.values() for name in fields)] for row in first]

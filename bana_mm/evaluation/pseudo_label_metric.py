@@ -56,9 +56,9 @@ class PseudoLabelMetric(BaseMetric):
                 correct=np.bincount(truth[truth == predicted], minlength=num_classes),
             )
             if 'gt_sem_seg' in sample and ('pred_sem_seg' in sample or 'activation_maps' in sample):
-                predicted = _label_map(sample['pred_sem_seg']) if 'pred_sem_seg' in sample else _make_label(sample)
+                predicted = label_map_of(sample['pred_sem_seg']) if 'pred_sem_seg' in sample else _make_label(sample)
                 confusion = ConfusionMatrix(num_classes)
-                confusion.update(_label_map(sample['gt_sem_seg']), predicted, sample.get('img_path'))
+                confusion.update(label_map_of(sample['gt_sem_seg']), predicted, sample.get('img_path'))
                 result.update(counts=confusion.counts)
             self.results.append(result)
 
@@ -100,7 +100,7 @@ def _array(values: Any) -> np.ndarray:
     return values.cpu().numpy() if isinstance(values, Tensor) else np.asarray(values)
 
 
-def _label_map(pixel_data: dict[str, Any]) -> np.ndarray:
+def label_map_of(pixel_data: dict[str, Any]) -> np.ndarray:
     """The map (H, W) of a PixelData: mmdet calls it ``sem_seg``, mmseg ``data``."""
     label = _array(pixel_data['sem_seg'] if 'sem_seg' in pixel_data else pixel_data['data'])
     return label.reshape(label.shape[-2:])

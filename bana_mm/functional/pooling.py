@@ -44,6 +44,38 @@ def _bin_weights(low: Tensor, high: Tensor, length: int, bins: int) -> Tensor:
     return (hat * used[..., None]).sum(dim=2) / count[:, None, None]
 
 
+def _cell_coordinates(rois: Tensor, spatial_scale: float, align_corners: bool) -> Tensor:
+    """Boxes in coordinates of the grid, in which cell i lies at i: (K, 5) -> (K, 4)."""
+    # pixel edge x -> pixel centre coordinate x - 0.5 -> cell coordinate
+    return rois[:, 1:] * spatial_scale - (0.5 * spatial_scale if align_corners else 0.5)
+
+
+def roi_cells(rois: Tensor, size: tuple[int, int], spatial_scale: float, align_corners: bool = True) -> Tensor:
+    """The cells of the feature grid whose centres lie in each box (ours).
+
+    Args:
+        rois (Tensor): (K, 5) float, image index and xyxy in image pixel edges.
+        size (tuple[int, int]): Feature grid (h, w).
+        spatial_scale (float): Feature cells per image pixel, 1 / stride.
+        align_corners (bool): Where feature cell i lies in the image, see :func:`roi_weights`. Defaults to True.
+
+    Returns:
+        Tensor: (K, 4) int64, xyxy in cells, half-open, inside the grid; the nearest cell to the middle of a box that
+        holds none, so that each has at least one.
+    """
+    x1, y1, x2, y2 = _cell_coordinates(rois, spatial_scale, align_corners).unbind(1)
+    (left, right), (top, bottom) = _cells_within(x1, x2, size[1]), _cells_within(y1, y2, size[0])
+    return torch.stack([left, top, right, bottom], dim=1).long()
+
+
+def _cells_within(low: Tensor, high: Tensor, length: int) -> tuple[Tensor, Tensor]:
+    """First and last (exclusive) of an axis's cells from ``low`` on and before ``high``, (K,) each."""
+    start, stop = low.ceil().clamp(0, length), high.ceil().clamp(0, length)
+    middle = ((low + high) / 2).round().clamp(0, length - 1)
+    start = torch.where(start < stop, start, middle)
+    return start, torch.maximum(stop, start + 1)
+
+
 def roi_axis_weights(
     rois: Tensor, size: tuple[int, int], spatial_scale: float, output_size: int = 2, align_corners: bool = True
 ) -> tuple[Tensor, Tensor]:
@@ -53,9 +85,7 @@ def roi_axis_weights(
         tuple[Tensor, Tensor]: Weights over the rows of the grid, (K, s, h), and over its columns, (K, s, w). Bin (i, j)
         weighs cell (y, x) with ``rows[:, i, y] * cols[:, j, x]``.
     """
-    # pixel edge x -> pixel centre coordinate x - 0.5 -> cell coordinate
-    shift = 0.5 * spatial_scale if align_corners else 0.5
-    x1, y1, x2, y2 = (rois[:, 1:] * spatial_scale - shift).unbind(1)
+    x1, y1, x2, y2 = _cell_coordinates(rois, spatial_scale, align_corners).unbind(1)
     return _bin_weights(y1, y2, size[0], output_size), _bin_weights(x1, x2, size[1], output_size)
 
 

@@ -12,7 +12,7 @@ from mmengine.registry import DATASETS, MODELS
 from torch import nn
 
 from bana_mm.models.classifiers.activation_maps import ActivationMaps, Features, activation_maps, extract_views
-from bana_mm.structures import LabelRecipe
+from bana_mm.structures import ActivationRecipe, LabelRecipe
 from bana_mm.utils.checkpoint import allow_mmengine_checkpoints, weight_problems
 from bana_mm.utils.record import file_digest
 from bana_mm.utils.resources import tool_line
@@ -38,10 +38,10 @@ def build_classifier(cfg: Config, checkpoint: str | Path, device: str | torch.de
     """
     with config_scope(cfg):
         model = MODELS.build(cfg.model)
-    if not hasattr(model, 'bap_head'):
+    if not hasattr(model, 'class_weight'):
         raise ValueError(
-            f'{cfg.filename}: labels are made by a classifier (model.type bana_mm.BoxClassifier), '
-            f'but this config has model.type {cfg.model.type}'
+            f'{cfg.filename}: labels are made by a classifier (model.type bana_mm.BoxClassifier or '
+            f'bana_mm.ImageClassifier), but this config has model.type {cfg.model.type}'
         )
     load_strictly(model, checkpoint, cfg.filename)
     return model.to(device).eval()
@@ -80,18 +80,19 @@ def load_strictly(model: nn.Module, checkpoint: str | Path, config_name: str | N
 
 @torch.inference_mode()
 def extract_features(
-    model: BaseModel, images: Sequence[np.ndarray], recipe: LabelRecipe | None = None
+    model: BaseModel, images: Sequence[np.ndarray], recipe: LabelRecipe | ActivationRecipe | None = None
 ) -> list[Features]:
     """Features of images of one size.
 
     Args:
-        model (BaseModel): A ``BoxClassifier`` in evaluation mode, on its device.
+        model (BaseModel): A classifier in evaluation mode, on its device.
         images (Sequence[np.ndarray]): (H, W, 3) uint8 RGB, all of one size.
-        recipe (LabelRecipe | None): Says which scales, whether flipped too, and in which precision. Defaults to None:
-            the image's own size only, in the model's precision.
+        recipe (LabelRecipe | ActivationRecipe | None): Says which scales, whether flipped too, and in which precision.
+            Defaults to None: the image's own size only, in the model's precision.
 
     Returns:
-        list[Features]: For each image its features, one (D, h, w) tensor a view.
+        list[Features]: For each image its features, one (D, h, w) tensor a view; of an ``ImageClassifier`` what its
+        ``label_features`` gives.
 
     Raises:
         ValueError: If the model's preprocessor pads: labels are made at the image's own size.
@@ -104,7 +105,7 @@ def extract_features(
             f'labels are made at the own size of an image, {size}, but model.data_preprocessor pads it to '
             f'{tuple(inputs.shape[2:])}; set its pad_size_divisor to 1'
         )
-    features = extract_views(model.extract_feat, inputs, recipe)
+    features = extract_views(getattr(model, 'label_features', model.extract_feat), inputs, recipe)
     if inputs.is_cuda:
         torch.cuda.synchronize(inputs.device)  # else its time would count as that of what comes next
     return features

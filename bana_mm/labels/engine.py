@@ -10,16 +10,17 @@ import torch
 from mmengine.config import Config
 
 from bana_mm.models.classifiers.activation_maps import Features
-from bana_mm.structures import LabelRecipe
+from bana_mm.structures import ActivationRecipe, LabelRecipe
 from bana_mm.utils.stopwatch import measured
 
 from .classifier import build_classifier, classifier_classes, extract_features
 from .generator import LabelGenerator
+from .image_generator import ImageLabelGenerator
 from .instance_generator import InstanceLabelGenerator
 from .item import LabelItem
 from .sources.base import Task
 
-Generator = LabelGenerator | InstanceLabelGenerator
+Generator = LabelGenerator | InstanceLabelGenerator | ImageLabelGenerator
 
 
 class PreparedImage:
@@ -74,7 +75,7 @@ class ClassifierEngine:
 
         Args:
             items (Sequence[LabelItem]): Images.
-            generator (LabelGenerator | InstanceLabelGenerator): Makes label maps or masks from the features.
+            generator (Generator): Makes label maps or masks from the features.
         """
         images = tuple(item.image for item in items)
         boxes = [(item.layout.box_classes, item.layout.boxes.tolist(), item.layout.ignored.tolist()) for item in items]
@@ -90,7 +91,7 @@ class ClassifierEngine:
     def _prepare(
         self, items: Sequence[LabelItem], images: tuple[np.ndarray, ...], generator: Generator
     ) -> list[PreparedImage]:
-        recipe = generator.recipe if isinstance(generator.recipe, LabelRecipe) else generator.recipe.unary
+        recipe = getattr(generator.recipe, 'unary', generator.recipe)  # of instances, it holds a recipe
         views = (recipe.scales, recipe.flip, recipe.amp)
         features = self._features.get(
             images, lambda other: other == views, views, lambda: self._extract(images, recipe)
@@ -103,7 +104,7 @@ class ClassifierEngine:
                     one.set_result(result)
         return prepared
 
-    def _extract(self, images: tuple[np.ndarray, ...], recipe: LabelRecipe) -> list[Features]:
+    def _extract(self, images: tuple[np.ndarray, ...], recipe: LabelRecipe | ActivationRecipe) -> list[Features]:
         """Features of each image. Only those of one size go through the network at once."""
         groups = defaultdict(list)
         for position, image in enumerate(images):

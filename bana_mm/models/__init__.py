@@ -7,15 +7,28 @@ from .backbones import VGG16LargeFOV
 __all__ = ['VGG16LargeFOV']
 
 if find_spec('mmdet'):
-    from .classifiers import BAPHead, BoxClassifier
+    from .classifiers import BAPHead, BoxClassifier, ImageClassifier, ImageHead, SEAMClassifier
+    from .losses import FeatureSimilarityLoss, HardBackgroundLoss, ImportanceSamplingLoss, VisualWordLoss
     from .mask_heads import ReliableCondInstMaskHead, ReliableMaskHead
 
-    __all__ += ['BAPHead', 'BoxClassifier', 'ReliableCondInstMaskHead', 'ReliableMaskHead']
+    __all__ += [
+        'BAPHead',
+        'BoxClassifier',
+        'FeatureSimilarityLoss',
+        'HardBackgroundLoss',
+        'ImageClassifier',
+        'ImageHead',
+        'ImportanceSamplingLoss',
+        'ReliableCondInstMaskHead',
+        'ReliableMaskHead',
+        'SEAMClassifier',
+        'VisualWordLoss',
+    ]
 
 if find_spec('mmseg'):
     from .backbones.resnet import DeepLabResNet
     from .decode_heads import ASPPSumHead, CosineDecodeHead
-    from .losses import BootstrappingLoss, EntropyLoss, NoiseAwareLoss
+    from .losses import BootstrappingLoss, EntropyLoss, NoiseAwareLoss, SegFeatureSimilarityLoss
     from .segmentors import LogitTTAModel
 
     __all__ += [
@@ -26,4 +39,5 @@ if find_spec('mmseg'):
         'EntropyLoss',
         'LogitTTAModel',
         'NoiseAwareLoss',
+        'SegFeatureSimilarityLoss',
     ]

@@ -6,6 +6,7 @@ mmdet's ``BitmapMasks`` with a second plane, which is imported when it is first 
 
 from typing import TYPE_CHECKING, Any
 
+from .activation_recipe import ActivationRecipe
 from .box_layout import BoxLayout
 from .instance_mask import InstanceMask, cut_masks, paint_masks, smallest_in_front
 from .label_map import IGNORE, agree, check_classes, reliable_region, vote
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     'IGNORE',
+    'ActivationRecipe',
     'BoxLayout',
     'InstanceMask',
     'InstanceRecipe',

@@ -122,7 +122,7 @@ class LabelRecipe:
         self.scales = tuple(self.scales)
         if not self.scales or not all(scale > 0 for scale in self.scales):
             raise ValueError(f'label_recipe.scales must be at least one number above 0, got {self.scales!r}')
-        _check_names('label_recipe.crf', self.crf, _CRF_DEFAULTS)
+        check_names('label_recipe.crf', self.crf, _CRF_DEFAULTS)
         self.crf = {
             name: tuple(value) if isinstance(value, list) else value
             for name, value in {**_CRF_DEFAULTS, **self.crf}.items()
@@ -139,7 +139,7 @@ class LabelRecipe:
         if isinstance(cfg, LabelRecipe):
             return cfg
         cfg = dict(cfg or {})
-        _check_names('label_recipe', cfg, ['recipe', *(f.name for f in fields(cls))])
+        check_names('label_recipe', cfg, ['recipe', *(f.name for f in fields(cls))])
         name = cfg.pop('recipe', None)
         if name is not None and name not in RECIPES:
             raise ValueError(f'label_recipe.recipe must be one of {tuple(RECIPES)}, got {name!r}')
@@ -211,7 +211,7 @@ class InstanceRecipe:
     def from_cfg(cls, cfg: Mapping[str, Any] | None) -> 'InstanceRecipe':
         """From a config's ``instance_recipe``: a dict of the fields to change, or None for the defaults."""
         cfg = dict(cfg or {})
-        _check_names('instance_recipe', cfg, [one.name for one in fields(cls)])
+        check_names('instance_recipe', cfg, [one.name for one in fields(cls)])
         return cls(**cfg)
 
     def to_dict(self) -> dict[str, Any]:
@@ -219,7 +219,8 @@ class InstanceRecipe:
         return dict(asdict(self), unary=self.unary.to_dict())
 
 
-def _check_names(where: str, given: Mapping, allowed: Mapping | list[str]) -> None:
+def check_names(where: str, given: Mapping, allowed: Mapping | list[str]) -> None:
+    """Refuse fields that are not among those allowed, with a ValueError that names one."""
     unknown = sorted(set(given) - set(allowed))
     if unknown:
         raise ValueError(f'unknown field {unknown[0]!r} in {where}; it may have {", ".join(sorted(allowed))}')

@@ -7,6 +7,7 @@ import torch
 from mmseg.evaluation import IoUMetric
 from PIL import Image
 
+from bana_mm.evaluation import ContourCounts
 from bana_mm.functional import dense_crf
 from bana_mm.registry import METRICS
 
@@ -167,3 +168,16 @@ def test_predictions_keep_subfolders(images, tmp_path):
     for number, image in enumerate(images, 1):
         saved = np.array(Image.open(tmp_path / f'out/fold{number}/001.png'))
         np.testing.assert_array_equal(saved, image['pred_sem_seg']['data'][0])
+
+
+def test_contours_beside_the_iou(images):
+    plain = evaluate(images, with_crf=True, crf=CRF)
+    scores = evaluate(images, with_crf=True, crf=CRF, contours=1.0)
+    assert {name: scores[name] for name in plain} == plain
+    for suffix, predict in (('', lambda sample: sample['pred_sem_seg']['data'][0]), ('_crf', refined)):
+        counts = ContourCounts(2, 1.0)
+        for sample in images:
+            counts.update(sample['gt_sem_seg']['data'][0].numpy(), np.asarray(predict(sample)).squeeze())
+        assert scores[f'mContourF{suffix}'] == pytest.approx(100 * counts.mean_f(), abs=0.01)
+    with pytest.raises(ValueError, match='must not be negative'):
+        evaluate(images, contours=-0.1)

@@ -166,6 +166,8 @@ def test_tool(voc, monkeypatch, capsys):
         f'box+files:{voc / "labels/Y_crf"}',
         '--voc-root',
         voc,
+        '--contours',
+        '0',
         '--json',
         voc / 'out.json',
     )
@@ -177,6 +179,7 @@ def test_tool(voc, monkeypatch, capsys):
     assert content['rows'][merged]['ignored'] == pytest.approx(100 / 9, abs=1e-3)  # the fourth pixel of b
     assert content['rows']['Y_crf']['mIoU_chosen'] == pytest.approx(62.5, abs=1e-3)
     assert content['rows']['agree']['ignored'] == pytest.approx(100 / 3, abs=1e-3)
+    assert content['rows']['Y_crf']['contour_F'] == 25
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert ['box', 'box_crf', merged, 'Y_crf', 'Y_ret', 'agree'] in lines
     (cow,) = (line for line in lines if line[0] == 'cow')
@@ -343,3 +346,25 @@ def test_masks_of_0_and_255_compare_nothing(voc):
         write_label_png(voc / f'SegmentationClassAug/{img_id}.png', mask)
     with pytest.raises(ValueError, match='SegmentationClassAug: no pixel of any class was compared'):
         evaluate_labels(rows_of(voc), voc / 'SegmentationClassAug', ['a', 'b'], 2)
+
+
+@pytest.mark.parametrize('workers', [0, 2])
+def test_contours_by_hand(voc, workers):
+    """In a row of pixels the contour lies left of each edge: between pixels 1 and 2 it is pixel 1."""
+    result = evaluate_labels(rows_of(voc), voc / 'SegmentationClassAug', ['a', 'b'], 2, workers, contours=0.0)
+    # cat, truth . . 1 1 (255): pixels 1 and 3; Y_crf . 1 1 1 .: pixels 0 and 3
+    # cow, truth 2 2 2 . .: pixel 2; Y_crf 2 2 2 2 .: pixel 3
+    assert result['Y_crf'].contours.f_score().tolist() == [0.5, 0]
+    assert result['Y_crf'].iou().tolist() == [2 / 4, 2 / 3, 3 / 4]
+    near = evaluate_labels(rows_of(voc), voc / 'SegmentationClassAug', ['a', 'b'], 2, workers, contours=1.0)
+    assert near['Y_crf'].contours.f_score().tolist() == [1, 1]
+    summary = summarise(result['Y_crf'], CLASSES, [0, 1])
+    assert (summary['contour_F'], summary['contour_F_chosen']) == (25, 50)
+    assert summary['contours'] == dict(cat=50, cow=0)
+    table = label_table(dict(Y_crf=summary)).splitlines()
+    assert [line.split() for line in table if 'ontour F' in line] == [
+        ['contour', 'F,', 'all', 'present', '25.0'],
+        ['contour', 'F,', 'chosen', '50.0'],
+        ['cat,', 'contour', 'F', '50.0'],
+        ['cow,', 'contour', 'F', '0.0'],
+    ]

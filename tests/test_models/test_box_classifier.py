@@ -8,7 +8,7 @@ from mmdet.structures.bbox import HorizontalBoxes
 from mmengine.registry import init_default_scope
 from mmengine.structures import InstanceData
 
-from bana_mm.functional import background_attention, background_aware_pool, background_queries
+from bana_mm.functional import background_attention, background_aware_pool, background_queries, hybrid_box_pool
 from bana_mm.models.classifiers import BAPHead
 from bana_mm.registry import MODELS
 
@@ -78,6 +78,50 @@ def test_gap_ignores_attention_but_trains_the_background(head, feats):
     assert valid[1].all() and query_logits.shape == (2, 4, 4)
 
 
+def test_hybrid_pooling_takes_maxima_of_what_is_no_background(head, feats):
+    # the second image has too little background for its attention to count
+    samples = [make_sample([[0, 0, 40, 40], [16, 8, 60, 30]], [1, 0]), make_sample([[0, 0, 64, 64]], [2])]
+    head.pooling, head.gamma = 'hspp', 3.0
+    box_logits, query_logits, valid = head(feats, samples)
+    background = head._definite_background(
+        torch.tensor([[0.0, 0, 0, 40, 40], [0, 16, 8, 60, 30], [1, 0, 0, 64, 64]]), samples
+    )
+    queries, _ = background_queries(feats, background, 2)
+    attention = background_attention(feats, queries, valid)
+    attention[1] = 0
+    rois = torch.tensor([[0.0, 0, 0, 40, 40], [0, 16, 8, 60, 30], [1, 0, 0, 64, 64]])
+    pooled = hybrid_box_pool(feats, rois, attention, 1 / 8, 2, gamma=3.0)
+    torch.testing.assert_close(box_logits, head.classifier(pooled.flatten(2).transpose(1, 2)))
+    torch.testing.assert_close(query_logits, head.classifier(queries))
+    losses = head.loss(feats, [make_sample([], []), make_sample([], [])])
+    assert losses['loss_cls'].isfinite()
+
+
+def test_further_losses_of_boxes():
+    init_default_scope('mmdet')
+    model = MODELS.build(
+        dict(
+            type='bana_mm.BoxClassifier',
+            backbone=VGG,
+            bap_head=dict(type='bana_mm.BAPHead', num_classes=2, in_channels=16, pooling='hspp'),
+            dense_losses=[
+                dict(type='bana_mm.ImportanceSamplingLoss', posterior='multinomial', proposal='attention'),
+                dict(type='bana_mm.FeatureSimilarityLoss', prediction='boxes', colours='area', radius=3),
+                dict(type='bana_mm.HardBackgroundLoss'),
+                dict(type='bana_mm.VisualWordLoss', num_words=4, codebook='averaged'),
+            ],
+            data_preprocessor=dict(type='mmdet.DetDataPreprocessor', mean=[128.0] * 3, std=[64.0] * 3),
+        )
+    ).train()
+    image = torch.randint(0, 256, (3, 64, 64), dtype=torch.uint8)
+    data = dict(inputs=[image] * 2, data_samples=[make_sample([[12, 12, 52, 52]], [1]), make_sample([], [])])
+    losses = model(**model.data_preprocessor(data, training=True), mode='loss')
+    assert {'loss_isl', 'loss_fsl', 'loss_hard_background', 'loss_word', 'words_in_use'} <= set(losses)
+    model.parse_losses(losses)[0].backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
+    assert model.class_weight.shape == (3, 16) and 'dense_losses.3.codebook' in model.state_dict()
+
+
 def test_too_little_background_falls_back_to_plain_pooling(head, feats):
     # 8 of 64 rows are background: a share of exactly 0.125, which is not more than 0.125
     samples = [make_sample([[0, 8, 64, 64]], [1]), make_sample([[0, 9, 64, 64]], [1])]
@@ -118,7 +162,7 @@ def test_initial_weights_and_bad_pooling():
     head.init_weights()
     assert head.weight.std().item() == pytest.approx(0.01, rel=0.05) and head.weight.shape == (21, 1024)
     assert [name for name, _ in head.named_parameters()] == ['classifier.weight']  # no bias
-    with pytest.raises(ValueError, match="'bap' or 'gap'"):
+    with pytest.raises(ValueError, match="'bap', 'gap' or 'hspp'"):
         BAPHead(num_classes=2, in_channels=4, pooling='max')
 
 

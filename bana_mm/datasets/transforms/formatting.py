@@ -13,6 +13,8 @@ from bana_mm.structures import IGNORE
 class PackBoxSegInputs(PackSegInputs):
     """mmseg's ``PackSegInputs`` that packs ``gt_reliable_map`` too, as bool ``PixelData`` (1, H, W).
 
+    It also packs ``gt_colours`` (``KeepColours``), as uint8 ``PixelData`` (3, H, W).
+
     A reliable map smaller than the label is padded at the bottom and right, which is what mmcv's ``Pad`` does to the
     label alone; padding is ignored there, so its reliability doesn't matter.
 
@@ -36,6 +38,8 @@ class PackBoxSegInputs(PackSegInputs):
             if (reliable & (label == IGNORE)).any():
                 raise ValueError(self._message(results))
             packed['data_samples'].gt_reliable_map = PixelData(data=torch.from_numpy(reliable[None]))
+        if 'gt_colours' in results:
+            packed['data_samples'].gt_colours = PixelData(data=torch.from_numpy(results['gt_colours']))
         return packed
 
     @staticmethod

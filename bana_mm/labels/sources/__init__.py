@@ -14,6 +14,7 @@ from .classifier import (
 )
 from .files import FilesSource
 from .grabcut import GrabCutSource
+from .image_classifier import ImageCRFSource
 from .merged import MergedSource, VoteSource
 from .sam import SamSource
 from .trusted import FallbackSource, TrustedSource
@@ -29,6 +30,7 @@ __all__ = [
     'FilesSource',
     'GAPSource',
     'GrabCutSource',
+    'ImageCRFSource',
     'LabelSource',
     'MapSource',
     'MergedSource',

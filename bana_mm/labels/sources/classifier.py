@@ -75,6 +75,11 @@ class ClassifierSource(LabelSource):
     @classmethod
     def check_model(cls, model: torch.nn.Module, config: str) -> None:
         """Refuse a classifier of another kind, with a ValueError that names its config."""
+        if not hasattr(model, 'bap_head'):
+            raise ValueError(
+                f'{config}: label source {cls.name!r} needs a BoxClassifier, but this config has model.type '
+                f'{type(model).__name__}; labels of an ImageClassifier come from the source image_crf'
+            )
 
     @property
     def map_names(self) -> tuple[str, ...]:
@@ -136,7 +141,7 @@ class ClassifierSource(LabelSource):
 
     def _weight(self) -> tuple[torch.Tensor, list[str]]:
         """Classifier weights of the classes to label, and which of these the classifier does not know."""
-        weight = self._engine().model.bap_head.weight.detach()
+        weight = self._engine().model.class_weight.detach()
         if self._classes is None:
             return weight, []
         return weight_of_classes(weight, self._engine().classes, self._classes, self._same_as)
@@ -185,6 +190,7 @@ class GAPSource(ClassifierSource):
 
     @classmethod
     def check_model(cls, model: torch.nn.Module, config: str) -> None:
+        super().check_model(model, config)
         if model.bap_head.pooling != 'gap':
             raise ValueError(
                 f"{config}: label source 'gap' needs a classifier with model.bap_head.pooling = 'gap', "

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bana_mm.functional import Upsampling, image_attention
-from bana_mm.structures import BoxLayout, LabelRecipe
+from bana_mm.structures import ActivationRecipe, BoxLayout, LabelRecipe
 
 # Features of one image, (D, h, w) float each, one a view: scales in the recipe's order, each followed by its mirror
 # image. Those of mirror images are turned back, so that all views show the image the same way round.
@@ -37,15 +37,15 @@ class ActivationMaps:
 
 
 def extract_views(
-    extract_feat: Callable[[Tensor], Tensor], inputs: Tensor, recipe: LabelRecipe | None = None
+    extract_feat: Callable[[Tensor], Tensor], inputs: Tensor, recipe: LabelRecipe | ActivationRecipe | None = None
 ) -> list[Features]:
     """Features of normalised images of one size.
 
     Args:
         extract_feat (Callable): The network, (N, 3, H, W) -> (N, D, h, w).
         inputs (Tensor): (N, 3, H, W) float.
-        recipe (LabelRecipe | None): Says which scales, whether flipped too, and in which precision. Defaults to None:
-            the image's own size only, in the model's precision.
+        recipe (LabelRecipe | ActivationRecipe | None): Says which scales, whether flipped too, and in which precision.
+            Defaults to None: the image's own size only, in the model's precision.
 
     Returns:
         list[Features]: For each image its features, one (D, h, w) tensor a view.

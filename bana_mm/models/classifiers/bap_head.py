@@ -9,8 +9,18 @@ from mmdet.structures.bbox import get_box_tensor
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from bana_mm.functional import background_aware_features, definite_background
+from bana_mm.functional import (
+    background_attention,
+    background_aware_features,
+    background_queries,
+    definite_background,
+    hybrid_box_pool,
+)
+from bana_mm.functional.hybrid_pooling import LEVELS
+from bana_mm.models.losses.dense_loss import DenseInputs
 from bana_mm.registry import MODELS
+
+from .grid_cells import box_cells, visible_cells
 
 
 @MODELS.register_module()
@@ -25,13 +35,16 @@ class BAPHead(BaseModule):
         num_classes (int): Object classes L, without background.
         in_channels (int): Channels D of the feature map.
         stride (int): Image pixels per feature cell. Defaults to 8.
-        pooling (str): 'bap', or 'gap' for plain average pooling of the boxes. The queries train the background class
-            either way. Defaults to 'bap'.
+        pooling (str): 'bap'; 'gap' for plain average pooling of the boxes; or 'hspp' for the mean of BAP and of local
+            maxima, :func:`bana_mm.functional.hybrid_box_pool` (ours). The queries train the background class in any
+            case. Defaults to 'bap'.
         grid_size (int): Cells a side from which queries are taken. Defaults to 4 (paper).
         output_size (int): Bins a side, each a sample of its own. Defaults to 2 (reference code; paper: 1).
         min_background (float): An image with at most this share of definite background uses plain pooling.
             Defaults to 0.125 (reference code; paper: 0).
         align_corners (bool): See :func:`bana_mm.functional.roi_weights`. Defaults to True.
+        gamma (float): Weight of BAP in 'hspp'. Defaults to 2.0.
+        levels (tuple[int, ...]): Windows a side of 'hspp'. Defaults to (1, 2, 4).
         init_cfg (dict | None): Defaults to a normal distribution with standard deviation 0.01 (paper).
     """
 
@@ -45,11 +58,13 @@ class BAPHead(BaseModule):
         output_size: int = 2,
         min_background: float = 0.125,
         align_corners: bool = True,
+        gamma: float = 2.0,
+        levels: tuple[int, ...] = LEVELS,
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg or dict(type='Normal', std=0.01, override=dict(name='classifier')))
-        if pooling not in ('bap', 'gap'):
-            raise ValueError(f"pooling must be 'bap' or 'gap', got {pooling!r}")
+        if pooling not in ('bap', 'gap', 'hspp'):
+            raise ValueError(f"pooling must be 'bap', 'gap' or 'hspp', got {pooling!r}")
         self.num_classes = num_classes
         self.in_channels = in_channels
         self.stride = stride
@@ -58,6 +73,8 @@ class BAPHead(BaseModule):
         self.output_size = output_size
         self.min_background = min_background
         self.align_corners = align_corners
+        self.gamma = gamma
+        self.levels = tuple(levels)
         self.classifier = nn.Linear(in_channels, num_classes + 1, bias=False)
 
     @property
@@ -77,9 +94,7 @@ class BAPHead(BaseModule):
             tuple[Tensor, Tensor, Tensor]: Logits of the K boxes, (K, s*s, L + 1), of the queries, (N, J, L + 1), and
             which queries are valid, (N, J) bool.
         """
-        boxes = [get_box_tensor(sample.gt_instances.bboxes).to(feats) for sample in data_samples]
-        counts = [len(box) for box in boxes]
-        rois = _to_rois(boxes)
+        rois, counts = _rois(feats, data_samples, 'gt_instances')
         background = self._definite_background(rois, data_samples)
         enough = background.to(feats.dtype).mean(dim=(1, 2, 3)) > self.min_background
         pooled, queries, valid = background_aware_features(
@@ -89,10 +104,23 @@ class BAPHead(BaseModule):
             self.grid_size,
             1 / self.stride,
             self.output_size,
-            use_attention=enough & (self.pooling == 'bap'),
+            use_attention=enough & (self.pooling != 'gap'),
             align_corners=self.align_corners,
             counts=counts,
         )
+        if self.pooling == 'hspp':
+            attention = background_attention(feats, queries, valid) * enough[:, None, None, None]
+            pooled = hybrid_box_pool(
+                feats,
+                rois,
+                attention,
+                1 / self.stride,
+                self.output_size,
+                self.levels,
+                self.gamma,
+                self.align_corners,
+                average=pooled,
+            )
         return self.classifier(pooled.flatten(2).transpose(1, 2)), self.classifier(queries), valid
 
     def loss(self, feats: Tensor, data_samples: Sequence[DetDataSample]) -> dict[str, Tensor]:
@@ -134,22 +162,59 @@ class BAPHead(BaseModule):
         box_logits, _, _ = self(feats.float(), data_samples)
         return list(box_logits.mean(dim=1).softmax(dim=-1).split([len(s.gt_instances) for s in data_samples]))
 
+    def class_maps(self, feats: Tensor) -> Tensor:
+        """Logits of every cell: features (N, D, h, w) -> (N, L + 1, h, w), background first."""
+        return torch.einsum('ndhw,cd->nchw', feats, self.weight)
+
+    def dense_inputs(self, feats: Tensor, images: Tensor, data_samples: Sequence[DetDataSample]) -> DenseInputs:
+        """What further losses of the feature map are given.
+
+        Args:
+            feats (Tensor): Features f, (N, D, h, w).
+            images (Tensor): (N, 3, H, W) float in [0, 1].
+            data_samples (Sequence[DetDataSample]): As for :meth:`loss`.
+        """
+        feats, sizes = feats.float(), [tuple(sample.img_shape[:2]) for sample in data_samples]
+        rois, _ = _rois(feats, data_samples, 'gt_instances')
+        classes = torch.cat([sample.gt_instances.labels for sample in data_samples]) + 1
+        present = torch.zeros(len(feats), self.num_classes, dtype=torch.bool, device=feats.device)
+        present[rois[:, 0].long(), classes - 1] = True
+        ignored, _ = _rois(feats, data_samples, 'ignored_instances')
+
+        def attention() -> Tensor:
+            fixed = feats.detach()
+            queries = background_queries(fixed, self._definite_background(rois, data_samples), self.grid_size)
+            return background_attention(fixed, *queries)
+
+        visible = visible_cells(sizes, feats, self.stride, self.align_corners)
+        return DenseInputs(
+            feats=feats,
+            logits=self.class_maps(feats),
+            present=present,
+            known=torch.ones_like(present),
+            images=images,
+            sizes=sizes,
+            visible=visible,
+            stride=self.stride,
+            align_corners=self.align_corners,
+            boxes=box_cells(rois, classes, ignored, visible, self.stride, self.align_corners, attention),
+        )
+
     def _definite_background(self, rois: Tensor, data_samples: Sequence[DetDataSample]) -> Tensor:
         """M of the batch, (N, 1, H, W) bool: outside every box, the ignored ones too, and not padding."""
-        ignored = [
-            get_box_tensor(sample.ignored_instances.bboxes).to(rois)
-            if 'ignored_instances' in sample
-            else rois.new_zeros(0, 4)
-            for sample in data_samples
-        ]
+        ignored, _ = _rois(rois, data_samples, 'ignored_instances')
         sizes = [sample.img_shape[:2] for sample in data_samples]
-        return definite_background(torch.cat([rois, _to_rois(ignored)]), sizes, data_samples[0].batch_input_shape)
+        return definite_background(torch.cat([rois, ignored]), sizes, data_samples[0].batch_input_shape)
 
 
-def _to_rois(boxes: Sequence[Tensor]) -> Tensor:
-    """Per-image boxes (K_n, 4) -> (K, 5) with the image index in front."""
+def _rois(like: Tensor, data_samples: Sequence[DetDataSample], field: str) -> tuple[Tensor, list[int]]:
+    """Boxes of a batch with the image index in front, (K, 5), and how many each image has."""
+    boxes = [
+        get_box_tensor(sample.get(field).bboxes).to(like) if field in sample else like.new_zeros(0, 4)
+        for sample in data_samples
+    ]
     index = [box.new_full((len(box), 1), image) for image, box in enumerate(boxes)]
-    return torch.cat([torch.cat(index), torch.cat(list(boxes))], dim=1)
+    return torch.cat([torch.cat(index), torch.cat(boxes)], dim=1), [len(box) for box in boxes]
 
 
 def _percent(hits: Tensor, total: int | Tensor) -> Tensor:

@@ -7,10 +7,12 @@ from mmengine.model import BaseModel
 from mmengine.structures import InstanceData
 from torch import Tensor
 
+from bana_mm.models.losses.dense_loss import add_dense_losses, build_dense_losses
 from bana_mm.registry import MODELS
 from bana_mm.structures import BoxLayout, LabelRecipe
 
 from .activation_maps import ActivationMaps, Features, activation_maps, extract_views
+from .image_inputs import batch_colours
 
 
 @MODELS.register_module()
@@ -22,6 +24,8 @@ class BoxClassifier(BaseModel):
         bap_head (dict): Config of the head.
         label_recipe (dict | None): How labels are made from this classifier, see
             :class:`bana_mm.structures.LabelRecipe`. Defaults to None, its defaults.
+        dense_losses (Sequence[dict]): Further losses of the feature map: ``ImportanceSamplingLoss``,
+            ``FeatureSimilarityLoss``, ``VisualWordLoss``, ``HardBackgroundLoss``. Defaults to none.
         data_preprocessor (dict | None): mmdet's ``DetDataPreprocessor``. Defaults to None.
         init_cfg (dict | None): mmengine's initialisation. Defaults to None.
     """
@@ -31,6 +35,7 @@ class BoxClassifier(BaseModel):
         backbone: dict,
         bap_head: dict,
         label_recipe: dict | None = None,
+        dense_losses: Sequence[dict] = (),
         data_preprocessor: dict | None = None,
         init_cfg: dict | None = None,
     ) -> None:
@@ -38,6 +43,12 @@ class BoxClassifier(BaseModel):
         self.backbone = MODELS.build(backbone)
         self.bap_head = MODELS.build(bap_head)
         self.label_recipe = LabelRecipe.from_cfg(label_recipe)
+        self.dense_losses = build_dense_losses(dense_losses, self.bap_head.num_classes, self.bap_head.in_channels)
+
+    @property
+    def class_weight(self) -> Tensor:
+        """Classifier weights, (L + 1, D), background first."""
+        return self.bap_head.weight
 
     def extract_feat(self, inputs: Tensor) -> Tensor:
         """Features f: (N, 3, H, W) -> (N, D, h, w)."""
@@ -64,7 +75,13 @@ class BoxClassifier(BaseModel):
         if mode == 'tensor':
             return feats
         if mode == 'loss':
-            return self.bap_head.loss(feats, data_samples)
+            return add_dense_losses(
+                self.bap_head.loss(feats, data_samples),
+                self.dense_losses,
+                lambda: self.bap_head.dense_inputs(
+                    feats, batch_colours(inputs, data_samples, self.data_preprocessor), data_samples
+                ),
+            )
         if mode == 'predict':
             return self.predict(inputs, feats, data_samples)
         raise ValueError(f"mode must be 'tensor', 'loss' or 'predict', got {mode!r}")

@@ -134,6 +134,8 @@ class CosineDecodeHead:
     ) -> dict[str, Tensor]:
         """The head's own losses; those with ``needs_reliable`` are given the samples' ``gt_reliable_map``.
 
+        Those with ``needs_colours`` are given their ``gt_colours`` as well.
+
         Args:
             seg_logits (Tensor): What :meth:`forward` returned.
             batch_data_samples (Sequence[SegDataSample]): With ``gt_sem_seg`` and, where not all pixels are reliable,
@@ -146,7 +148,10 @@ class CosineDecodeHead:
         reliable = _stack_reliable(batch_data_samples) if losses else None
         with ExitStack() as stack:
             for loss in losses:
-                stack.enter_context(loss.given(reliable, self.temperature))
+                needed = {}
+                if getattr(loss, 'needs_colours', False):
+                    needed['colours'] = _stack_colours(batch_data_samples)
+                stack.enter_context(loss.given(reliable, self.temperature, **needed))
             results = super().loss_by_feat(seg_logits, batch_data_samples, *args, **kwargs)
         terms: dict[str, Tensor] = {}
         for name, value in results.items():
@@ -201,3 +206,17 @@ def _stack_reliable(samples: Sequence[SegDataSample]) -> Tensor:
             reliable[: given.shape[0], : given.shape[1]] = given.bool()
         maps.append(reliable)
     return torch.stack(maps)
+
+
+def _stack_colours(samples: Sequence[SegDataSample]) -> tuple[Tensor, Tensor] | None:
+    """Images (N, 3, H, W) in [0, 1], 0 in the padding, and which pixels they have, (N, 1, H, W) bool."""
+    if not all('gt_colours' in sample for sample in samples):
+        return None
+    size = samples[0].gt_sem_seg.data.shape[1:]
+    images = torch.zeros(len(samples), 3, *size, device=samples[0].gt_sem_seg.data.device)
+    visible = torch.zeros(len(samples), 1, *size, dtype=torch.bool, device=images.device)
+    for image, mask, sample in zip(images, visible, samples):
+        height, width = sample.gt_colours.shape
+        image[:, :height, :width] = sample.gt_colours.data / 255
+        mask[:, :height, :width] = True
+    return images, visible

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from mmcv.ops import roi_align
 from mmdet.models.roi_heads.mask_heads import FCNMaskHead
 from mmdet.models.task_modules.samplers import SamplingResult
 from mmdet.structures.mask import mask_target
@@ -12,7 +13,7 @@ from mmengine.structures import InstanceData
 from torch import Tensor
 from torch.nn.modules.utils import _pair
 
-from bana_mm.functional import noise_aware_mask_loss
+from bana_mm.functional import feature_similarity_loss, noise_aware_mask_loss
 from bana_mm.registry import MODELS
 from bana_mm.structures import ReliableMasks
 
@@ -35,13 +36,24 @@ class ReliableMaskHead(FCNMaskHead):
             mask agrees with their label (ours, not in the paper), with the arguments ``temperature``, ``gamma``,
             ``balance`` and ``detach_confidence`` of :func:`bana_mm.functional.noise_aware_mask_loss`; ``dict()`` takes
             their defaults. Defaults to None, no such term: these pixels do not count.
+        feature_similarity (dict | None): Adds the term ``loss_mask_similarity`` of the masks of all positive proposals,
+            whatever their labels say (ours): its factor ``loss_weight`` (0.1 unless given), and the arguments ``mu``,
+            ``sigma`` and ``radius`` of :func:`bana_mm.functional.feature_similarity_loss`, in cells of a mask. The
+            data pipeline needs ``KeepColours`` and ``PackBoxDetInputs``. Defaults to None, no such term.
         args: See mmdet's ``FCNMaskHead``.
         kwargs: See mmdet's ``FCNMaskHead``.
     """
 
-    def __init__(self, *args, noise_aware: dict[str, Any] | None = None, **kwargs) -> None:
+    def __init__(
+        self,
+        *args,
+        noise_aware: dict[str, Any] | None = None,
+        feature_similarity: dict[str, Any] | None = None,
+        **kwargs,
+    ) -> None:
         super().__init__(*args, **kwargs)
         self.noise_aware = None if noise_aware is None else dict(noise_aware)
+        self.feature_similarity = None if feature_similarity is None else dict(feature_similarity)
 
     def get_unreliable(
         self,
@@ -79,6 +91,20 @@ class ReliableMaskHead(FCNMaskHead):
         rcnn_train_cfg: ConfigDict,
     ) -> dict[str, Any]:
         """See ``FCNMaskHead.loss_and_target``."""
+        result = self._loss_on_labels(mask_preds, sampling_results, batch_gt_instances, rcnn_train_cfg)
+        if self.feature_similarity is not None:
+            term = self._similarity(mask_preds, sampling_results, batch_gt_instances)
+            result['loss_mask']['loss_mask_similarity'] = term
+        return result
+
+    def _loss_on_labels(
+        self,
+        mask_preds: Tensor,
+        sampling_results: Sequence[SamplingResult],
+        batch_gt_instances: Sequence[InstanceData],
+        rcnn_train_cfg: ConfigDict,
+    ) -> dict[str, Any]:
+        """The terms that compare masks with their targets."""
         unreliable = self.get_unreliable(sampling_results, batch_gt_instances, rcnn_train_cfg)
         if not unreliable.any():  # also without any proposal
             result = super().loss_and_target(mask_preds, sampling_results, batch_gt_instances, rcnn_train_cfg)
@@ -86,15 +112,45 @@ class ReliableMaskHead(FCNMaskHead):
                 result['loss_mask']['loss_mask_unreliable'] = mask_preds[:0].sum()
             return result
         targets = self.get_targets(sampling_results, batch_gt_instances, rcnn_train_cfg)  # (num_pos, h, w)
-        labels = torch.cat([result.pos_gt_labels for result in sampling_results])
-        if self.class_agnostic:
-            labels = torch.zeros_like(labels)
-        logits = mask_preds[torch.arange(len(labels), device=labels.device), labels]  # (num_pos, h, w)
+        logits = self._own_logits(mask_preds, sampling_results)
         loss = dict(loss_mask=self._mean_loss(logits[~unreliable], targets[~unreliable]))
         if self.noise_aware is not None:
             _, term = noise_aware_mask_loss(logits, targets, ~unreliable, **self.noise_aware)
             loss['loss_mask_unreliable'] = self.loss_mask.loss_weight * term
         return dict(loss_mask=loss, mask_targets=targets)
+
+    def _own_logits(self, mask_preds: Tensor, sampling_results: Sequence[SamplingResult]) -> Tensor:
+        """The mask of each proposal's own class, (num_pos, h, w)."""
+        labels = torch.cat([result.pos_gt_labels for result in sampling_results])
+        if self.class_agnostic:
+            labels = torch.zeros_like(labels)
+        return mask_preds[torch.arange(len(labels), device=labels.device), labels]
+
+    def _similarity(
+        self,
+        mask_preds: Tensor,
+        sampling_results: Sequence[SamplingResult],
+        batch_gt_instances: Sequence[InstanceData],
+    ) -> Tensor:
+        """The feature similarity loss of the masks, over the colours that their proposals enclose."""
+        settings = dict(self.feature_similarity)
+        weight = settings.pop('loss_weight', 0.1)
+        if not len(mask_preds):
+            return mask_preds.sum() * weight
+        colours = []
+        for result, instances in zip(sampling_results, batch_gt_instances):
+            image = instances.get('colours')
+            if image is None:
+                raise TypeError(
+                    'ReliableMaskHead: feature_similarity needs the colours of the images: put dict(type="bana_mm.'
+                    'KeepColours") into the training pipeline, and dict(type="bana_mm.PackBoxDetInputs") at its end'
+                )
+            image = image[None].to(result.pos_priors) / 255
+            boxes = torch.cat([result.pos_priors.new_zeros(len(result.pos_priors), 1), result.pos_priors], dim=1)
+            colours.append(roi_align(image, boxes, mask_preds.shape[2:], 1.0, 0, 'avg', True))  # as masks are cropped
+        probability = self._own_logits(mask_preds, sampling_results).float().sigmoid()
+        probability = torch.stack([1 - probability, probability], dim=1)
+        return weight * feature_similarity_loss(torch.cat(colours), probability, **settings)
 
     def _mean_loss(self, logits: Tensor, targets: Tensor) -> Tensor:
         """``loss_mask`` of any number of pixels, (M, ) each: given to it as one mask of one class."""

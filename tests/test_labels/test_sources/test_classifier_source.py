@@ -237,6 +237,8 @@ def test_bad_classifiers(work):
     source = build_label_source(name_of(folder, 'gap', config='gap'))
     classes = {0, 255, *(instance['bbox_label'] + 1 for instance in infos[0]['instances'])}
     assert set(np.unique(label_map(source, item))) <= classes
-    with pytest.raises(ValueError, match="a classifier makes bana_crf, bana_crf_cam, bana_ret, gap, not 'box'"):
+    with pytest.raises(
+        ValueError, match="a classifier makes bana_crf, bana_crf_cam, bana_ret, gap, image_crf, not 'box'"
+    ):
         classifier_source_class('box')
     assert classifier_source_class('classifier').name == 'classifier'

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from mmcv.ops import roi_align
 from mmdet.models.roi_heads.mask_heads import FCNMaskHead
 from mmdet.structures.mask import BitmapMasks, PolygonMasks
 from mmengine.config import ConfigDict
 from mmengine.structures import InstanceData
 
-from bana_mm.functional import noise_aware_mask_loss
+from bana_mm.functional import feature_similarity_loss, noise_aware_mask_loss
 from bana_mm.models.mask_heads import ReliableMaskHead
 from bana_mm.registry import MODELS
 from bana_mm.structures import ReliableMasks
@@ -179,3 +180,33 @@ def test_noise_aware():
 def test_noise_aware_keeps_its_terms_where_all_is_reliable():
     out, _, _ = run(build(noise_aware=dict()), sample())
     assert out['loss_mask']['loss_mask'] > 0 and out['loss_mask']['loss_mask_unreliable'] == 0
+
+
+class TestFeatureSimilarity:
+    def coloured(self, *args, **kwargs):
+        result, instances = sample(*args, **kwargs)
+        colours = torch.randint(0, 256, (3, SIZE, SIZE), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+        instances.set_field(colours, 'colours', field_type='metainfo')
+        return result, instances
+
+    def test_adds_a_term_over_the_colours_inside_each_proposal(self):
+        plain, _, _ = run(build(), self.coloured())
+        head = build(feature_similarity=dict(sigma=2.0, loss_weight=0.5))
+        out, grads, logits = run(head, self.coloured(), self.coloured(which=(), boxes=(), labels=()))
+        assert out['loss_mask']['loss_mask'] == plain['loss_mask']['loss_mask']
+        _, instances = self.coloured()
+        terms = []
+        for box, label, mask in zip(((0, 0, 16, 16), (2, 3, 13, 11), (4, 4, 12, 12)), (2, 0, 0), logits):
+            rois = torch.tensor([[0.0, *box]])
+            colours = roi_align(instances.colours[None].float() / 255, rois, (8, 8), 1.0, 0, 'avg', True)
+            p = mask[label].sigmoid()
+            terms.append(feature_similarity_loss(colours, torch.stack([1 - p, p])[None], sigma=2.0))
+        torch.testing.assert_close(out['loss_mask']['loss_mask_similarity'], 0.5 * torch.stack(terms).mean())
+        assert all(gradient.isfinite().all() for gradient in grads)
+
+    def test_without_proposals_and_without_colours(self):
+        head = build(feature_similarity=dict())
+        out, _, _ = run(head, self.coloured(which=(), boxes=(), labels=()))
+        assert out['loss_mask']['loss_mask_similarity'] == 0
+        with pytest.raises(TypeError, match='KeepColours'):
+            run(head, sample())
