@@ -17,11 +17,11 @@ def build_label_source(source: LabelSource | SourceConfig, **parameters: Any) ->
         source (LabelSource | str | dict | Sequence): A source, which is handed back; or a name: ``'box'``,
             ``'grabcut'``, ``'box_crf'``; a name and what belongs to it: ``'files:PATH'``, ``'sam:MODEL'``, and
             ``'bana_crf:CONFIG:CHECKPOINT'``, likewise ``classifier``, ``bana_crf_cam``, ``bana_ret``, ``gap`` and
-            ``image_crf``; or a
-            config such as ``dict(type='grabcut', iterations=3)``. Several of these, in a list or in one string joined
-            by ``+`` (which no path then may contain), are merged, see :class:`MergedSource`; behind ``'vote:'`` they
-            vote, see :class:`VoteSource`. ``'trusted:SOURCE'`` judges the masks of a source, and ``'A|B'`` takes those
-            of ``B`` where those of ``A`` are no good, see :class:`TrustedSource` and :class:`FallbackSource`.
+            ``image_crf``; or a config such as ``dict(type='grabcut', iterations=3)``. Several of these, in a list or in
+            one string joined by ``+`` (which no path then may contain), are merged, see :class:`MergedSource`; behind
+            ``'vote:'`` they vote, see :class:`VoteSource`. ``'trusted:SOURCE'`` judges the masks of a source, and
+            ``'A|B'`` takes those of ``B`` where those of ``A`` are no good, see :class:`TrustedSource` and
+            :class:`FallbackSource`.
         **parameters: Further parameters of it.
 
     Returns:
