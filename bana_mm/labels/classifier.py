@@ -130,12 +130,20 @@ def classifier_classes(cfg: Config, checkpoint: str | Path) -> Sequence[str]:
     Args:
         cfg (Config): Its config.
         checkpoint (str | Path): Its checkpoint.
+
+    Raises:
+        ValueError: If neither says so.
     """
     loaded = torch.load(checkpoint, map_location='cpu', weights_only=True, mmap=True)
     meta: Mapping[str, Any] = loaded.get('meta', {}).get('dataset_meta') or {}
     if 'classes' in meta:
         return meta['classes']
-    dataset = cfg.train_dataloader.dataset
+    loader = cfg.get('train_dataloader') or cfg.get('test_dataloader')
+    if loader is None:
+        raise ValueError(
+            f'{checkpoint}: does not name its classes, and {cfg.filename} has no train_dataloader that would; add one'
+        )
+    dataset = loader['dataset']
     while 'dataset' in dataset:  # a wrapper
         dataset = dataset['dataset']
     return dataset.get('metainfo', {}).get('classes') or DATASETS.get(dataset['type']).METAINFO['classes']

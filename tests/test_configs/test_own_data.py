@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from mmengine.config import Config
 from mmengine.registry import DATASETS, METRICS, MODELS, DefaultScope
 
@@ -13,11 +14,9 @@ from bana_mm.datasets import VOCBoxDataset
 from bana_mm.datasets.mask_boxes import masks_to_xml
 from bana_mm.datasets.synthetic import make_tiny_voc
 from bana_mm.datasets.synthetic_coco import make_tiny_coco
+from bana_mm.labels import ClassifierSource, LabelItems, StoreSink, make_labels
 from bana_mm.labels.data import build_label_dataset
-from bana_mm.labels.generator import LabelGenerator
-from bana_mm.labels.run_length import decode_run_lengths
-from bana_mm.labels.runner import generate_labels
-from bana_mm.structures import LabelStore, read_label_png, write_label_png
+from bana_mm.structures import LabelStore, decode_mask, read_label_png, write_label_png
 
 REPO = Path(__file__).parents[2]
 CLASSES = ('lion', 'zebra')
@@ -72,7 +71,7 @@ def coco_zoo(tmp_path, configs):
         masks = {image['id']: np.zeros((image['height'], image['width']), np.uint8) for image in content['images']}
         for annotation in content['annotations']:
             run_lengths = annotation.pop('segmentation')
-            mask = decode_run_lengths(run_lengths['counts'], tuple(run_lengths['size']))
+            mask = decode_mask(run_lengths, tuple(run_lengths['size']))
             masks[annotation['image_id']][mask] = label_of[annotation['category_id']]
         content['categories'].reverse()  # the labels are in the order of the classes, not of the file
         path.with_name(f'{split}.json').write_text(json.dumps(content))
@@ -176,8 +175,10 @@ def test_all_stages_in_coco_format(coco_zoo):
     names = [path.stem for path in sorted((coco_zoo / 'images').iterdir())][:6]
     assert [item['data_samples'].img_id for item in dataset] == names
     store = LabelStore('work_dirs/bap_zoo_coco/labels')
-    store.begin(dict(classes=CLASSES))
-    generate_labels(model.eval(), dataset, store, LabelGenerator.from_model(model, model.label_recipe))
+    torch.save(dict(state_dict=model.state_dict()), 'bap.pth')
+    items = LabelItems(dataset)
+    assert items.classes == CLASSES and items.img_ids == names
+    make_labels(ClassifierSource(cfg, 'bap.pth', device='cpu'), items, StoreSink(store, items.img_ids))
     for index, name in enumerate(names):
         instances = dataset.get_data_info(index)['instances']
         label = store.read('Y_crf', name)

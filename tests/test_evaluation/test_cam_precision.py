@@ -3,12 +3,11 @@ import pytest
 import torch
 
 from bana_mm.evaluation.cam_precision import SCORES, CAMPrecision, box_foreground_scores
-from bana_mm.labels.generator import LabelGenerator
 from bana_mm.models.classifiers.activation_maps import ActivationMaps
-from bana_mm.structures import BoxLayout
+from bana_mm.structures import BoxLayout, LabelRecipe
 
-LAYOUT = BoxLayout.from_boxes((2, 4), torch.tensor([[0.0, 0, 2, 2], [1, 0, 4, 1]]), torch.tensor([2, 0]))
-GENERATOR = LabelGenerator(torch.ones(4, 8), dict(score='mean', normalise='image'))  # neither matters here
+LAYOUT = BoxLayout.from_boxes((2, 4), [[0, 0, 2, 2], [1, 0, 4, 1]], [3, 1])
+RECIPE = LabelRecipe(score='mean', normalise='image')  # neither matters here
 ATTENTION = torch.tensor([[0.2, 0.6, 0.6, 1.0], [0.4, 0.4, 0.0, 0.0]])
 CAMS = torch.tensor(
     [
@@ -21,7 +20,7 @@ TRUTH = np.array([[3, 1, 1, 255], [3, 0, 0, 0]], dtype=np.uint8)
 
 
 def test_scores_by_hand():
-    scores = box_foreground_scores(GENERATOR, ActivationMaps(ATTENTION, CAMS), LAYOUT)
+    scores = box_foreground_scores(ActivationMaps(ATTENTION, CAMS), LAYOUT, RECIPE)
     assert tuple(scores) == SCORES
     expected = {
         'CAM': ([[1.0, 0.0], [0.5, 0.25]], [[0.5, 1.0, 0.25]]),
@@ -35,7 +34,7 @@ def test_scores_by_hand():
 
 def test_counts_by_hand():
     precision = CAMPrecision(3, bins=2)
-    precision.update(box_foreground_scores(GENERATOR, ActivationMaps(ATTENTION, CAMS), LAYOUT), LAYOUT, TRUTH)
+    precision.update(box_foreground_scores(ActivationMaps(ATTENTION, CAMS), LAYOUT, RECIPE), LAYOUT, TRUTH)
     cam = precision.curves['CAM']
     # box of class 3: scores 1 0 / .5 .25, object 1 0 / 1 0; box of class 1: scores .5 1 (255), object 1 1
     assert cam.precision(3).tolist() == [2 / 4, 1.0, 1.0] and cam.recall(3).tolist() == [1.0, 1.0, 1 / 2]
@@ -49,7 +48,7 @@ def test_counts_by_hand():
 def test_box_without_activation():
     cams = CAMS.clone()
     cams[1, 0, 1:] = 0  # class 1 inside its box
-    scores = box_foreground_scores(GENERATOR, ActivationMaps(ATTENTION, cams), LAYOUT)
+    scores = box_foreground_scores(ActivationMaps(ATTENTION, cams), LAYOUT)
     assert not scores['CAM'][1].any()
     precision = CAMPrecision(3, bins=2)
     precision.update(scores, LAYOUT, TRUTH)

@@ -10,13 +10,13 @@ from pycocotools import mask as mask_api
 from bana_mm.evaluation.instance_evaluation import evaluate_instances, instance_table, rank
 from bana_mm.evaluation.instance_masks import (
     LabelMasks,
+    TrueMasks,
     make_label_masks,
     read_label_masks,
     read_true_masks,
-    to_run_lengths,
 )
 from bana_mm.labels import build_label_source
-from bana_mm.structures import encode_mask
+from bana_mm.structures import encode_mask, write_label_png
 
 
 def rectangle(x1, y1, x2, y2, size=(200, 200)):
@@ -173,23 +173,6 @@ def test_unreliable_pixels(write):
     assert everything['mIoU_reliable'] is None and everything['mIoU'] == figures['mIoU']
 
 
-def test_formats_of_masks():
-    expected = np.zeros((6, 8), np.uint8)
-    expected[1:5, 1:5] = 1
-    encoded = encode_mask(expected, (6, 8))
-    counts = [7, 4, 2, 4, 2, 4, 2, 4, 19]  # down the columns
-    two = [[1, 1, 5, 1, 5, 3, 1, 3], [1, 3, 5, 3, 5, 5, 1, 5]]
-    for segmentation in ([[1, 1, 5, 1, 5, 5, 1, 5]], two, dict(size=[6, 8], counts=counts), encoded):
-        assert (mask_api.decode(to_run_lengths(segmentation, (6, 8))) == expected).all()
-    for segmentation, message in (
-        ([[1, 1, 5, 5]], 'at least three points'),
-        ('mask', "got 'mask'"),
-        (dict(size=[8, 6], counts=counts), r'size \[8, 6\].*\[6, 8\]'),
-    ):
-        with pytest.raises(ValueError, match=message):
-            to_run_lengths(segmentation, (6, 8))
-
-
 @pytest.mark.parametrize(
     'labels, message',
     [
@@ -200,6 +183,14 @@ def test_formats_of_masks():
             r'annotation 1: segmentation is no mask of its image .*\[9, 9\].*\[200, 200\]',
         ),
         ([entry(1, (0, 0, 4, 4), unreliable=[[1, 2]])], 'annotation 1: unreliable is no mask of its image'),
+        (
+            [entry(1, (0, 0, 4, 4), segmentation=dict(size=[200, 200], counts=[3, 4]))],
+            r'annotation 1: segmentation is no mask .*sum to 7, but the mask has 200 x 200 pixels',
+        ),
+        (
+            [entry(1, (0, 0, 4, 4), unreliable=dict(size=[200, 200], counts=[3, 50000]))],
+            r'annotation 1: unreliable is no mask .*sum to 50003, but the mask has 200 x 200 pixels',
+        ),
     ],
 )
 def test_labels_of_other_data_are_named(write, labels, message):
@@ -245,11 +236,39 @@ def test_masks_made_from_boxes(write, tmp_path):
     found = make_label_masks(build_label_source('grabcut'), truth, tmp_path)
     box, cut = (evaluate_instances(truth, labels)['mIoU'] for labels in (whole, found))
     assert box == pytest.approx(50 * disc.sum() / 36**2, abs=1e-3) and cut > 49  # of two objects, one has no mask
-    with pytest.raises(ValueError, match='no masks of single boxes: choose box, grabcut or box_crf'):
-        make_label_masks(build_label_source('box+grabcut'), truth, tmp_path)
+    merged = make_label_masks(build_label_source('grabcut+box'), truth, tmp_path)
+    assert merged.masks == found.masks and merged.scores[4] == 1  # where GrabCut sees the object, so does the box
+    assert mask_api.area(merged.unreliable[4]) == 36**2 - mask_api.area(found.masks[4])
+    assert not found.unreliable and found.scores == {4: 1.0}
+    only = truth.only([2])
+    assert make_label_masks(build_label_source('box'), only, tmp_path) == LabelMasks({}, {}, {})
     Image.fromarray(image[:50]).save(tmp_path / '1.png')
     with pytest.raises(RuntimeError, match='1.png: .*50 x 80, but .* says 60 x 80'):
         make_label_masks(build_label_source('box'), truth, tmp_path)
     (tmp_path / '1.png').unlink()
-    with pytest.raises(RuntimeError, match='1.png'):
+    with pytest.raises(FileNotFoundError, match='1.png'):
         make_label_masks(build_label_source('box'), truth, tmp_path)
+
+
+def test_masks_from_stored_label_maps(write, tmp_path):
+    """They are found by the names of the images, masks of single boxes by number or name; categories by their ids."""
+    Image.new('RGB', (9, 6)).save(tmp_path / '1.png')
+    true = [entry(1, (0, 0, 4, 6)), entry(2, (4, 0, 9, 6), category=8)]
+    for one in true:
+        del one['segmentation']
+    path = write('boxes.json', true, size=(6, 9))
+    truth = TrueMasks(path, {1: dict(id=1, height=6, width=9)}, [], {one['id']: one for one in true})
+    label = np.zeros((6, 9), np.uint8)
+    label[1:3, 1:3], label[:, 5:7], label[0, 0] = 1, 2, 255
+    (tmp_path / 'maps').mkdir()
+    write_label_png(tmp_path / 'maps/1.png', label)
+    results = [
+        dict(image_id=1, category_id=3, bbox=[0, 0, 4, 6], segmentation=encode_mask(label == 1, (6, 9)), score=0.25),
+        dict(image_id=1, category_id=8, bbox=[4, 0, 5, 6], segmentation=encode_mask(label == 2, (6, 9))),
+    ]
+    (tmp_path / 'results.json').write_text(json.dumps(results))
+    for name, score, ignored in (('maps', 1.0, 1), ('results.json', 0.25, 0)):
+        found = make_label_masks(build_label_source(f'files:{tmp_path / name}'), truth, tmp_path)
+        assert np.array_equal(mask_api.decode(found.masks[1]), label == 1) and found.scores == {1: score, 2: 1.0}
+        assert np.array_equal(mask_api.decode(found.masks[2]), label == 2)
+        assert [mask_api.area(one) for one in found.unreliable.values()] == [1] * ignored

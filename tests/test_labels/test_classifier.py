@@ -100,7 +100,11 @@ def test_names_of_the_classes(tmp_path):
     cfg = Config(dict(train_dataloader=dict(dataset=dataset)))
     assert classifier_classes(cfg, tmp_path / 'bare.pth')[14] == 'person'
     dataset['dataset']['metainfo'] = dict(classes=('a', 'b'))
-    assert classifier_classes(Config(dict(train_dataloader=dict(dataset=dataset))), tmp_path / 'bare.pth') == ('a', 'b')
+    for loaders in (['train'], ['test'], ['train', 'test']):
+        cfg = Config({f'{name}_dataloader': dict(dataset=dataset) for name in loaders})
+        assert classifier_classes(cfg, tmp_path / 'bare.pth') == ('a', 'b')
+    with pytest.raises(ValueError, match=r'bare\.pth: does not name its classes, and None has no train_dataloader'):
+        classifier_classes(Config(), tmp_path / 'bare.pth')
 
 
 class Model(nn.Module):

@@ -6,11 +6,13 @@ import torch.nn.functional as F
 from mmdet.structures import DetDataSample
 from mmdet.structures.bbox import HorizontalBoxes
 from mmengine.registry import init_default_scope
-from mmengine.structures import InstanceData
+from mmengine.structures import InstanceData, PixelData
 
 from bana_mm.functional import background_attention, background_aware_pool, background_queries, hybrid_box_pool
 from bana_mm.models.classifiers import BAPHead
+from bana_mm.models.classifiers.activation_maps import activation_maps, extract_views
 from bana_mm.registry import MODELS
+from bana_mm.structures import BoxLayout, LabelRecipe
 
 
 def make_sample(boxes, labels, ignored=(), img_shape=(64, 64), batch_shape=(64, 64)):
@@ -215,3 +217,51 @@ def test_any_backbone_of_stride_8_learns(backbone, channels):
     torch.testing.assert_close(result.scores.sum(1), torch.ones(1))
     with pytest.raises(ValueError, match="'tensor', 'loss' or 'predict'"):
         model(**batch, mode='train')
+
+
+def classifier(**recipe):
+    init_default_scope('mmdet')
+    model = MODELS.build(
+        dict(
+            type='bana_mm.BoxClassifier',
+            backbone=VGG,
+            bap_head=dict(type='bana_mm.BAPHead', num_classes=3, in_channels=16),
+            label_recipe=recipe,
+            data_preprocessor=dict(type='mmdet.DetDataPreprocessor', mean=[128.0] * 3, std=[64.0] * 3),
+        )
+    )
+    model.init_weights()
+    return model.eval()
+
+
+def with_mask(sample):
+    sample.gt_sem_seg = PixelData(sem_seg=torch.zeros(1, 64, 64, dtype=torch.uint8))
+    return sample
+
+
+@pytest.mark.parametrize('recipe', [dict(), dict(flip=True, scales=(1, 0.5))])
+def test_what_labels_are_made_from_comes_with_images_that_have_a_mask(recipe):
+    model = classifier(**recipe)
+    image = torch.randint(0, 255, (3, 64, 64), dtype=torch.uint8)
+    boxes, labels = [[12, 12, 52, 52], [0, 0, 20, 30]], [2, 0]
+    data = dict(inputs=[image] * 2, data_samples=[with_mask(make_sample(boxes, labels)), make_sample(boxes, labels)])
+    first, second = model(**model.data_preprocessor(data), mode='predict')
+    assert 'activation_maps' not in second and 'label_recipe' not in second and 'pred_sem_seg' not in first
+    assert first.label_recipe == LabelRecipe(**recipe)
+    layout = BoxLayout.from_boxes((64, 64), boxes, [label + 1 for label in labels])
+    ((*views,), _) = extract_views(model.extract_feat, model.data_preprocessor(data)['inputs'], model.label_recipe)
+    expected = activation_maps(views, layout, model.bap_head.weight, model.label_recipe)
+    assert first.activation_maps.activation.shape == (3, 64, 64)  # background, classes 1 and 3
+    torch.testing.assert_close(first.activation_maps.attention, expected.attention)
+    torch.testing.assert_close(first.activation_maps.activation, expected.activation)
+
+
+def test_labels_are_made_at_the_own_size_of_an_image():
+    model = classifier()
+    for sizes in (dict(batch_shape=(64, 96)), dict(img_shape=(32, 32))):
+        sample = with_mask(make_sample([[2, 2, 20, 20]], [1], **sizes))
+        sample.set_metainfo(dict(img_path='a.jpg'))
+        if 'img_shape' in sizes:
+            sample.set_metainfo(dict(ori_shape=(64, 64)))
+        with pytest.raises(ValueError, match=r"a\.jpg: labels are made at the image's own size .*drop resizing"):
+            model.predict(torch.zeros(1, 3, 64, 96), model.extract_feat(torch.zeros(1, 3, 64, 96)), [sample])

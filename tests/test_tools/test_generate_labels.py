@@ -11,25 +11,18 @@ import torch
 from PIL import Image
 
 from bana_mm.datasets import VOCBoxDataset
-from bana_mm.labels import build_label_source, label_from_instances
+from bana_mm.datasets.synthetic_coco import make_tiny_coco
+from bana_mm.labels import BoxSource, LabelItem, label_map
 from bana_mm.structures import LabelStore, read_label_png
 
 TOOL = Path(__file__).parents[2] / 'tools/generate_labels.py'
 
 
 def run_tool(monkeypatch, work, *arguments, given=('bap.py', 'bap.pth')):
+    where = () if '--out' in arguments else ('--out-dir', work / 'labels')
+    given = [work / name for name in given]
     monkeypatch.setattr(
-        sys,
-        'argv',
-        [
-            'generate_labels.py',
-            *(str(work / name) for name in given),
-            '--out-dir',
-            str(work / 'labels'),
-            '--device',
-            'cpu',
-            *arguments,
-        ],
+        sys, 'argv', [str(text) for text in ('generate_labels.py', *given, *where, '--device', 'cpu', *arguments)]
     )
     runpy.run_path(str(TOOL), run_name='__main__')
 
@@ -108,8 +101,7 @@ def test_labels_of_a_source(work, monkeypatch, capsys, given):
         'ImageSets/Segmentation/val.txt', data_root=str(work / 'voc'), metainfo=dict(classes=('ring', 'triangle'))
     )
     for item in (dataset.get_data_info(index) for index in range(2)):
-        image = np.array(Image.open(item['img_path']))
-        expected = label_from_instances(build_label_source('box'), image, item['instances'])
+        expected = label_map(BoxSource(), LabelItem.from_info(item))
         assert np.array_equal(maps[Path(f'box/{item["img_id"]}.png')], expected)
     meta = json.loads((work / 'labels/meta.json').read_text())
     assert meta['maps'] == ['box', 'grabcut'] and meta['classes'] == ['ring', 'triangle']
@@ -136,7 +128,7 @@ def test_nothing_to_do(work, monkeypatch, capsys):
     assert 'give CONFIG and CHECKPOINT of a classifier, or --source' in capsys.readouterr().err
 
 
-def run_rank(rank, port, work, arguments):
+def run_rank(rank, port, work, arguments, given):
     """The tool as one of two processes of torchrun."""
     torch.set_num_threads(1)
     with pytest.MonkeyPatch.context() as patch, open(work / f'rank{rank}.txt', 'w') as sys.stdout:
@@ -144,16 +136,16 @@ def run_rank(rank, port, work, arguments):
             RANK=rank, LOCAL_RANK=rank, WORLD_SIZE=2, MASTER_ADDR='127.0.0.1', MASTER_PORT=port
         ).items():
             patch.setenv(name, str(value))
-        run_tool(patch, work, *arguments, '--launcher', 'pytorch', '--workers', '0')
+        run_tool(patch, work, *arguments, '--launcher', 'pytorch', '--workers', '0', given=given)
 
 
-def two_ranks(work, *arguments):
+def two_ranks(work, *arguments, given=('bap.py', 'bap.pth')):
     """Both processes' output, and whether they ended well."""
     with socket.socket() as probe:
         probe.bind(('127.0.0.1', 0))
         port = probe.getsockname()[1]
     context = multiprocessing.get_context('fork')
-    ranks = [context.Process(target=run_rank, args=(rank, port, work, arguments)) for rank in range(2)]
+    ranks = [context.Process(target=run_rank, args=(rank, port, work, arguments, given)) for rank in range(2)]
     for process in ranks:
         process.start()
     for process in ranks:
@@ -180,6 +172,23 @@ def test_one_rank_fails_and_the_other_ends_its_share(work):
     (first, second), codes = two_ranks(work)
     assert codes == [1, 1]
     assert sorted({path.stem for path in maps_in(work / 'labels')}) == [f'train_0000{i}' for i in (0, 1, 2, 4)]
+
+
+@pytest.mark.parametrize('source', ['classifier', 'grabcut'])
+def test_ranks_make_one_file_of_masks(work, monkeypatch, source):
+    """The same bytes as of one process, with the images of two ranks in another order among the parts."""
+    root = make_tiny_coco(work / 'coco', num_train=5)
+    common = ['--coco', root / 'annotations/instances_train2017.json']
+    if source == 'classifier':
+        common += ['--cfg-options', 'instance_recipe.unary.crf.iterations=2', 'instance_recipe.side=32']
+    else:
+        common += ['--source', source, '--source-options', 'iterations=1']
+    given = ('bap.py', 'bap.pth') if source == 'classifier' else ()
+    run_tool(monkeypatch, work, *common, '--out', work / 'one.json', '--workers', '0', given=given)
+    (first, second), codes = two_ranks(work, *common, '--out', work / 'two.json', given=given)
+    assert codes == [0, 0] and '5 images in' in first and 'on 2 ranks' in first and second == ''
+    assert (work / 'one.json').read_bytes() == (work / 'two.json').read_bytes()
+    assert not (work / 'two.json.parts').exists()
 
 
 def same(first, second):

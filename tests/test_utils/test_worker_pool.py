@@ -29,6 +29,10 @@ def killed_on_three(number):
     return number
 
 
+def process_of(number):
+    return os.getpid()
+
+
 def thread_counts():
     import cv2
     import torch
@@ -72,6 +76,20 @@ def test_submit_and_drain():
     assert [entry.result for entry in done] == [0, 1, 4, 9, 16]
 
 
+@pytest.mark.parametrize('workers', [0, 1])
+def test_some_images_are_done_here(workers):
+    """In their turn all the same; only the others count as given to workers."""
+    with WorkerPool(process_of, workers) as pool:
+        done = [entry for i in range(4) for entry in pool.submit(str(i), i, here=i % 2 == 1)]
+        done += pool.drain()
+    assert [entry.name for entry in done] == ['0', '1', '2', '3'] and pool.submitted == 2
+    here = [entry.result == os.getpid() for entry in done]
+    assert here == [True] * 4 if not workers else here == [False, True, False, True]
+    with pytest.raises(RuntimeError, match='image3: ValueError: three is bad'):
+        with WorkerPool(fails_on_three, workers) as pool:
+            pool.submit('image3', 3, here=True)
+
+
 @pytest.mark.parametrize('workers', [0, 2])
 def test_error_names_the_image(workers):
     with pytest.raises(RuntimeError, match='image3: ValueError: three is bad'):
@@ -101,7 +119,7 @@ def test_negative_workers():
 SCRIPT = textwrap.dedent("""
     import signal
     import time
-    from bana_mm.labels.crf_pool import WorkerPool
+    from bana_mm.utils.worker_pool import WorkerPool
 
     if __name__ == '__main__':
         signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it

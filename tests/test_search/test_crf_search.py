@@ -3,9 +3,10 @@ import numpy as np
 import pytest
 import torch
 
-from bana_mm.evaluation import ConfusionMatrix, crf_search
+from bana_mm.evaluation import ConfusionMatrix
 from bana_mm.functional import dense_crf
 from bana_mm.labels.crf import LabelTask
+from bana_mm.search import crf_search
 from bana_mm.search.crf_inputs import label_crf_input, write_crf_input
 from bana_mm.search.crf_search import CRFPoint, SearchTable, StoredImage, grid, search_crf
 from bana_mm.structures import BoxLayout, read_label_png, write_label_png
@@ -34,7 +35,7 @@ def make_images(folder, number=3):
         scores = 4 * cv2.GaussianBlur(rng.standard_normal((20, 24, 3)), (5, 5), 0)
         probability = torch.from_numpy(scores).permute(2, 0, 1).softmax(dim=0).float().numpy()
         paths = folder / f'{index}.pkl', folder / f'{index}.png'
-        write_crf_input(paths[0], image, probability)
+        write_crf_input(paths[0], (image, probability))
         write_label_png(paths[1], label_crf_input(paths[0], PLANTED.crf, PLANTED.temperature))
         images.append(StoredImage(str(index), *paths))
     return images
@@ -153,13 +154,14 @@ def test_broken_tables(tmp_path):
 
 def test_inputs_of_the_label_crf(tmp_path):
     """The rule of box regions holds, and a box without a pixel gets some back."""
-    layout = BoxLayout.from_boxes((8, 8), torch.tensor([[1.0, 1, 5, 5], [6, 6, 8, 8]]), torch.tensor([0, 1]))
+    layout = BoxLayout.from_boxes((8, 8), [[1, 1, 5, 5], [6, 6, 8, 8]], [1, 2])
     probability = np.zeros((3, 8, 8), np.float32)
     probability[0] = 1
     probability[:, 1:5, 1:5] = np.array([0.3, 0.4, 0.3])[:, None, None]
     probability[:, 6:, 6:] = np.array([0.5, 0.1, 0.4])[:, None, None]
-    task = LabelTask(layout, probability, restore=(True, True), crf={})
-    write_crf_input(tmp_path / 'a.pkl', np.zeros((8, 8, 3), np.uint8), task)
+    task = LabelTask(np.zeros((8, 8, 3), np.uint8), layout, probability, restore=(True, True), crf={})
+    write_crf_input(tmp_path / 'a.pkl', task)
+    assert task.probability.dtype == np.float32  # as it was
     expected = np.zeros((8, 8), np.uint8)
     expected[1:5, 1:5], expected[6:, 6:] = 1, 2
     assert np.array_equal(label_crf_input(tmp_path / 'a.pkl', dict(iterations=0)), expected)

@@ -6,11 +6,17 @@ import pytest
 import torch
 
 from bana_mm.evaluation.confusion import ConfusionMatrix
-from bana_mm.evaluation.recipe_search import changed
-from bana_mm.labels.generator import LabelGenerator
-from bana_mm.labels.task import crf_label
+from bana_mm.labels.unaries import label_task
+from bana_mm.models.classifiers.activation_maps import activation_maps
 from bana_mm.search.map_cache import MapCache
-from bana_mm.search.recipe_search import ParallelEvaluation, RecipeTable, SearchImage, coordinate_search, recipe_counts
+from bana_mm.search.recipe_search import (
+    ParallelEvaluation,
+    RecipeTable,
+    SearchImage,
+    changed,
+    coordinate_search,
+    recipe_counts,
+)
 from bana_mm.structures import BoxLayout, LabelRecipe, write_label_png
 from bana_mm.utils.worker_pool import WorkerPool
 
@@ -91,7 +97,7 @@ def image(tmp_path):
     pixels[12:30, 16:38], truth[12:30, 16:38] = 220, 1
     cv2.imwrite(str(tmp_path / 'a.png'), pixels)
     write_label_png(tmp_path / 'truth.png', truth)
-    layout = BoxLayout.from_boxes(SIZE, torch.tensor([BOX]).float(), torch.tensor([0]))
+    layout = BoxLayout.from_boxes(SIZE, [BOX], [1])
     generator = torch.Generator().manual_seed(0)
     features = [torch.rand(4, h, w, generator=generator) for h, w in ((5, 7), (5, 7), (3, 4), (3, 4))]
     return SearchImage('a', str(tmp_path / 'a.png'), str(tmp_path / 'truth.png'), layout), features, pixels, truth
@@ -100,15 +106,15 @@ def image(tmp_path):
 RECIPE = LabelRecipe(scales=(1, 0.5), flip=True)
 
 
-def test_cached_maps_are_the_generators(tmp_path, image):
+def test_cached_maps_are_those_of_the_features(tmp_path, image):
     search_image, features, pixels, truth = image
     weight = torch.randn(3, 4, generator=torch.Generator().manual_seed(1))
     cache = MapCache(tmp_path / 'maps', RECIPE)
-    cache.write('a', features, search_image.layout, LabelGenerator(weight))
-    views_of = ((RECIPE, features), (LabelRecipe(), features[:1]), (LabelRecipe(scales=(0.5,)), features[2]))
+    cache.write('a', features, search_image.layout, weight)
+    views_of = ((RECIPE, features), (LabelRecipe(), features[:1]), (LabelRecipe(scales=(0.5,)), features[2:3]))
     for recipe, views in views_of:
-        generator = LabelGenerator(weight, recipe)
-        expected, maps = generator.maps(views, search_image.layout), cache.read('a', search_image.layout, recipe)
+        expected = activation_maps(views, search_image.layout, weight, recipe)
+        maps = cache.read('a', search_image.layout, recipe)
         torch.testing.assert_close(maps.attention, expected.attention, atol=1e-3, rtol=0)
         torch.testing.assert_close(maps.activation, expected.activation, atol=5e-3, rtol=0)
     with pytest.raises(KeyError, match='0.75'):
@@ -117,14 +123,14 @@ def test_cached_maps_are_the_generators(tmp_path, image):
 
 def test_views_are_added_to_those_stored(tmp_path, image):
     search_image, features, *_ = image
-    generator = LabelGenerator(torch.randn(3, 4))
+    weight = torch.randn(3, 4)
     small, whole = (MapCache(tmp_path / 'maps', recipe) for recipe in (LabelRecipe(), RECIPE))
     assert not small.is_complete('a')
-    small.write('a', features[:1], search_image.layout, generator)
+    small.write('a', features[:1], search_image.layout, weight)
     assert small.is_complete('a') and not whole.is_complete('a')
-    whole.write('a', features, search_image.layout, generator)
+    whole.write('a', features, search_image.layout, weight)
     assert small.is_complete('a') and whole.is_complete('a')
-    MapCache(tmp_path / 'maps', LabelRecipe(scales=(0.75,))).write('a', features[:1], search_image.layout, generator)
+    MapCache(tmp_path / 'maps', LabelRecipe(scales=(0.75,))).write('a', features[:1], search_image.layout, weight)
     assert whole.is_complete('a')
 
 
@@ -133,19 +139,16 @@ def test_counts_are_those_of_the_labels(tmp_path, image, workers):
     search_image, features, pixels, truth = image
     weight = torch.tensor([[0, 0, 0, 0.0], [1, 2, 0, 1], [0, 0, 1, 1]])
     cache = MapCache(tmp_path / 'maps', RECIPE)
-    cache.write('a', features, search_image.layout, LabelGenerator(weight))
+    cache.write('a', features, search_image.layout, weight)
     recipe = LabelRecipe(background='none', crf=dict(backend='torch', iterations=3))
-    generator = LabelGenerator(weight, recipe)
+    maps = activation_maps(features[:1], search_image.layout, weight, recipe)
     expected = ConfusionMatrix(2)
-    expected.update(
-        truth,
-        crf_label(pixels, generator.unaries(generator.maps(features[0], search_image.layout), search_image.layout)),
-    )
+    expected.update(truth, label_task(pixels, maps, search_image.layout, recipe).run())
     empty = SearchImage(
         'b',
         search_image.img_path,
         search_image.truth_path,
-        BoxLayout.from_boxes(SIZE, torch.zeros(0, 4), torch.zeros(0, dtype=torch.long)),
+        BoxLayout.from_boxes(SIZE, [], []),
     )
     expected.update(truth, np.zeros_like(truth))
     with WorkerPool(recipe_counts, workers) as pool:

@@ -24,6 +24,6 @@ def test_certain_and_uniform_pixels_stay():
 
 def test_predictions_need_no_boxes(tmp_path):
     probability = np.array([[[0.2, 0.5]], [[0.3, 0.1]], [[0.5, 0.4]]], dtype=np.float32)
-    write_crf_input(tmp_path / 'a.pkl', np.zeros((1, 2, 3), np.uint8), probability)
+    write_crf_input(tmp_path / 'a.pkl', (np.zeros((1, 2, 3), np.uint8), probability))
     label = label_crf_input(tmp_path / 'a.pkl', dict(iterations=0))
     assert label.dtype == np.uint8 and label.tolist() == [[2, 0]]
