@@ -71,7 +71,7 @@ def problems():
     modules = [*WITHOUT_MM, 'bana_mm.registry']
     done = subprocess.run(
         [sys.executable, '-W', 'ignore', '-c', SCRIPT, json.dumps([MM, modules])],
-        env={**os.environ, 'PYTHONPATH': str(REPO)},
+        env={**os.environ, 'PYTHONPATH': os.pathsep.join([str(REPO), os.environ.get('PYTHONPATH', '')])},
         text=True,
         capture_output=True,
     )

@@ -41,11 +41,11 @@ def merge_views(
     ):
         if value not in allowed:
             raise ValueError(f'{name} must be one of {allowed}, got {value!r}')
-    total = 0
+    scales = []
     for scale in views:
         maps = torch.stack([view.relu() if clip == 'view' else view for view in scale])
-        total = total + (maps.amax(dim=0) if flip == 'max' else maps.mean(dim=0))
-    total = total.relu()
+        scales.append(maps.amax(dim=0) if flip == 'max' else maps.mean(dim=0))
+    total = torch.stack(scales).sum(dim=0).relu()
     if normalise == 'range':
         return max_normalised(total)
     return total / (total.amax(dim=(1, 2), keepdim=True) + MIN_RANGE)

@@ -9,6 +9,7 @@ Symbols: N images, C channels of a prediction, a grid of h x w cells, P = h*w.
 
 import math
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -119,7 +120,7 @@ class _Pairs:
 
     def quadratic(self, values: Tensor) -> tuple[Tensor, Tensor]:
         """Sum over ordered pairs of W |v_i - v_j|^2 / 2 of each image, (N,), and its gradient, (N, C, h, w)."""
-        return self._dense(values) if self.radius is None else self._windowed(values)
+        return self._dense(values) if self.radius is None else self._windowed(values, self.radius)
 
     def _dense(self, values: Tensor) -> tuple[Tensor, Tensor]:
         # |v_i - v_j|^2 multiplied out: sum_i s_i |v_i|^2 - sum_ij W_ij v_i v_j with s the sums of the rows of W. Only
@@ -157,10 +158,10 @@ class _Pairs:
                 weight *= mask - known[:, chunk, None] * known[:, None]
             yield chunk, weight
 
-    def _windowed(self, values: Tensor) -> tuple[Tensor, Tensor]:
+    def _windowed(self, values: Tensor, radius: int) -> tuple[Tensor, Tensor]:
         total = values.new_zeros(len(values))
         gradient = torch.zeros_like(values)
-        for here, there, near in self._shifts():
+        for here, there, near in self._shifts(radius):
             first, second = self.colours[here], self.colours[there]
             weight = colour_gate((first - second).abs().mean(dim=1).clamp_(max=1), self.mu) * near  # (N, h', w')
             if self.masked:
@@ -173,12 +174,13 @@ class _Pairs:
             gradient[there] -= 2 * push
         return total, gradient
 
-    def _shifts(self) -> Iterator[tuple[tuple[slice, ...], tuple[slice, ...], float | Tensor]]:
+    def _shifts(self, radius: int) -> Iterator[tuple[tuple[slice, ...], tuple[slice, ...], float | Tensor]]:
         """Each way to shift the map inside the window, but not back: both cells of its pairs, and their G."""
         height, width = self.size
-        across = min(self.radius, width - 1)
-        for down in range(min(self.radius, height - 1) + 1):
+        across = min(radius, width - 1)
+        for down in range(min(radius, height - 1) + 1):
             for right in range(-across if down else 1, across + 1):
+                near: float | Tensor
                 if self.sigma is None:
                     near = 1 / self.counts.sum(dim=(1, 2)).clamp(min=1)[:, None, None]
                 else:
@@ -203,13 +205,13 @@ class _PairSum(torch.autograd.Function):
     """Sum over the pairs of an image. Its gradient, computed in the forward pass, is all that is kept."""
 
     @staticmethod
-    def forward(ctx, prediction: Tensor, pairs: _Pairs) -> Tensor:
+    def forward(ctx: Any, prediction: Tensor, pairs: _Pairs) -> Tensor:
         total, gradient = pairs.quadratic(prediction)
         ctx.save_for_backward(gradient * (1 - pairs.known)[:, None] if pairs.masked else gradient)
         return total
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad_total: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: Any, grad_total: Tensor) -> tuple[Tensor, None]:
         (gradient,) = ctx.saved_tensors
         return gradient * grad_total[:, None, None, None], None

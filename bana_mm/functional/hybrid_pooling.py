@@ -48,7 +48,7 @@ def hybrid_pyramid_pool(
             f'exact=True needs a map of at least {max(levels)} x {max(levels)} cells for levels {tuple(levels)}, got '
             f'{height} x {width}; exact=False pools maps of any size'
         )
-    maxima = sum(F.max_pool2d(feats, (height // r, width // r)).mean(dim=(2, 3)) for r in levels)
+    maxima = torch.stack([F.max_pool2d(feats, (height // r, width // r)).mean(dim=(2, 3)) for r in levels]).sum(dim=0)
     return _weigh(maxima, feats.mean(dim=(2, 3)), levels, gamma)
 
 
@@ -93,7 +93,8 @@ def hybrid_box_pool(
     if not len(rois):
         return average
     weighted = feats if attention is None else feats * (1 - attention)
-    cells = roi_cells(_bins(rois, output_size), feats.shape[2:], spatial_scale, align_corners).tolist()
+    height, width = feats.shape[2:]
+    cells = roi_cells(_bins(rois, output_size), (height, width), spatial_scale, align_corners).tolist()
     images = rois[:, 0].long().repeat_interleave(output_size**2).tolist()
     maxima = torch.cat(
         [
@@ -114,7 +115,8 @@ def _level_means(feats: Tensor, levels: Sequence[int]) -> Tensor:
     """Sum over the levels of the mean of local maxima: (N, D, h, w) -> (N, D)."""
     finest = F.adaptive_max_pool2d(feats, max(levels))
     # windows of a divisor are made of whole ones of the finest level, whatever the size of the map
-    return sum(F.adaptive_max_pool2d(feats if max(levels) % r else finest, r).mean(dim=(2, 3)) for r in levels)
+    maxima = [F.adaptive_max_pool2d(feats if max(levels) % r else finest, r).mean(dim=(2, 3)) for r in levels]
+    return torch.stack(maxima).sum(dim=0)
 
 
 def _weigh(maxima: Tensor, average: Tensor, levels: Sequence[int], gamma: float) -> Tensor:

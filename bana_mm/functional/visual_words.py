@@ -24,7 +24,7 @@ class WordAssignment(NamedTuple):
         present (Tensor): Which words occur in an image, y^word, (N, k) bool.
     """
 
-    index: Tensor
+    index: Tensor  # type: ignore[assignment]  # hides the method of tuples, which nobody needs here
     histogram: Tensor
     present: Tensor
 

@@ -82,7 +82,7 @@ class ActivationRecipe:
     @classmethod
     def from_cfg(cls, cfg: 'Mapping[str, Any] | ActivationRecipe | None') -> 'ActivationRecipe':
         """A recipe from a config's ``activations``: the fields to change, or None for the defaults."""
-        if isinstance(cfg, cls):
+        if isinstance(cfg, ActivationRecipe):
             return cfg
         cfg = dict(cfg or {})
         check_names('activations', cfg, [one.name for one in fields(cls)])

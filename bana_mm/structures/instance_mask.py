@@ -21,7 +21,7 @@ class InstanceMask:
     """
 
     mask: np.ndarray
-    unreliable: np.ndarray | None = None
+    unreliable: np.ndarray = None  # type: ignore[assignment]  # an array once it is made
     score: float = 1.0
 
     def __post_init__(self) -> None:
