@@ -9,7 +9,7 @@ row that it is compared with.
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -189,23 +189,24 @@ def compare(plan: AblationPlan, table: Table, figures: Figures) -> list[Comparis
     ]
 
 
-def comparison_table(rows: Sequence[Comparison]) -> str:
-    """Mean, standard deviation, and the mean difference to another row with its standard error."""
+def comparison_table(rows: Sequence[Comparison], form: Callable[..., str] = format_table) -> str:
+    """Mean, standard deviation, and the mean difference to another row with its standard error.
+
+    Args:
+        rows (Sequence[Comparison]): The rows.
+        form (Callable): Puts a header and rows together. Defaults to :func:`format_table`.
+    """
     lines = []
     for row in rows:
         figures, difference = spread(row.figures.values()), spread(row.differences.values())
-        lines.append(
-            [
-                row.title,
-                str(figures.count),
-                _cell(figures.mean),
-                _cell(figures.deviation),
-                _cell(difference.mean, '+.2f'),
-                _cell(difference.error),
-                f'to {row.reference}' if row.reference else '',
-            ]
-        )
-    return format_table(['', 'seeds', 'mean', 'sd', 'difference', 'se', ''], lines)
+        numbers = [
+            _cell(figures.mean),
+            _cell(figures.deviation),
+            _cell(difference.mean, '+.2f'),
+            _cell(difference.error),
+        ]
+        lines.append([row.title, str(figures.count), *numbers, row.reference or ''])
+    return form(['', 'seeds', 'mean', 'sd', 'difference', 'se', 'to'], lines)
 
 
 def _cell(value: float, form: str = '.2f') -> str:

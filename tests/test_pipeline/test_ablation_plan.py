@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from bana_mm.pipeline.ablation_plan import Table, Training, compare, comparison_table, make_schedule, read_plan
+from bana_mm.utils.result_tables import markdown_table
 
 PLAN = """
 classifiers: {a: {config: a.py}}
@@ -81,7 +82,9 @@ def test_comparison_by_hand(plan):
     assert second.to_dict()['mean'] is None
     lines = comparison_table([first, second]).splitlines()
     assert re.split('  +', lines[2])[1:6] == ['3', '71.67', '12.01', '+2.50', '1.50']
-    assert re.split('  +', lines[3])[1:] == ['0', 'to cross entropy, good labels, 1 x iterations']
+    assert re.split('  +', lines[3])[1:] == ['0', 'cross entropy, good labels, 1 x iterations']
+    cells = comparison_table([first], markdown_table).splitlines()[2].split(' | ')
+    assert cells[1:6] == ['3', '71.67', '12.01', '+2.50', '1.50']
 
 
 def test_one_seed_has_no_spread(plan):

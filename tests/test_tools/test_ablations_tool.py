@@ -138,7 +138,8 @@ def test_what_is_done_is_skipped(run, stubs, tmp_path, capsys):
     shutil.rmtree(folder)
     run('--seeds', 1)
     assert not stubs.calls
-    run('--report')
+    run('--report', '--markdown')
+    assert '### losses\n\n| | seeds |' in capsys.readouterr().out
     assert not stubs.calls and json.loads((tmp_path / 'out/ablations.json').read_text())['runs']['box'] == {}
     run('--tables', 'loss')
     assert stubs.calls == [('train', 'training_box')]

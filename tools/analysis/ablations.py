@@ -15,6 +15,7 @@ from typing import Any
 
 from bana_mm.pipeline.ablation_plan import (
     AblationPlan,
+    Comparison,
     Figures,
     Item,
     Training,
@@ -31,6 +32,8 @@ from bana_mm.utils.label_origin import final_checkpoint
 from bana_mm.utils.progress import Progress
 from bana_mm.utils.record import keep_record
 from bana_mm.utils.resources import find_config
+from bana_mm.utils.result_tables import markdown_table
+from bana_mm.utils.table import format_table
 from bana_mm.visualization.spread import draw_spread
 
 SETTINGS = ('num_train', 'num_val', 'classifier_iters', 'segmentation_iters', 'amp')  # of all runs in a folder
@@ -49,6 +52,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--amp', action='store_true', help='train in mixed precision')
     parser.add_argument('--jobs', type=int, default=1, help='processes side by side (default: %(default)s)')
     parser.add_argument('--threads', type=int, default=1, help='threads of each (default: %(default)s)')
+    parser.add_argument('--markdown', action='store_true', help='print the tables as Markdown')
     parser.add_argument('--report', action='store_true', help='run nothing, only write what the finished runs say')
     return parser.parse_args()
 
@@ -124,10 +128,10 @@ def collect(plan: AblationPlan, runs: Mapping[int, SeedRuns]) -> dict[str, dict[
     return {key: {seed: one for seed, one in by_seed.items() if one} for key, by_seed in figures.items()}
 
 
-def report(plan: AblationPlan, figures: Figures, settings: Mapping[str, Any], root: Path) -> str:
-    """Write JSON, tables and plot; the tables as text."""
+def report(plan: AblationPlan, figures: Figures, settings: Mapping[str, Any], root: Path, markdown: bool) -> str:
+    """Write JSON, tables and plot; the tables to print."""
     rows = {table.title: compare(plan, table, figures) for table in plan.tables}
-    text = '\n\n'.join(f'{title}\n{comparison_table(lines)}' for title, lines in rows.items())
+    text = _text(rows, '{}\n', format_table)
     tables = [dict(title=title, rows=[row.to_dict() for row in lines]) for title, lines in rows.items()]
     content = dict(settings=settings, runs=figures, tables=tables)
     for name, what in (('json', json.dumps(content, indent=2)), ('txt', text)):
@@ -136,7 +140,11 @@ def report(plan: AblationPlan, figures: Figures, settings: Mapping[str, Any], ro
     drawn = {title: {row.title: list(row.figures.values()) for row in lines} for title, lines in rows.items()}
     if any(map(any, (lines.values() for lines in drawn.values()))):
         draw_spread(drawn, 'mIoU, %').savefig(root / 'ablations.png', dpi=80)
-    return text
+    return _text(rows, '### {}\n\n', markdown_table) if markdown else text
+
+
+def _text(rows: Mapping[str, Sequence[Comparison]], heading: str, form: Callable[..., str]) -> str:
+    return '\n\n'.join(heading.format(title) + comparison_table(lines, form) for title, lines in rows.items())
 
 
 def main() -> None:
@@ -153,7 +161,7 @@ def main() -> None:
         with ended_by_signals():
             start()
             run_all(plan, runs, make_schedule(plan, tables, every if args.seeds is None else args.seeds), args.jobs)
-    print(report(plan, collect(plan, runs), settings, root))
+    print(report(plan, collect(plan, runs), settings, root, args.markdown))
 
 
 if __name__ == '__main__':
