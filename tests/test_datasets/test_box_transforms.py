@@ -34,8 +34,20 @@ def test_color_jitter_draws_from_its_ranges():
     draws = np.array([jitter._factors() for _ in range(300)])
     assert draws.min(0) == pytest.approx([0.5, 0.8, 0.0], abs=0.05)
     assert draws.max(0) == pytest.approx([1.5, 1.2, 3.0], abs=0.05)
-    with pytest.raises(ValueError, match='contrast must not be negative'):
-        ColorJitter(contrast=-1)
+    for name in ('contrast', 'hue'):
+        with pytest.raises(ValueError, match=f'{name} must not be negative'):
+            ColorJitter(**{name: -1})
+
+
+def test_color_jitter_turns_hues():
+    image = np.array([[[0, 0, 240], [90, 90, 90]]], np.uint8)  # red and grey, BGR
+    jitter = fixed(ColorJitter(0, 0, 0, hue=0.5), 1, 1, 1)
+    draws = [jitter._turn() for _ in range(100)]
+    assert -0.5 <= min(draws) < -0.4 and 0.4 < max(draws) <= 0.5
+    for turn, red in ((1 / 3, [0, 240, 0]), (-1 / 3, [240, 0, 0])):  # to green and to blue
+        jitter._turn = lambda turn=turn: turn
+        turned = jitter(dict(img=image.copy()))['img'].astype(int)
+        assert np.abs(turned - [[red, [90, 90, 90]]]).max() <= 6
 
 
 def test_small_boxes_are_ignored_not_dropped():

@@ -1,0 +1,8 @@
+# A plain classifier with the importance sampling and feature similarity losses. The documents at hand give no figures.
+_base_ = 'cam_r50-s8_voc.py'
+model = dict(
+    dense_losses=[
+        dict(type='bana_mm.ImportanceSamplingLoss', num_samples=10, balance=0.2),
+        dict(type='bana_mm.FeatureSimilarityLoss', loss_weight=1.0),
+    ]
+)
