@@ -48,9 +48,8 @@ def config(root, tmp_path, monkeypatch):
         'model.decode_head.head.in_channels': 8,
         'model.decode_head.head.channels': 8,
         'model.decode_head.head.num_classes': 3,
-        'train_dataloader.dataset.pipeline.1.num_classes': 2,
-        'train_dataloader.dataset.pipeline.2.scale': (64, 64),
-        'train_dataloader.dataset.pipeline.3.crop_size': (41, 41),
+        'train_dataloader.dataset.pipeline.resize.scale': (64, 64),
+        'train_dataloader.dataset.pipeline.crop.crop_size': (41, 41),
         'model.data_preprocessor.size': (41, 41),
         'env_cfg.dist_cfg.backend': 'gloo',
     }
@@ -117,7 +116,7 @@ def test_mixed_precision(config):
 
 
 def test_no_labels(config):
-    config.train_dataloader.dataset.pipeline[1].label_dir = 'nowhere'
+    config.train_dataloader.dataset.pseudo_labels.dir = 'nowhere'
     config.experiment_name = 'missing'
     with pytest.raises(FileNotFoundError, match='6 of 6 training images[\\s\\S]*tools/generate_labels.py'):
         Runner.from_cfg(config).train()

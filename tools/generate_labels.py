@@ -26,7 +26,7 @@ import sys
 def parse_args() -> argparse.Namespace:
     from mmengine.config import DictAction
 
-    from bana_mm.utils.cli import add_launcher_arguments
+    from bana_mm.utils.cli import add_config_arguments, add_launcher_arguments
     from bana_mm.utils.run_options import add_run_options
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -76,17 +76,12 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument(
         '--split',
-        help='list of images, ImageSets/Segmentation/SPLIT.txt (default: train_aug); with a '
-        "config of data in COCO's format one of its dataloaders: train, val or test (default: train)",
+        help="list of images, ImageSets/Segmentation/SPLIT.txt (default: the config's training set, or train_aug); "
+        "with a config of data in COCO's format one of its dataloaders: train, val or test (default: train)",
     )
     add_run_options(parser)
     parser.add_argument('--overwrite', action='store_true', help='drop the labels that are there and make all anew')
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        help='override settings: key=value, such as model.label_recipe.background=cam',
-    )
+    add_config_arguments(parser)
     add_launcher_arguments(parser)
     args = parser.parse_args()
     if args.checkpoint is None and args.source is None:
@@ -98,10 +93,10 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    from bana_mm.utils.config import read_config
+    from bana_mm.utils.cli import load_config
     from bana_mm.utils.distributed import launched
 
-    cfg = None if args.config is None else read_config(args.config, args.cfg_options)
+    cfg = None if args.config is None else load_config(args)
     with launched(args.launcher):
         try:
             run = generate(args, cfg)

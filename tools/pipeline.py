@@ -1,9 +1,10 @@
 """Run all stages of a segmentation config: train the classifier, make and evaluate the labels, train, test.
 
-The config names the classifier in `pseudo_labels`: `config`, `dir` (of the labels), `split`, and optionally
-`checkpoint` (an existing one replaces the classifier's training) and `val_split` (labels that are only evaluated).
-For instances `json` (the masks, COCO's format), `boxes` (COCO's JSON of the boxes) and optionally `img_dir` take the
-place of `dir` and the splits; these labels are not evaluated, tools/evaluate_labels.py --coco does that.
+The config's training set names the classifier in `pseudo_labels`: `config`, `dir` (of the labels), and optionally
+`checkpoint` (an existing one replaces the classifier's training). Labels are made of its images, and of those of the
+validation set, which are only evaluated. For instances `json` (the masks, COCO's format), `boxes` (COCO's JSON of the
+boxes) and optionally `img_dir` take the place of `dir`; these labels are not evaluated, tools/evaluate_labels.py --coco
+does that. --data and --preset go to all stages.
 What is done already is skipped; killed and started again, it goes on where it stopped.
 """
 
@@ -11,13 +12,17 @@ import argparse
 
 from bana_mm.pipeline.plan import plan_stages
 from bana_mm.pipeline.step import ended_by_signals
+from bana_mm.utils.cli import add_data_and_preset
 from bana_mm.utils.run_options import RunOptions, add_run_options
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', help='config of the segmentation model')
-    parser.add_argument('--work-dir', help='of the segmentation model; defaults to work_dirs/CONFIG_NAME')
+    parser.add_argument(
+        '--work-dir', help='of the segmentation model; defaults to work_dirs/CONFIG_NAME[_DATA][_PRESET]'
+    )
+    add_data_and_preset(parser)
     parser.add_argument('--amp', action='store_true', help='train in mixed precision')
     parser.add_argument(
         '--cfg-options', nargs='+', default=[], metavar='KEY=VALUE', help='override settings of the segmentation config'
@@ -36,7 +41,14 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     plan = plan_stages(
-        args.config, args.cfg_options, args.classifier_options, args.work_dir, args.amp, RunOptions.from_args(args)
+        args.config,
+        args.cfg_options,
+        args.classifier_options,
+        args.work_dir,
+        args.amp,
+        RunOptions.from_args(args),
+        args.data,
+        args.preset,
     )
     with ended_by_signals():
         plan.run()

@@ -12,6 +12,7 @@ from mmengine.runner.checkpoint import CheckpointLoader
 from torch import nn
 
 from bana_mm.datasets.image_ids import DistinctNames, prediction_name
+from bana_mm.datasets.named_steps import pipeline_steps
 from bana_mm.evaluation.voc_server import (
     ARCHIVES,
     COMPETITIONS,
@@ -127,7 +128,7 @@ def skip_annotations(cfg: Config) -> None:
     dataset = cfg.test_dataloader.dataset
     if dataset.type == 'bana_mm.VOCBoxDataset':
         dataset.update(require_masks=False, require_boxes=False)
-    dataset.pipeline = without_annotations(dataset.pipeline)
+    dataset.pipeline = without_annotations(pipeline_steps(dataset.pipeline))
     if 'tta_pipeline' in cfg:
         cfg.tta_pipeline = without_annotations(cfg.tta_pipeline)
 
@@ -156,7 +157,7 @@ def use_tta(cfg: Config, option: str) -> None:
     pipeline = cfg.tta_pipeline
     if option == '--all':
         iou_metric(cfg, option).with_crf = True
-        plain = cfg.test_dataloader.dataset.pipeline
+        plain = pipeline_steps(cfg.test_dataloader.dataset.pipeline)
         pipeline = [dict(type='bana_mm.PlainAndAugmented', plain=plain, augmented=pipeline)]
     cfg.test_dataloader.dataset.pipeline = pipeline
     cfg.model = {**cfg.tta_model, 'module': cfg.model}

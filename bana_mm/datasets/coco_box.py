@@ -3,7 +3,7 @@
 import os
 import os.path as osp
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -15,6 +15,7 @@ from bana_mm.registry import DATASETS
 from .coco_files import box_of, is_ignored, read_coco
 from .image_ids import check_distinct
 from .metainfo import object_metainfo
+from .named_steps import Step, hand_labels, pipeline_steps
 from .reading_notes import ReadingNotes, check_other_classes
 from .transforms.checked_loading import checked_pipeline
 
@@ -85,6 +86,10 @@ class CocoBoxDataset(CocoDataset):
             (neither foreground nor background) or 'error'. Defaults to 'background'.
         metainfo (dict | None): ``classes``, the names of the categories to take, and ``palette`` for other classes
             than COCO's 80. Defaults to None.
+        pseudo_labels (dict | None): What the images are trained on in place of masks, see
+            :class:`bana_mm.datasets.VOCBoxDataset`. Defaults to None.
+        pipeline (dict | list): Transforms, named ones or a list, see :mod:`bana_mm.datasets.named_steps`. Defaults to
+            none.
         kwargs: See mmdet's ``CocoDataset``.
 
     Raises:
@@ -105,7 +110,8 @@ class CocoBoxDataset(CocoDataset):
         require_masks: bool = False,
         other_classes: str = 'background',
         metainfo: dict | None = None,
-        pipeline: Sequence[Any] = (),
+        pseudo_labels: Mapping[str, Any] | None = None,
+        pipeline: Mapping[str, Any] | Sequence[Step] = (),
         **kwargs,
     ) -> None:
         if id_from not in ('id', 'file_name'):
@@ -113,15 +119,21 @@ class CocoBoxDataset(CocoDataset):
         self.id_from = id_from
         self.require_masks = require_masks
         self.other_classes = check_other_classes(other_classes)
+        self.pseudo_labels = pseudo_labels
         self.object_classes, metainfo = object_metainfo(metainfo, self.METAINFO, background_class)
         super().__init__(
             ann_file=ann_file,
             metainfo=metainfo,
             data_root=data_root,
             data_prefix={'img': '', **(data_prefix or {})},
-            pipeline=checked_pipeline(pipeline, len(self.object_classes), warn_orientation=True),
+            pipeline=checked_pipeline(
+                self._steps(pipeline, data_root), len(self.object_classes), warn_orientation=True
+            ),
             **kwargs,
         )
+
+    def _steps(self, pipeline: Mapping[str, Any] | Sequence[Step], data_root: str) -> list[Step]:
+        return hand_labels(pipeline_steps(pipeline), self.pseudo_labels, data_root)
 
     def load_data_list(self) -> list[dict]:
         """Read the file and find the images."""

@@ -1,13 +1,14 @@
 """COCO files of pseudo masks, with the pixels that are not to be trusted."""
 
 import os.path as osp
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bana_mm.registry import DATASETS
 from bana_mm.utils.label_origin import LabelOrigin
 
 from .coco_box import CheckedCOCO, CocoBoxDataset
+from .named_steps import Step, pipeline_steps
 
 
 class _COCOWithMasks(CheckedCOCO):
@@ -27,30 +28,43 @@ class CocoPseudoMaskDataset(CocoBoxDataset):
     Ignored annotations (crowds) may lack a mask; all others must have one.
 
     Args:
-        ann_file (str): The JSON file.
-        made_by (dict | None): Where a missing file would come from, for the error message: ``config`` and
-            ``checkpoint`` of the classifier, see :class:`bana_mm.utils.label_origin.LabelOrigin`, and ``boxes``,
-            COCO's JSON of the boxes. Defaults to None.
+        ann_file (str): The JSON file. Defaults to '', that of ``pseudo_labels``.
+        pseudo_labels (dict | None): ``json``, the file, which ``data_root`` does not apply to, and how a missing one is
+            made: ``config`` and ``checkpoint`` of the classifier, see
+            :class:`bana_mm.utils.label_origin.LabelOrigin`, and ``boxes``, COCO's JSON of the boxes. Defaults to None.
         args: See :class:`CocoBoxDataset`.
         kwargs: See :class:`CocoBoxDataset` and mmdet's ``CocoDataset``.
 
     Raises:
         FileNotFoundError: If the file is missing; the message gives the commands that make it.
-        ValueError: If a mask is missing or of another size than its image; the message names file and annotation. For
-            more see :class:`CocoBoxDataset`.
+        ValueError: If neither ``ann_file`` nor ``pseudo_labels`` names a file, or a mask is missing or of another size
+            than its image; the message names file and annotation. For more see :class:`CocoBoxDataset`.
     """
 
     COCOAPI = _COCOWithMasks
 
-    def __init__(self, ann_file: str, *args, made_by: Mapping[str, Any] | None = None, **kwargs) -> None:
-        self.made_by = made_by
-        super().__init__(ann_file, *args, **kwargs)
+    def __init__(
+        self,
+        ann_file: str = '',
+        data_root: str = '',
+        *args,
+        pseudo_labels: Mapping[str, Any] | None = None,
+        **kwargs,
+    ) -> None:
+        if not ann_file:
+            if not (pseudo_labels or {}).get('json'):
+                raise ValueError('CocoPseudoMaskDataset: set ann_file, or pseudo_labels.json, to the file of the masks')
+            ann_file = osp.abspath(pseudo_labels['json']) if data_root else pseudo_labels['json']
+        super().__init__(ann_file, data_root, *args, pseudo_labels=pseudo_labels, **kwargs)
+
+    def _steps(self, pipeline: Mapping[str, Any] | Sequence[Step], data_root: str) -> list[Step]:
+        return pipeline_steps(pipeline)  # the labels come with the annotations
 
     def load_data_list(self) -> list[dict]:
         """Read the file."""
         if self.backend_args is None and not osp.isfile(self.ann_file):
-            boxes = (self.made_by or {}).get('boxes', 'BOXES.json')
-            remedy = LabelOrigin.from_cfg(self.made_by).remedy('--coco', boxes, '--out', self.ann_file)
+            boxes = (self.pseudo_labels or {}).get('boxes') or 'BOXES.json'
+            remedy = LabelOrigin.from_cfg(self.pseudo_labels).remedy('--coco', boxes, '--out', self.ann_file)
             raise FileNotFoundError(
                 f'{self.ann_file}: there are no pseudo masks. {remedy}, '
                 "or set the data set's ann_file to a JSON file that has them"

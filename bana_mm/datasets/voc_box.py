@@ -1,7 +1,7 @@
 """PASCAL VOC boxes, the dataset of all three stages."""
 
 import os.path as osp
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mmengine.dataset import BaseDataset
@@ -10,6 +10,7 @@ from bana_mm.registry import DATASETS
 from bana_mm.utils.image_files import read_header, size_problem
 
 from .metainfo import object_metainfo
+from .named_steps import Step, hand_labels, pipeline_steps
 from .reading_notes import ReadingNotes, check_other_classes
 from .transforms.checked_loading import checked_pipeline
 from .voc_files import VOCObject, read_ids, read_voc_xml
@@ -69,6 +70,12 @@ class VOCBoxDataset(BaseDataset):
             without boxes, as in a test split that comes without annotations. Defaults to True.
         metainfo (dict | None): ``classes``, the object classes without background, and ``palette`` for other data than
             VOC. The palette defaults to VOC's colours.
+        pseudo_labels (dict | None): What the images are trained on in place of masks. ``dir`` (a label store),
+            ``maps``, ``source`` and ``mask_split`` (a path relative to ``data_root``) are handed to ``BoxPseudoLabel``
+            in the pipeline, see there. The other fields say how missing labels are made: ``config`` and
+            ``checkpoint`` of the classifier, see :class:`bana_mm.utils.label_origin.LabelOrigin`. Defaults to None.
+        pipeline (dict | list): Transforms, named ones or a list, see :mod:`bana_mm.datasets.named_steps`. Defaults to
+            none.
         kwargs: See mmengine's ``BaseDataset``.
 
     Raises:
@@ -91,7 +98,8 @@ class VOCBoxDataset(BaseDataset):
         require_boxes: bool = True,
         other_classes: str = 'error',
         metainfo: dict | None = None,
-        pipeline: Sequence[Any] = (),
+        pseudo_labels: Mapping[str, Any] | None = None,
+        pipeline: Mapping[str, Any] | Sequence[Step] = (),
         **kwargs,
     ) -> None:
         if difficult not in ('ignore', 'keep'):
@@ -101,6 +109,7 @@ class VOCBoxDataset(BaseDataset):
         self.require_masks = require_masks
         self.require_boxes = require_boxes
         self.other_classes = check_other_classes(other_classes)
+        self.pseudo_labels = pseudo_labels
         classes, metainfo = object_metainfo(metainfo, self.METAINFO, background_class)
         self.label_of = {name: label for label, name in enumerate(classes)}
         default_prefix = dict(img_path='JPEGImages', box_path='Annotations', seg_map_path='SegmentationClassAug')
@@ -109,7 +118,7 @@ class VOCBoxDataset(BaseDataset):
             metainfo=metainfo,
             data_root=data_root,
             data_prefix={**default_prefix, **(data_prefix or {})},
-            pipeline=checked_pipeline(pipeline, len(classes)),
+            pipeline=checked_pipeline(hand_labels(pipeline_steps(pipeline), pseudo_labels, data_root), len(classes)),
             **kwargs,
         )
 

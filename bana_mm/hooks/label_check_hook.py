@@ -13,6 +13,7 @@ from bana_mm.datasets.metainfo import without_background
 from bana_mm.datasets.transforms import BoxPseudoLabel
 from bana_mm.datasets.wrappers import base_datasets
 from bana_mm.registry import HOOKS
+from bana_mm.utils.config import split_name
 from bana_mm.utils.label_origin import LabelOrigin
 
 
@@ -20,9 +21,10 @@ from bana_mm.utils.label_origin import LabelOrigin
 class LabelCheckHook(Hook):
     """Stops a training whose stored labels are missing or of other classes, and prints the commands that make them.
 
-    They are put together from ``pseudo_labels`` in the config: ``config`` and ``checkpoint`` of the classifier, see
-    :class:`bana_mm.utils.label_origin.LabelOrigin`, and ``split`` (the images). Where some images take their
-    masks instead (``BoxPseudoLabel(mask_split=...)``), it says how many.
+    They are put together from the data set's ``pseudo_labels``: ``config`` and ``checkpoint`` of the classifier, see
+    :class:`bana_mm.utils.label_origin.LabelOrigin`; the images are those of the data set, or ``split``. A data set that
+    does not know this field, such as mmseg's own, has it at the top of the config. Where some images take their masks
+    instead (``BoxPseudoLabel(mask_split=...)``), it says how many.
     """
 
     priority = 'VERY_HIGH'
@@ -57,11 +59,12 @@ def _check(transform: BoxPseudoLabel, dataset: BaseDataset, items: list[dict], c
             f"{transform.source}, BoxPseudoLabel's source ({_first(missing)})"
         )
     if missing:
-        store, made_by = transform.store, cfg.get('pseudo_labels') or {}
-        arguments = ('--out-dir', store.root, '--split', made_by.get('split') or 'SPLIT')
+        store, labels = transform.store, getattr(dataset, 'pseudo_labels', None) or cfg.get('pseudo_labels') or {}
+        split = labels.get('split') or split_name(dataset.ann_file) or 'SPLIT'
+        remedy = LabelOrigin.from_cfg(labels).remedy('--out-dir', store.root, '--split', split)
         raise FileNotFoundError(
             f'{len(missing)} of {len(dataset)} training images have no {" and ".join(store.maps)} in {store.root} '
-            f'({_first(missing)}). {LabelOrigin.from_cfg(made_by).remedy(*arguments)}, '
+            f'({_first(missing)}). {remedy}, '
             "or set BoxPseudoLabel's source to 'box' or 'grabcut'"
         )
     if transform.mask_split is not None:

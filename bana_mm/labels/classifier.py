@@ -155,7 +155,7 @@ def describe_run(
     """What decides on labels, for their record.
 
     Args:
-        config (str | Path): Config of stage 1.
+        config (str | Path): Config of stage 1, or the name of its runs, see :func:`bana_mm.utils.config.run_name`.
         checkpoint (str | Path): Its checkpoint.
         recipe (dict | None): Parameters of the labels.
         classes (Sequence[str]): Names of the object classes 1..L.

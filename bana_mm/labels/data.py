@@ -12,6 +12,7 @@ from mmengine.registry import DATASETS, DefaultScope
 
 from bana_mm.datasets import CocoBoxDataset
 from bana_mm.datasets.coco_files import read_coco
+from bana_mm.utils.config import LIST_FOLDER, label_splits
 
 DEFAULT_SPLIT = 'train_aug'
 
@@ -23,7 +24,8 @@ def build_label_dataset(cfg: Config, split: str | None = None) -> BaseDataset:
         cfg (Config): Config of stage 1.
         split (str | None): Name of a file in ``ImageSets/Segmentation``, without ``.txt``. Data sets in COCO's format
             have other names: 'train', 'val' or 'test' are the images of that dataloader of the config. Defaults to
-            None, 'train_aug' or, in COCO's format, 'train'.
+            None, the list of its train_dataloader if that is in this folder, else 'train_aug'; in COCO's format
+            'train'.
 
     Returns:
         BaseDataset: The dataset.
@@ -36,7 +38,7 @@ def build_label_dataset(cfg: Config, split: str | None = None) -> BaseDataset:
     if str(config['ann_file']).endswith('.json'):
         config.update(_images_of_loader(cfg, split or 'train'))
     else:
-        config['ann_file'] = f'ImageSets/Segmentation/{split or DEFAULT_SPLIT}.txt'
+        config['ann_file'] = f'{LIST_FOLDER}/{split or label_splits(cfg)[0] or DEFAULT_SPLIT}.txt'
     with config_scope(cfg):
         return DATASETS.build(config)
 

@@ -108,7 +108,7 @@ class Demo:
         for split in splits:
             ids = (self.data / f'ImageSets/Segmentation/{split}.txt').read_text().split()
             options = RunOptions(workers=1)
-            self._run(label_step(f'labels of {split}, {title}', cfg.filename, checkpoint, folder, split, ids, options))
+            self._run(label_step(f'labels of {split}, {title}', cfg, checkpoint, folder, split, ids, options))
         masks = self.data / 'SegmentationClassAug'
         self._run(evaluate_step(f'evaluation, {title}', folder, masks, self.data, splits[0]))
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from mmengine.config import Config, ConfigDict
 
 from bana_mm.labels.data import build_label_dataset
-from bana_mm.utils.config import parse_options, read_config
+from bana_mm.utils.config import LIST_FOLDER, find_pseudo_labels, label_splits, parse_options, read_config
 from bana_mm.utils.label_origin import LabelOrigin
 from bana_mm.utils.record import read_json
 from bana_mm.utils.run_options import RunOptions
@@ -19,8 +19,9 @@ from .step import Step
 from .work_dirs import read_scores
 
 EXAMPLE = (
-    "it must say where labels come from, as in dict(config='configs/bana/bap_vgg16_voc.py', split='train_aug', "
-    "val_split='val', dir='work_dirs/bap_vgg16_voc/labels'), or for instances dict(config=..., "
+    'the training set must say where labels come from, as in '
+    "pseudo_labels=dict(config='configs/bana/bap_vgg16_voc.py', dir='work_dirs/bap_vgg16_voc/labels'), or for "
+    'instances pseudo_labels=dict(config=..., '
     "boxes='data/coco/annotations/instances_train2017.json', json='labels_train2017.json')"
 )
 
@@ -65,8 +66,14 @@ def plan_stages(
     work_dir: str | os.PathLike | None = None,
     amp: bool = False,
     options: RunOptions | None = None,
+    data: str | os.PathLike | None = None,
+    preset: str | None = None,
 ) -> Plan:
-    """The steps that a config needs: those of its labels, which ``pseudo_labels`` describes, its training and its test.
+    """The steps that a config needs: those of its labels, its training and its test.
+
+    Its training set's ``pseudo_labels`` describe the labels: ``config``, a classifier's; ``checkpoint``, an existing
+    one that replaces its training; ``dir`` of label maps, or for instances ``json`` of the masks, ``boxes`` and
+    ``img_dir``.
 
     Args:
         config (str | os.PathLike): Config of the segmentation model.
@@ -75,6 +82,9 @@ def plan_stages(
         work_dir (str | os.PathLike | None): Of the segmentation model. Defaults to None, the config's.
         amp (bool): Train in mixed precision. Defaults to False.
         options (RunOptions | None): For the making of labels. Defaults to None, the tool's defaults.
+        data (str | os.PathLike | None): A data set that is put into all stages, see
+            :func:`bana_mm.utils.config.read_config`. Defaults to None.
+        preset (str | None): A size that all stages take, likewise. Defaults to None.
 
     Returns:
         Plan: The steps.
@@ -83,17 +93,23 @@ def plan_stages(
         FileNotFoundError: If a config, a checkpoint that it names, or a list of images is missing.
         ValueError: If ``pseudo_labels`` does not say where labels come from.
     """
-    cfg = read_config(config, parse_options(overrides), work_dir)
+    cfg = read_config(config, parse_options(overrides), work_dir, data, preset)
     plan = Plan(cfg.work_dir)
-    labels = cfg.get('pseudo_labels') or {}
+    labels = find_pseudo_labels(cfg)
     described_by = None
-    if not ('pseudo_labels' in cfg and cfg.pseudo_labels is None):  # None: trained on masks
+    if labels is not None and (labels.get('dir') or not labels.get('source')):  # else masks, or made while training
         is_instances = 'json' in labels
-        fields = ('config', 'boxes', 'json') if is_instances else ('config', 'dir', 'split')
+        splits = label_splits(cfg)
+        fields = ('config', 'boxes', 'json') if is_instances else ('config', 'dir')
         missing = [name for name in fields if not labels.get(name)]
         if missing:
             raise ValueError(f'{config}: pseudo_labels lacks {", ".join(missing)}; {EXAMPLE}')
-        classifier = read_config(labels.config, parse_options(classifier_overrides))
+        if not is_instances and splits[0] is None:
+            raise ValueError(
+                f'{config}: labels are made of lists in {LIST_FOLDER}, where ann_file of the training set must be'
+            )
+        changes = parse_options(classifier_overrides)
+        classifier = read_config(labels.config, changes, data=labels.get('data'), preset=labels.get('preset'))
         origin = LabelOrigin.from_cfg(labels, classifier)
         problem = origin.problem()
         if problem is not None:
@@ -103,10 +119,11 @@ def plan_stages(
         if is_instances:
             plan.steps.append(_instances(labels, classifier, origin.checkpoint, classifier_overrides, options))
         else:
-            _add_labels(plan, labels, classifier, origin.checkpoint, classifier_overrides, options)
+            _add_labels(plan, labels.dir, splits, classifier, origin.checkpoint, classifier_overrides, options)
         described_by = labels.json if is_instances else Path(labels.dir, 'meta.json')
     plan.steps.append(train_step('segmentation', cfg, cfg.work_dir, overrides, amp, described_by))
-    plan.steps.append(test_step('test', cfg, cfg.work_dir, overrides))
+    if cfg.get('test_dataloader', True) is not None:
+        plan.steps.append(test_step('test', cfg, cfg.work_dir, overrides))
     return plan
 
 
@@ -120,12 +137,13 @@ def _instances(
     """Masks of instances; ``tools/evaluate_labels.py --coco`` compares them, where true masks are known."""
     boxes, out, img_dir = labels.boxes, labels.json, labels.get('img_dir')
     title = 'labels of instances'
-    return instance_step(title, classifier.filename, checkpoint, boxes, out, img_dir, options, overrides)
+    return instance_step(title, classifier, checkpoint, boxes, out, img_dir, options, overrides)
 
 
 def _add_labels(
     plan: Plan,
-    labels: ConfigDict,
+    folder: str,
+    splits: tuple[str, str | None],
     classifier: Config,
     checkpoint: Path,
     overrides: Sequence[str],
@@ -133,16 +151,16 @@ def _add_labels(
 ) -> None:
     """Label maps of one or two splits, and their evaluation where there are masks."""
     evaluations = []
-    for split in filter(None, dict.fromkeys((labels.split, labels.get('val_split')))):
+    for split in filter(None, dict.fromkeys(splits)):
         dataset = build_label_dataset(classifier, split)
         items = [dataset.get_data_info(index) for index in range(len(dataset))]
         # tools/evaluate_labels.py takes lists of images, which data in COCO's format lacks
         has_masks = all('seg_map_path' in item for item in items) and not dataset.ann_file.endswith('.json')
-        if split != labels.split and not has_masks:
+        if split != splits[0] and not has_masks:
             continue  # its labels are of no use
         ids = [item['img_id'] for item in items]
-        title, folder = f'labels of {split}', labels.dir
-        plan.steps.append(label_step(title, classifier.filename, checkpoint, folder, split, ids, options, overrides))
+        title = f'labels of {split}'
+        plan.steps.append(label_step(title, classifier, checkpoint, folder, split, ids, options, overrides))
         if has_masks:
             mask_dir = Path(items[0]['seg_map_path']).parent
             evaluations.append(evaluate_step(f'evaluation of {split}', folder, mask_dir, dataset.data_root, split))

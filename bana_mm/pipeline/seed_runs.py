@@ -18,7 +18,7 @@ from bana_mm.evaluation.changed_labels import change_labels
 from bana_mm.evaluation.confidence import ConfidenceQuality
 from bana_mm.structures import BoxLayout, LabelStore, read_label_png, reliable_region
 from bana_mm.utils.atomic import whole_file
-from bana_mm.utils.config import read_config
+from bana_mm.utils.config import find_pseudo_labels, read_config
 from bana_mm.utils.label_origin import final_checkpoint
 from bana_mm.utils.record import read_json
 from bana_mm.utils.run_options import RunOptions
@@ -139,12 +139,13 @@ class SeedRuns:
         cfg = self._read_config(entry, self.settings['segmentation_iters'], training.factor)
         work_dir = self.work_dir(training)
         cfg.work_dir = str(work_dir)
-        readers = [step for step in cfg.train_dataloader.dataset.pipeline if step.get('label_dir') is not None]
-        if bool(readers) != (training.labels is not None):
-            what = 'needs labels, NAME@LABELS' if readers else 'reads no labels'
+        labels = find_pseudo_labels(cfg) or {}
+        reads = labels.get('dir') is not None
+        if reads != (training.labels is not None):
+            what = 'needs labels, NAME@LABELS' if reads else 'reads no labels'
             raise ValueError(f'{self.plan.path}: row {training.key!r}: {entry["config"]} {what}')
-        for step in readers:
-            step.label_dir = str(self.label_dir(training.labels))
+        if reads:
+            labels['dir'] = str(self.label_dir(training.labels))
         return self._write_config(f'training_{work_dir.name}', cfg)
 
     def _read_config(self, entry: Mapping[str, Any], iters: int | None, factor: float = 1.0) -> Config:

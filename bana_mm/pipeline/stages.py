@@ -9,6 +9,7 @@ from mmengine.config import Config
 
 from bana_mm.labels.sinks.mask_json import read_record
 from bana_mm.structures import LabelStore
+from bana_mm.utils.config import config_arguments
 from bana_mm.utils.label_origin import final_checkpoint, is_trained, last_checkpoint_file
 from bana_mm.utils.record import as_stored, check_record, keep_record, read_json
 from bana_mm.utils.run_options import RunOptions
@@ -32,7 +33,7 @@ def train_step(
 
     Args:
         title (str): Title of the step.
-        cfg (Config): The config as read from its file.
+        cfg (Config): The config, see :func:`bana_mm.utils.config.read_config`.
         work_dir (str | os.PathLike): Work directory.
         overrides (Sequence[str]): ``key=value`` changes of the config, for the tool. Defaults to none.
         amp (bool): Train in mixed precision. Defaults to False.
@@ -58,12 +59,12 @@ def train_step(
             except ValueError as error:
                 raise StepError(f'{title}: {error}') from error
 
-    return Step(title, _strings(command + _cfg_options(overrides)), lambda: is_trained(final), check_labels)
+    return Step(title, _strings(command + _changes(cfg, overrides)), lambda: is_trained(final), check_labels)
 
 
 def label_step(
     title: str,
-    config: str,
+    cfg: Config,
     checkpoint: Path,
     label_dir: str | os.PathLike,
     split: str,
@@ -77,7 +78,7 @@ def label_step(
 
     Args:
         title (str): Title of the step.
-        config (str): Config of the classifier.
+        cfg (Config): Config of the classifier.
         checkpoint (Path): Its checkpoint.
         label_dir (str | os.PathLike): Folder of the labels.
         split (str): Name of the split.
@@ -86,17 +87,17 @@ def label_step(
         overrides (Sequence[str]): ``key=value`` changes of the config, for the tool. Defaults to none.
     """
     store = LabelStore(label_dir)
-    command = ['generate_labels.py', config, checkpoint, '--out-dir', label_dir, '--split', split]
+    command = ['generate_labels.py', cfg.filename, checkpoint, '--out-dir', label_dir, '--split', split]
     return Step(
         title,
-        _strings(command + _run_options(options) + _cfg_options(overrides)),
+        _strings(command + _run_options(options) + _changes(cfg, overrides)),
         lambda: not store.missing(img_ids) and is_newer(store.root / 'meta.json', [checkpoint]),
     )
 
 
 def instance_step(
     title: str,
-    config: str,
+    cfg: Config,
     checkpoint: Path,
     boxes: str | os.PathLike,
     out: str | os.PathLike,
@@ -108,7 +109,7 @@ def instance_step(
 
     Args:
         title (str): Title of the step.
-        config (str): Config of the classifier.
+        cfg (Config): Config of the classifier.
         checkpoint (Path): Its checkpoint.
         boxes (str | os.PathLike): COCO's JSON of the boxes.
         out (str | os.PathLike): JSON of the masks.
@@ -116,9 +117,9 @@ def instance_step(
         options (RunOptions | None): Processes, batch size and device. Defaults to None, the tool's defaults.
         overrides (Sequence[str]): ``key=value`` changes of the config, for the tool. Defaults to none.
     """
-    command = ['generate_labels.py', config, checkpoint, '--coco', boxes, '--out', out]
+    command = ['generate_labels.py', cfg.filename, checkpoint, '--coco', boxes, '--out', out]
     command += [] if img_dir is None else ['--img-dir', img_dir]
-    command += _run_options(options) + _cfg_options(overrides)
+    command += _run_options(options) + _changes(cfg, overrides)
     return Step(title, _strings(command), lambda: is_newer(Path(out), [checkpoint]))
 
 
@@ -158,14 +159,14 @@ def test_step(
 
     Args:
         title (str): Title of the step.
-        cfg (Config): The config as read from its file.
+        cfg (Config): The config, see :func:`bana_mm.utils.config.read_config`.
         work_dir (str | os.PathLike): Work directory of the training.
         overrides (Sequence[str]): ``key=value`` changes of the config, for the tool. Defaults to none.
         out (str | os.PathLike | None): Folder for the predictions. Defaults to None.
     """
     checkpoint = final_checkpoint(cfg, work_dir)
     command = ['test.py', cfg.filename, checkpoint, '--work-dir', Path(work_dir) / 'test']
-    command += ([] if out is None else ['--out', out]) + _cfg_options(overrides)
+    command += ([] if out is None else ['--out', out]) + _changes(cfg, overrides)
     return Step(title, _strings(command), lambda: any(is_newer(path, [checkpoint]) for path in score_files(work_dir)))
 
 
@@ -183,8 +184,9 @@ def _run_options(options: RunOptions | None) -> list[str]:
     return [] if options is None else options.arguments()
 
 
-def _cfg_options(overrides: Sequence[str]) -> list[str]:
-    return ['--cfg-options', *overrides] if overrides else []
+def _changes(cfg: Config, overrides: Sequence[str]) -> list[str]:
+    """What makes the tool's config the one that is meant: data set, preset, overrides."""
+    return config_arguments(cfg.get('applied')) + (['--cfg-options', *overrides] if overrides else [])
 
 
 def _strings(command: Sequence) -> list[str]:

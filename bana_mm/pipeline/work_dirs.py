@@ -10,6 +10,7 @@ from typing import Any
 from mmengine.config import Config
 
 from bana_mm.structures import LabelRecipe
+from bana_mm.utils.config import run_name
 from bana_mm.utils.record import read_json
 from bana_mm.utils.result_tables import SIX, metric_name
 
@@ -20,7 +21,8 @@ class Found:
 
     Args:
         path (Path): The file.
-        config (str | None): Name of the config that it belongs to; None if nothing says.
+        run (str | None): Name of the run that it belongs to: the config's, with that of a preset behind it, see
+            :func:`bana_mm.utils.config.run_name`; None if nothing says.
         images (int | None): How many images it is about; None if nothing says.
         scores (dict[str, float]): Of a test, or of one label map.
         labels (str | None): Name of the label map. Defaults to None, a test.
@@ -28,7 +30,7 @@ class Found:
     """
 
     path: Path
-    config: str | None
+    run: str | None
     images: int | None
     scores: Mapping[str, Any]
     labels: str | None = None
@@ -49,9 +51,9 @@ def read_scores(work_dir: str | os.PathLike) -> dict[str, float]:
 def find_scores(root: Path) -> list[Found]:
     """All scores below a folder, older files first.
 
-    Tests are what mmengine writes, ``TIMESTAMP/TIMESTAMP.json`` beside the dumped config, in a folder of the config's
-    name or in a folder inside it. Evaluations of labels are JSON files of ``tools/evaluate_labels.py`` beside a store's
-    ``meta.json``, or else in a folder of the config's name.
+    Tests are what mmengine writes, ``TIMESTAMP/TIMESTAMP.json`` beside the dumped config, in a folder of the run's name
+    or in a folder inside it. Evaluations of labels are JSON files of ``tools/evaluate_labels.py`` beside a store's
+    ``meta.json``, or else in a folder of the run's name.
 
     Args:
         root (Path): Folder of work directories.
@@ -74,7 +76,8 @@ def match(
 ) -> tuple[dict[tuple[str, str, str], tuple[float, Path]], list[str]]:
     """Find the figures of the tables' rows.
 
-    The data set of a figure is known by its number of images. Of several files the newest counts.
+    The data set of a figure is known by its number of images. A table's subset counts for runs with its preset only. Of
+    several files the newest counts.
 
     Args:
         experiments (Mapping): Content of ``experiments.yml``.
@@ -89,7 +92,7 @@ def match(
         dataset = datasets.get(scores.images)
         matched = (
             {
-                (dataset, metric): value
+                (row['Config'], dataset, metric): value
                 for table in experiments['Tables']
                 for row in table['Rows']
                 for metric, value in _figures(table, row, scores, dataset)
@@ -97,37 +100,38 @@ def match(
             if dataset
             else {}
         )
-        figures.update({(scores.config, *key): (value, scores.path) for key, value in matched.items()})
+        figures.update({key: (value, scores.path) for key, value in matched.items()})
         if not matched:
             left_out.append(f'{scores.path} ({scores.labels or "test"}): {_why(scores, dataset)}')
     return figures, left_out
 
 
 def _why(scores: Found, dataset: str | None) -> str:
-    if scores.config is None:
-        return 'its folder does not have the name of its config'
+    if scores.run is None:
+        return 'its folder does not have the name of its run'
     if dataset is None:
-        return f'of {scores.config} on {scores.images or "an unknown number of"} images, which is none of the data sets'
-    return f'no row of the tables is about {scores.config} on {dataset}'
+        return f'of {scores.run} on {scores.images or "an unknown number of"} images, which is none of the data sets'
+    return f'no row of the tables is about {scores.run} on {dataset}'
 
 
 def _figures(table: Mapping, row: Mapping, scores: Found, dataset: str) -> Iterator[tuple[str, float]]:
     """Metric and value of a row's figures among some scores, also for the column of the subset."""
+    subset = table.get('Subset') or {}
     for figure in table['Figures']:
-        suffix, keys = '', {'': figure.get('Score')}
+        run, keys = row['Config'], {'': figure.get('Score')}
         if dataset != figure['Dataset']:
-            if dataset != table.get('Subset') or figure is not table['Figures'][0]:
+            if dataset != subset.get('Dataset') or figure is not table['Figures'][0]:
                 continue
-            suffix, keys = '_cpu', {'': 'mIoU', SIX: 'mIoU_chosen'}
-        if _is_of(row, scores, suffix):
+            run, keys = f'{run}_{subset["Preset"]}', {'': 'mIoU', SIX: 'mIoU_chosen'}
+        if _is_of(row, scores, run):
             for ending, key in keys.items():
                 if scores.scores.get(key) is not None:
                     yield metric_name(figure, row) + ending, scores.scores[key] * figure.get('Scale', 1)
 
 
-def _is_of(row: Mapping, scores: Found, suffix: str) -> bool:
-    """Whether a file is about a row: config, label map and recipe."""
-    if scores.config != row['Config'] + suffix or scores.labels != row.get('Labels'):
+def _is_of(row: Mapping, scores: Found, run: str) -> bool:
+    """Whether a file is about a row: run, label map and recipe."""
+    if scores.run != run or scores.labels != row.get('Labels'):
         return False
     if scores.recipe is None:
         return 'Recipe' not in row
@@ -144,15 +148,14 @@ def _test(path: Path) -> Iterator[Found]:
     if not isinstance(scores, dict):
         return
     # A run in a folder of another name may have been any: such names are given to runs that override settings.
-    candidates = (folder / f'{name}.py' for name in (folder.name, folder.parent.name))
-    dumped = next((file for file in candidates if file.is_file()), None)
-    if dumped is None:
+    dumped = (Config.fromfile(file) for file in sorted(folder.glob('*.py')))
+    cfg = next((one for one in dumped if run_name(one) in (folder.name, folder.parent.name)), None)
+    if cfg is None:
         yield Found(path, None, None, scores)
         return
-    cfg = Config.fromfile(dumped)
     if cfg.model.type == 'bana_mm.LogitTTAModel' and 'mIoU_tta' not in scores:  # augmented views alone
         scores = {key.replace('mIoU', 'mIoU_tta'): value for key, value in scores.items()}
-    yield Found(path, dumped.stem, _num_images(cfg.test_dataloader.dataset), scores)
+    yield Found(path, run_name(cfg), _num_images(cfg.test_dataloader.dataset), scores)
 
 
 def _num_images(dataset: Config) -> int | None:
@@ -172,7 +175,7 @@ def _labels(path: Path) -> Iterator[Found]:
         return
     meta = path.with_name('meta.json')
     made = read_json(meta) if meta.is_file() else {}
-    config = Path(made.get('config') or path.parent.name).stem
+    run = Path(made.get('config') or path.parent.name).stem
     for split in content.get('splits', [content]):
         for name, scores in (split.get('rows') or {}).items():
-            yield Found(path, config, split.get('images'), scores, name, made.get('recipe'))
+            yield Found(path, run, split.get('images'), scores, name, made.get('recipe'))

@@ -12,15 +12,31 @@ from .config import read_config
 from .distributed import start_gloo
 
 
-def add_common_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of every tool that runs a config."""
-    parser.add_argument('--work-dir', help='where logs and checkpoints go; defaults to work_dirs/CONFIG_NAME')
+def add_config_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments that change the config of a tool, see :func:`bana_mm.utils.config.read_config`."""
+    add_data_and_preset(parser)
     parser.add_argument(
         '--cfg-options',
         nargs='+',
         action=DictAction,
         help='override settings of the config: key=value, nested keys with dots, lists as key="[a,b]" (no white space)',
     )
+
+
+def add_data_and_preset(parser: argparse.ArgumentParser) -> None:
+    """The data set and the size that any config takes."""
+    parser.add_argument('--data', metavar='FILE', help='a data set of your own, see docs/own_data.md')
+    parser.add_argument(
+        '--preset', help="a size that any config takes: 'cpu' (small crops, few iterations), or a file of your own"
+    )
+
+
+def add_common_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of every tool that runs a config."""
+    parser.add_argument(
+        '--work-dir', help='where logs and checkpoints go; defaults to work_dirs/CONFIG_NAME[_DATA][_PRESET]'
+    )
+    add_config_arguments(parser)
 
 
 def add_launcher_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,18 +47,20 @@ def add_launcher_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def load_config(args: argparse.Namespace) -> Config:
-    """Read ``args.config`` and apply ``--cfg-options``, ``--work-dir`` and ``--launcher``.
+    """Read ``args.config`` and apply ``--data``, ``--preset``, ``--cfg-options``, ``--work-dir`` and ``--launcher``.
 
     Args:
-        args (argparse.Namespace): Parsed arguments.
+        args (argparse.Namespace): Parsed arguments; those that a tool does not have count as not given.
 
     Returns:
         Config: See :func:`bana_mm.utils.config.read_config`.
 
     Raises:
-        FileNotFoundError: If the config does not exist.
+        FileNotFoundError: If a file does not exist.
+        ValueError: If data set or preset do not fit the config.
     """
-    cfg = read_config(args.config, args.cfg_options, args.work_dir)
+    given = {name: getattr(args, name, None) for name in ('work_dir', 'data', 'preset')}
+    cfg = read_config(args.config, args.cfg_options, **given)
     if hasattr(args, 'launcher'):
         cfg.launcher = args.launcher
         os.environ.setdefault('LOCAL_RANK', str(args.local_rank))

@@ -11,7 +11,7 @@ from typing import Any
 
 from mmengine.config import Config
 
-from .config import read_config
+from .config import config_arguments, read_config
 from .resources import tool_line
 
 
@@ -23,34 +23,39 @@ class LabelOrigin:
         config (str | None): File of its config, as given. None where nothing says.
         checkpoint (Path | None): The one that labels are made with, there or not. None where nothing says.
         trains (bool): Whether a training with ``config`` ends with this checkpoint.
+        arguments (tuple[str, ...]): What puts the data set and the preset into its config, for command lines. Defaults
+            to none.
     """
 
     config: str | None
     checkpoint: Path | None
     trains: bool
+    arguments: tuple[str, ...] = ()
 
     @classmethod
-    def from_cfg(cls, made_by: Mapping[str, Any] | None, classifier: Config | None = None) -> 'LabelOrigin':
+    def from_cfg(cls, pseudo_labels: Mapping[str, Any] | None, classifier: Config | None = None) -> 'LabelOrigin':
         """Read ``pseudo_labels``.
 
         Args:
-            made_by (Mapping | None): ``config`` and ``checkpoint``; a checkpoint that is missing or None means the one
-                at which a training with that config ends.
+            pseudo_labels (Mapping | None): ``config`` and ``checkpoint``, and ``data`` and ``preset`` that are put into
+                the config, see :func:`bana_mm.utils.config.read_config`; a checkpoint that is missing or None means the
+                one at which a training with that config ends.
             classifier (Config | None): The config, where it was read already, maybe with other settings. Defaults to
                 None, it is read here; a file that does not exist counts as a name.
         """
-        made_by = made_by or {}
-        config, given = made_by.get('config'), made_by.get('checkpoint')
+        labels = pseudo_labels or {}
+        config, given, arguments = labels.get('config'), labels.get('checkpoint'), tuple(config_arguments(labels))
         if classifier is None and config is not None:
             try:
-                classifier = read_config(config)
+                classifier = read_config(config, data=labels.get('data'), preset=labels.get('preset'))
             except FileNotFoundError:
                 pass
         trains_nothing = classifier is None or (given is not None and classifier.get('train_cfg') is None)
         final = None if trains_nothing else final_checkpoint(classifier, classifier.work_dir)
         if given is None:
-            return cls(config, final, True)
-        return cls(config, Path(given), final is not None and Path(given).resolve() == final.resolve())
+            return cls(config, final, True, arguments)
+        trains = final is not None and Path(given).resolve() == final.resolve()
+        return cls(config, Path(given), trains, arguments)
 
     def has_checkpoint(self) -> bool:
         """Whether labels can be made now."""
@@ -77,7 +82,8 @@ class LabelOrigin:
             list[str]: Lines for a shell. What nothing says shows as a word in capitals.
         """
         config = self.config or 'CONFIG'
-        train = [] if self.has_checkpoint() else [tool_line('train.py', config)]
+        train = [] if self.has_checkpoint() else [tool_line('train.py', config, *self.arguments)]
+        arguments += self.arguments
         return [*train, tool_line('generate_labels.py', config, self.checkpoint or 'CHECKPOINT', *arguments)]
 
     def remedy(self, *arguments: object) -> str:

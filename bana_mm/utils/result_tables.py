@@ -86,7 +86,7 @@ def render_tables(experiments: Mapping[str, Any], metafile: Mapping[str, Any], d
     files = {model['Name']: Path(model['Config']).name for model in metafile['Models']}
     sections, shown = [], set()
     for table in experiments['Tables']:
-        figures, subset = table['Figures'], table.get('Subset')
+        figures, subset = table['Figures'], (table.get('Subset') or {}).get('Dataset')
         order = ' / '.join(figure['Name'] for figure in figures)
         header = ['', 'config', 'paper', '[Re]', 'ours'] + ['ours, animals'] * bool(subset)
         rows = []
@@ -133,6 +133,6 @@ def _cell(values: Sequence[float | None]) -> str:
 def _subset_cell(
     row: Mapping[str, Any], figure: Mapping[str, Any], subset: str, known: Mapping[tuple[str, str, str], float]
 ) -> str:
-    """Of the CPU-sized config, over the five animals and the background, and over all classes that occur."""
+    """Over the five animals and the background, and over all classes that occur."""
     name = metric_name(figure, row)
-    return _cell([known.get((f'{row["Config"]}_cpu', subset, metric)) for metric in (name + SIX, name)])
+    return _cell([known.get((row['Config'], subset, metric)) for metric in (name + SIX, name)])

@@ -1,4 +1,5 @@
-# The classifier of stage 1 on COCO's boxes, and the labels it makes (paper Table 2, COCO-to-COCO).
+# Table 2, COCO-to-COCO (AP): Y_crf 17.2, Y_ret 17.2.
+# The classifier of stage 1 on COCO's boxes, and the labels it makes.
 _base_ = [
     '../_base_/models/bap_vgg16.py',
     '../_base_/datasets/coco_box.py',

@@ -7,14 +7,5 @@ _base_ = [
     '../_base_/schedules/schedule_1x.py',
     '../_base_/default_runtime_instance.py',
 ]
-pseudo_labels = dict(
-    config='configs/bana/bap_vgg16_coco.py',
-    checkpoint=None,
-    json=_base_.label_json,
-    boxes=_base_.data_root + '/annotations/instances_train2017.json',
-)
-train_pipeline = _base_.train_pipeline
-train_pipeline[2] = dict(type='LoadAnnotations', with_bbox=True)
-train_pipeline.pop(3)
-train_dataloader = dict(dataset=dict(made_by=pseudo_labels, pipeline=train_pipeline))
+train_dataloader = dict(dataset=dict(pipeline=dict(masks=dict(with_mask=False), unreliable=None)))
 optim_wrapper = dict(optimizer=dict(lr=0.01))

@@ -1,5 +1,3 @@
-# DeepLab-V1 on Y_crf alone: every label counts as reliable (paper Table 4).
+# Table 4, Y_crf: 67.8 mIoU on VOC val with eight views and CRF. Y_crf alone: every label counts as reliable.
 _base_ = 'deeplabv1_vgg16_voc.py'
-train_pipeline = _base_.train_pipeline
-train_pipeline[1].update(maps=('Y_crf',))
-train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
+train_dataloader = dict(dataset=dict(pseudo_labels=dict(maps=('Y_crf',))))

@@ -1,6 +1,8 @@
-# DeepLab-V2 from COCO with full supervision: the masks of all training images, the upper bound.
+# Table 5, full supervision of DeepLab-V2 from COCO: the masks of all training images, the upper bound.
+# The paper has no figure.
 _base_ = 'deeplabv2_r101_cocoinit_voc.py'
-pseudo_labels = None
-train_pipeline = _base_.train_pipeline
-train_pipeline[1] = dict(type='LoadAnnotations')
-train_dataloader = dict(dataset=dict(require_masks=True, pipeline=train_pipeline))
+train_dataloader = dict(
+    dataset=dict(
+        require_masks=True, pseudo_labels=None, pipeline=dict(labels=dict(_delete_=True, type='LoadAnnotations'))
+    )
+)

@@ -1,5 +1,3 @@
-# Semi-supervised: images of train.txt take their masks, the others labels (paper Table 5).
+# Table 5, 1,464 masks: 78.7 mIoU on VOC val, 79.4 on test. The images of train.txt take their masks, the others labels.
 _base_ = 'deeplabv2_r101_cocoinit_voc.py'
-train_pipeline = _base_.train_pipeline
-train_pipeline[1].update(mask_split=_base_.data_root + '/ImageSets/Segmentation/train.txt')
-train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
+train_dataloader = dict(dataset=dict(pseudo_labels=dict(mask_split='ImageSets/Segmentation/train.txt')))

@@ -1,5 +1,3 @@
-# DeepLab-V2 from COCO on Y_crf alone: every label counts as reliable (paper Table 5).
+# Table 5, Y_crf: 74.0 mIoU on VOC val. Y_crf alone: every label counts as reliable.
 _base_ = 'deeplabv2_r101_cocoinit_voc.py'
-train_pipeline = _base_.train_pipeline
-train_pipeline[1].update(maps=('Y_crf',))
-train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
+train_dataloader = dict(dataset=dict(pseudo_labels=dict(maps=('Y_crf',))))

@@ -1,5 +1,3 @@
-# DeepLab-V2 from COCO on Y_ret alone: every label counts as reliable (paper Table 5).
+# Table 5, Y_ret: 72.4 mIoU on VOC val. Y_ret alone: every label counts as reliable.
 _base_ = 'deeplabv2_r101_cocoinit_voc.py'
-train_pipeline = _base_.train_pipeline
-train_pipeline[1].update(maps=('Y_ret',))
-train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
+train_dataloader = dict(dataset=dict(pseudo_labels=dict(maps=('Y_ret',))))

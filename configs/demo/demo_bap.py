@@ -5,14 +5,15 @@ work_dir = root + '/bap'
 
 data_root = root + '/data'
 metainfo = dict(classes=('ring', 'triangle', 'cross', 'star', 'animal'))
-train_pipeline = _base_.train_pipeline
-train_pipeline[2].update(scale=(128, 128), ratio_range=(0.75, 1.25))
-train_pipeline[3].update(crop_size=(96, 96))
 train_dataloader = dict(
     batch_size=8,
     num_workers=0,
     persistent_workers=False,
-    dataset=dict(data_root=data_root, metainfo=metainfo, pipeline=train_pipeline),
+    dataset=dict(
+        data_root=data_root,
+        metainfo=metainfo,
+        pipeline=dict(resize=dict(scale=(128, 128), ratio_range=(0.75, 1.25)), crop=dict(crop_size=(96, 96))),
+    ),
 )
 val_dataloader = dict(num_workers=0, persistent_workers=False, dataset=dict(data_root=data_root, metainfo=metainfo))
 test_dataloader = val_dataloader
@@ -34,7 +35,9 @@ model = dict(
         out_indices=(2,),
         norm_cfg=dict(type='BN'),
     ),
-    bap_head=dict(type='bana_mm.BAPHead', num_classes=5, in_channels=64, stride=4, pooling='bap'),
+    bap_head=dict(
+        type='bana_mm.BAPHead', num_classes=len(metainfo['classes']), in_channels=64, stride=4, pooling='bap'
+    ),
     # The images are a quarter as large as VOC's, and so are the CRF's distances; the objects are textured, which asks
     # for wider colours.
     label_recipe=dict(background='attention', crf=dict(bilateral=(4, 15, 13), gaussian=(3, 1))),

@@ -2,22 +2,19 @@
 _base_ = ['../_base_/datasets/voc_pseudo.py', '../_base_/default_runtime_seg.py']
 root = '{{$DEMO_ROOT:work_dirs/demo}}'
 work_dir = root + '/nal'
-label_dir = root + '/labels_bap'
-pseudo_labels = dict(
-    config='configs/demo/demo_bap.py', checkpoint=None, dir=label_dir, split='train_aug', val_split='val'
-)
 
 data_root = root + '/data'
 metainfo = dict(classes=('ring', 'triangle', 'cross', 'star', 'animal'))
-train_pipeline = _base_.train_pipeline
-train_pipeline[1].update(label_dir=label_dir, num_classes=5)
-train_pipeline[2].update(scale=(128, 128), ratio_range=(0.75, 1.25))
-train_pipeline[3].update(crop_size=(96, 96))
 train_dataloader = dict(
     batch_size=8,
     num_workers=0,
     persistent_workers=False,
-    dataset=dict(data_root=data_root, metainfo=metainfo, pipeline=train_pipeline),
+    dataset=dict(
+        data_root=data_root,
+        metainfo=metainfo,
+        pseudo_labels=dict(config='configs/demo/demo_bap.py', dir=root + '/labels_bap'),
+        pipeline=dict(resize=dict(scale=(128, 128), ratio_range=(0.75, 1.25)), crop=dict(crop_size=(96, 96))),
+    ),
 )
 val_dataloader = dict(num_workers=0, persistent_workers=False, dataset=dict(data_root=data_root, metainfo=metainfo))
 test_dataloader = val_dataloader
@@ -56,7 +53,7 @@ model = dict(
             num_convs=1,
             concat_input=False,
             dropout_ratio=0.0,
-            num_classes=6,
+            num_classes=1 + len(metainfo['classes']),
             norm_cfg=dict(type='BN'),
             align_corners=True,
             loss_decode=dict(type='bana_mm.NoiseAwareLoss'),

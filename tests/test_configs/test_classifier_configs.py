@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import DATASETS, MODELS, DefaultScope
 
@@ -12,6 +11,7 @@ from bana_mm.datasets import VOC_CLASSES, CocoBoxDataset
 from bana_mm.datasets.synthetic import make_tiny_voc
 from bana_mm.datasets.synthetic_coco import make_tiny_coco
 from bana_mm.structures import LabelRecipe
+from bana_mm.utils.config import read_config
 
 CONFIG_DIR = Path(__file__).parents[2] / 'configs' / 'bana'
 CONFIGS = sorted(path.stem for path in CONFIG_DIR.glob('*ap_vgg16*.py') if '2coco' not in path.stem)
@@ -32,7 +32,7 @@ def roots(tmp_path_factory):
 
 @pytest.fixture
 def load(roots, tmp_path, monkeypatch):
-    """Load a config by name, on small data and with weights of the convolutions."""
+    """Load a config by name and preset, on small data and with weights of the convolutions."""
     weights = tmp_path / 'vgg16.pth'
     state = MODELS.build(dict(type='bana_mm.VGG16LargeFOV')).features.state_dict(prefix='features.')
     torch.save(state, weights)
@@ -40,24 +40,23 @@ def load(roots, tmp_path, monkeypatch):
         monkeypatch.setenv(variable, str(root))
     monkeypatch.setenv('VGG16_WEIGHTS', str(weights))
     with DefaultScope.overwrite_default_scope('mmdet'):
-        yield lambda name: Config.fromfile(CONFIG_DIR / f'{name}.py')
+        yield lambda name, preset: read_config(CONFIG_DIR / f'{name}.py', preset=preset)
 
 
 def test_there_are_configs():
-    assert {
-        f'{pooling}_vgg16_{data}{size}' for pooling in ('bap', 'gap') for data in CLASSES for size in ('', '_cpu')
-    } <= set(CONFIGS)
+    assert {f'{pooling}_vgg16_{data}' for pooling in ('bap', 'gap') for data in CLASSES} <= set(CONFIGS)
 
 
+@pytest.mark.parametrize('preset', [None, 'cpu'])
 @pytest.mark.parametrize('name', CONFIGS)
-def test_training_step_and_learning_rates(load, name):
-    cfg = load(name)
+def test_training_step_and_learning_rates(load, name, preset):
+    cfg = load(name, preset)
     assert cfg.model.bap_head.pooling == name[:3]
     recipe = dict(bap=dict(recipe='bana_mm'), gap=dict(recipe='paper', background='cam'))[name[:3]]
     assert LabelRecipe.from_cfg(cfg.model.label_recipe) == LabelRecipe.from_cfg(recipe)
-    lr = 1e-4 if name.endswith('_cpu') else 1e-3  # the paper's, and the reference code's
-    crop = next(step for step in cfg.train_dataloader.dataset.pipeline if 'RandomCrop' in step.type)
-    assert tuple(crop.crop_size) == ((225, 225) if name.endswith('_cpu') else (321, 321))
+    lr = 1e-4 if preset == 'cpu' else 1e-3  # the paper's, and the reference code's
+    crop = cfg.train_dataloader.dataset.pipeline.crop
+    assert tuple(crop.crop_size) == ((225, 225) if preset == 'cpu' else (321, 321))
     crop.crop_size = (65, 65)
     data = name.split('_')[2]
     metainfo = dict(classes=CLASSES[data])

@@ -16,6 +16,7 @@ from mmengine.registry import DATASETS, METRICS, MODELS, DefaultScope
 
 from bana_mm.models.mask_heads import ReliableCondInstMaskHead, ReliableMaskHead
 from bana_mm.structures import ReliableMasks
+from bana_mm.utils.config import find_pseudo_labels, read_config
 
 CONFIG_DIR = Path(__file__).parents[2] / 'configs' / 'bana'
 CONFIGS = sorted(path.stem for kind in ('mask-rcnn', 'condinst', 'boxinst') for path in CONFIG_DIR.glob(f'{kind}*.py'))
@@ -59,13 +60,13 @@ def root(tmp_path_factory):
 
 @pytest.fixture
 def load(root, monkeypatch):
-    """Load a config by name, on the small data."""
+    """Load a config by name and preset, on the small data."""
     monkeypatch.setenv('COCO_ROOT', str(root))
     monkeypatch.setenv('LABEL_JSON', str(root / 'labels.json'))
     if data_preprocessor.skimage is None:  # BoxInst's; OpenCV computes the same
         monkeypatch.setattr(data_preprocessor, 'skimage', _Lab)
     with DefaultScope.overwrite_default_scope('mmdet'):
-        yield lambda name: Config.fromfile(CONFIG_DIR / f'{name}.py')
+        yield lambda name, preset=None: read_config(CONFIG_DIR / f'{name}.py', preset=preset)
 
 
 class _Lab:
@@ -94,7 +95,9 @@ def narrow(cfg):
         head.update(in_channels=8, feat_channels=32, stacked_convs=1)  # GN has 32 groups
         cfg.model.mask_head.mask_feature_head.update(in_channels=8, feat_channels=8)
     for loader in (cfg.train_dataloader, cfg.val_dataloader):
-        for step in loader.dataset.pipeline:
+        pipeline = loader.dataset.pipeline
+        steps = [pipeline.resize] if isinstance(pipeline, dict) else pipeline
+        for step in steps:
             if step['type'] == 'Resize':
                 step['scale'] = (128, 96)
     return cfg
@@ -121,15 +124,21 @@ def test_there_are_configs():
         'mask-rcnn_r101_fpn_coco2coco_nal',
         'mask-rcnn_r101_fpn_coco_masks',
         'mask-rcnn_r50_fpn_coco2coco',
-        'mask-rcnn_r18_fpn_coco_cpu',
         'condinst_r50_fpn_coco2coco',
         'boxinst_r101_fpn_coco',
     }
 
 
-@pytest.mark.parametrize('name', CONFIGS)
-def test_training_step(load, name):
-    losses, model = training_step(narrow(load(name)))
+@pytest.mark.parametrize(
+    'name, preset',
+    [*((name, None) for name in CONFIGS), *((name, 'cpu') for name in CONFIGS if name.endswith(('coco2coco', '_nal')))],
+)
+def test_training_step(load, name, preset):
+    cfg = load(name, preset)
+    if preset == 'cpu':
+        assert cfg.train_cfg.max_iters == 400 and cfg.work_dir == f'work_dirs/{name}_cpu'
+        assert 'mask-rcnn' not in name or cfg.model.backbone.depth == 18
+    losses, model = training_step(narrow(cfg))
     assert losses.get('loss_mask', losses.get('loss_mask_project')) > 0
     assert ('loss_mask_unreliable' in losses) == name.endswith('_nal')
     if name.endswith('_nal'):
@@ -144,18 +153,17 @@ def test_training_step(load, name):
 def test_labels(load, root, name):
     """What each model learns from, and where it would come from."""
     cfg = load(name)
-    assert (cfg.pseudo_labels is None) == name.endswith('_masks')
-    assert cfg.train_dataloader.dataset.made_by == cfg.pseudo_labels
-    if cfg.pseudo_labels is not None:
-        classifier = 'bap_vgg16_voc' if 'voc2coco' in name else f'bap_vgg16_coco{"_cpu" * name.endswith("_cpu")}'
-        assert cfg.pseudo_labels.config == f'configs/bana/{classifier}.py'
-        assert (CONFIG_DIR / f'{classifier}.py').is_file()
-        assert cfg.pseudo_labels.json == cfg.train_dataloader.dataset.ann_file == str(root / 'labels.json')
-        assert cfg.pseudo_labels.boxes == f'{root}/annotations/instances_train2017.json'
-    for step in cfg.train_dataloader.dataset.pipeline:
-        if step['type'] in ('Resize', 'RandomFlip'):
-            step.update(scale=(W, H)) if step['type'] == 'Resize' else step.update(prob=0.0)
-    instances = DATASETS.build(cfg.train_dataloader.dataset)[0]['data_samples'].gt_instances
+    labels, dataset = find_pseudo_labels(cfg), cfg.train_dataloader.dataset
+    assert (labels is None) == name.endswith('_masks')
+    if labels is None:
+        assert dataset.ann_file == f'{root}/annotations/instances_train2017.json'
+    else:
+        classifier = 'bap_vgg16_voc' if 'voc2coco' in name else 'bap_vgg16_coco'
+        assert labels.config == f'configs/bana/{classifier}.py' and (CONFIG_DIR / f'{classifier}.py').is_file()
+        assert labels.json == str(root / 'labels.json') and 'ann_file' not in dataset
+        assert labels.boxes == f'{root}/annotations/instances_train2017.json'
+    dataset.pipeline.resize.scale, dataset.pipeline.flip.prob = (W, H), 0.0
+    instances = DATASETS.build(dataset)[0]['data_samples'].gt_instances
     assert instances.bboxes.tensor.tolist() == [[15, 10, 60, 50]] and instances.labels.tolist() == [16]
     if 'boxinst' in name:
         assert 'masks' not in instances
@@ -167,13 +175,19 @@ def test_labels(load, root, name):
 
 
 @pytest.mark.parametrize('name', ['mask-rcnn_r101_fpn_voc2coco', 'mask-rcnn_r101_fpn_coco2coco'])
-def test_missing_labels(load, name, monkeypatch):
+@pytest.mark.parametrize('preset', [None, 'cpu'])
+def test_missing_labels(load, name, preset, monkeypatch):
     monkeypatch.delenv('LABEL_JSON')
+    monkeypatch.chdir(CONFIG_DIR.parents[1])
     with pytest.raises(FileNotFoundError, match='there are no pseudo masks') as caught:
-        DATASETS.build(load(name).train_dataloader.dataset)
-    classifier = name.split('_')[-1][:3].replace('coc', 'coco')
-    assert f'python tools/train.py configs/bana/bap_vgg16_{classifier}.py' in str(caught.value)
-    assert f'--out work_dirs/bap_vgg16_{classifier}/labels_train2017.json' in str(caught.value)
+        DATASETS.build(load(name, preset).train_dataloader.dataset)
+    classifier = f'bap_vgg16_{name.split("_")[-1][:3].replace("coc", "coco")}'
+    end, run = (' --preset cpu', f'{classifier}_cpu') if preset else ('', classifier)
+    iterations = 420 if preset else 40000 if 'coco' in classifier else 8000
+    lines = [line.strip() for line in str(caught.value).splitlines()]
+    assert f'python tools/train.py configs/bana/{classifier}.py{end}' in lines
+    assert any(f' work_dirs/{run}/iter_{iterations}.pth ' in line and line.endswith(end) for line in lines)
+    assert any(f'--out work_dirs/{run}/labels_train2017.json' in line for line in lines)
 
 
 def test_comments_name_the_files(load):
@@ -181,14 +195,15 @@ def test_comments_name_the_files(load):
     for name in ('mask-rcnn_r101_fpn_voc2coco', 'mask-rcnn_r101_fpn_coco2coco'):
         cfg = load(name)
         header = (CONFIG_DIR / f'{name}.py').read_text()
-        classifier = Config.fromfile(CONFIG_DIR.parents[1] / cfg.pseudo_labels.config)
-        assert f'/iter_{classifier.train_cfg.max_iters}.pth' in header and cfg.pseudo_labels.config in header
+        labels = find_pseudo_labels(cfg)
+        classifier = Config.fromfile(CONFIG_DIR.parents[1] / labels.config)
+        assert f'/iter_{classifier.train_cfg.max_iters}.pth' in header and labels.config in header
 
 
-@pytest.mark.parametrize('name', ['mask-rcnn_r101_fpn_coco2coco', 'mask-rcnn_r18_fpn_coco_cpu'])
-def test_evaluation(load, name):
+@pytest.mark.parametrize('preset', [None, 'cpu'])
+def test_evaluation(load, preset):
     """True masks as predictions have an AP of 1, under the config's data and metric."""
-    cfg = narrow(load(name))
+    cfg = narrow(load('mask-rcnn_r101_fpn_coco2coco', preset))
     dataset, metric = DATASETS.build(cfg.val_dataloader.dataset), METRICS.build(cfg.val_evaluator)
     metric.dataset_meta = dataset.metainfo
     assert metric.metrics == ['bbox', 'segm'] and cfg.test_evaluator == cfg.val_evaluator

@@ -1,6 +1,7 @@
 """Every config of a segmentation model builds, loads images and takes a training step.
 
-The four models are built as they are; all configs, on narrow versions of them, which show what sets them apart.
+The models are built as they are, in both sizes; all configs, on narrow versions of them, which show what sets them
+apart.
 """
 
 from pathlib import Path
@@ -9,17 +10,18 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
-from mmengine.registry import DATASETS, MODELS, DefaultScope
+from mmengine.registry import DATASETS, HOOKS, MODELS, DefaultScope
 from mmengine.runner import load_checkpoint
 
 from bana_mm.structures import LabelStore, write_label_png
+from bana_mm.utils.config import label_splits, read_config, run_name
 
 CONFIG_DIR = Path(__file__).parents[2] / 'configs' / 'bana'
 CONFIGS = sorted(path.stem for path in CONFIG_DIR.glob('deeplab*.py'))
-BASES = ['deeplabv1_vgg16_voc', 'deeplabv1_vgg16_voc_cpu', 'deeplabv2_r101_voc', 'deeplabv2_r101_voc_cpu']
-# What a config's name ends with, apart from _cpu, and the term of its loss beside loss_ce.
+BASES = ['deeplabv1_vgg16_voc', 'deeplabv2_r101_voc']
+PRESETS = [None, 'cpu']
+# What a config's name ends with, and the term of its loss beside loss_ce.
 VARIANTS = dict(
     ycrf='loss_wce',
     yret='loss_wce',
@@ -58,16 +60,16 @@ def root(tmp_path_factory):
 
 @pytest.fixture
 def load(root, monkeypatch):
-    """Load a config by name, on the small data."""
+    """Load a config by name and preset, on the small data."""
     monkeypatch.setenv('VOC_ROOT', str(root))
     monkeypatch.setenv('LABEL_DIR', str(root / 'labels'))
     with DefaultScope.overwrite_default_scope('mmseg'):
-        yield lambda name: Config.fromfile(CONFIG_DIR / f'{name}.py')
+        yield lambda name, preset=None: read_config(CONFIG_DIR / f'{name}.py', preset=preset)
 
 
 def training_step(cfg):
     """The losses of one batch of small crops, after the backward pass, and the model."""
-    cfg.model.data_preprocessor['size'] = cfg.train_dataloader.dataset.pipeline[3].crop_size = (65, 65)
+    cfg.model.data_preprocessor['size'] = cfg.train_dataloader.dataset.pipeline.crop.crop_size = (65, 65)
     model = MODELS.build(cfg.model).train()
     dataset = DATASETS.build(cfg.train_dataloader.dataset)
     items = [dataset[index] for index in range(2)]
@@ -93,8 +95,7 @@ def narrow(cfg):
 
 def variant(name):
     """The base of a config and what sets it apart, '' for the bases themselves."""
-    plain = name.removesuffix('_cpu')
-    base, _, what = plain.partition('_voc')
+    base, _, what = name.partition('_voc')
     return base, what.removeprefix('_')
 
 
@@ -105,38 +106,71 @@ def test_there_are_configs():
         for what in ('', '_ycrf', '_yret', '_masks', '_semi')
     }
     names |= {f'deeplabv1_vgg16_voc_{what}' for what in VARIANTS}
-    names |= {f'{name}_cpu' for name in names if 'v1' in name} | {'deeplabv2_r101_voc_cpu'}
     assert names == set(CONFIGS)
 
 
+@pytest.mark.parametrize('preset', PRESETS)
 @pytest.mark.parametrize('name', BASES)
-def test_model_as_it_is(load, name):
-    losses, _ = training_step(load(name))
+def test_model_as_it_is(load, name, preset):
+    losses, _ = training_step(load(name, preset))
     assert {'decode.loss_ce', 'decode.loss_wce'} < set(losses)
 
 
 @pytest.mark.parametrize('name', CONFIGS)
-def test_training_step(load, name):
+def test_training_step(load, root, name):
     cfg = narrow(load(name))
     base, what = variant(name)
-    assert cfg.model.data_preprocessor['size'] == cfg.train_dataloader.dataset.pipeline[3].crop_size == cfg.crop_size
-    labels = cfg.train_dataloader.dataset.pipeline[1]
+    dataset = cfg.train_dataloader.dataset
+    assert cfg.model.data_preprocessor['size'] == dataset.pipeline.crop.crop_size == (321, 321)
     if what == 'masks':
-        assert cfg.pseudo_labels is None and cfg.train_dataloader.dataset.require_masks
+        assert dataset.pseudo_labels is None and dataset.require_masks
     else:
-        assert cfg.pseudo_labels.dir == labels.label_dir
-        assert cfg.pseudo_labels.config == f'configs/bana/bap_vgg16_voc{"_cpu" * name.endswith("_cpu")}.py'
+        assert dataset.pseudo_labels.dir == str(root / 'labels')
+        assert dataset.pseudo_labels.config == 'configs/bana/bap_vgg16_voc.py'
+        assert label_splits(cfg) == ('train_aug', 'val')
     losses, _ = training_step(cfg)
     term = losses[f'decode.{VARIANTS.get(what, "loss_wce")}']
     assert losses['decode.loss_ce'] > 0
     assert (term > 0) == (what not in ('ycrf', 'yret', 'masks', 'ignore'))
 
 
+@pytest.mark.parametrize('name', CONFIGS)
+def test_cpu_size(load, name):
+    """The preset changes crops and lengths of every config, and leaves what sets a variant apart."""
+    cfg, full = load(name, 'cpu'), load(name)
+    v2, dataset = 'v2' in name, cfg.train_dataloader.dataset
+    assert cfg.model.data_preprocessor['size'] == dataset.pipeline.crop.crop_size == (225, 225)
+    iterations, batch = (300, 4) if v2 else (400, 8)
+    assert cfg.train_cfg.max_iters == cfg.param_scheduler[0].end == iterations and len(cfg.param_scheduler) == 1
+    assert cfg.train_dataloader.batch_size == cfg.auto_scale_lr.base_batch_size == batch
+    assert cfg.work_dir == f'work_dirs/{name}_cpu' and run_name(cfg) == f'{name}_cpu'
+    assert cfg.model.decode_head == full.model.decode_head and cfg.test_evaluator == full.test_evaluator
+    dataset.pipeline.crop.crop_size = (321, 321)
+    assert dataset.pipeline == full.train_dataloader.dataset.pipeline
+    if dataset.pseudo_labels is not None:
+        assert dataset.pseudo_labels == dict(full.train_dataloader.dataset.pseudo_labels, preset='cpu')
+
+
+def test_labels_follow_the_preset(load, monkeypatch):
+    monkeypatch.delenv('LABEL_DIR')
+    labels = load('deeplabv1_vgg16_voc', 'cpu').train_dataloader.dataset.pseudo_labels
+    assert labels.dir == 'work_dirs/bap_vgg16_voc_cpu/labels' and labels.config == 'configs/bana/bap_vgg16_voc.py'
+
+
+@pytest.mark.parametrize('preset', PRESETS)
+def test_times_of_confidence_maps(load, preset):
+    hook = dict(load('deeplabv1_vgg16_voc_confidence', preset).default_hooks.confidence)
+    hook = HOOKS.build(hook)
+    assert (hook.iterations, hook.epochs) == (
+        (None, (0, 11, 22, 33, 45)) if preset is None else ((0, 100, 200, 300, 400), None)
+    )
+
+
 @pytest.mark.parametrize('name', sorted(set(CONFIGS) - set(BASES)))
 def test_what_variants_share(load, name):
     """Data, schedule and evaluation of a variant are its base's."""
     base, _ = variant(name)
-    base = f'{base.removesuffix("_cocoinit")}_voc{"_cpu" * name.endswith("_cpu")}'
+    base = f'{base.removesuffix("_cocoinit")}_voc'
     cfg, other = load(name), load(base)
     for key in (
         'val_dataloader',
@@ -152,19 +186,15 @@ def test_what_variants_share(load, name):
         assert cfg[key] == other[key], key
     for key in ('batch_size', 'sampler'):
         assert cfg.train_dataloader[key] == other.train_dataloader[key]
-    assert len(cfg.train_dataloader.dataset.pipeline) == len(other.train_dataloader.dataset.pipeline)
-    for step, expected in zip(cfg.train_dataloader.dataset.pipeline[2:], other.train_dataloader.dataset.pipeline[2:]):
-        assert step == expected
+    pipeline, expected = (dict(one.train_dataloader.dataset.pipeline, labels=None) for one in (cfg, other))
+    assert pipeline == expected
 
 
-@pytest.mark.parametrize('name', [name for name in CONFIGS if '_cpu' not in name])
+@pytest.mark.parametrize('name', CONFIGS)
 def test_labels(load, root, name):
     """Which map each image learns from, and where it is reliable."""
     cfg = load(name)
-    cfg.train_dataloader.dataset.pipeline = [
-        *cfg.train_dataloader.dataset.pipeline[:2],
-        dict(type='bana_mm.PackBoxSegInputs'),
-    ]
+    cfg.train_dataloader.dataset.pipeline.update(dict.fromkeys(('resize', 'crop', 'flip', 'color')))
     dataset = DATASETS.build(cfg.train_dataloader.dataset)
     store = LabelStore(root / 'labels')
     y_crf, y_ret = (torch.from_numpy(store.read(name, 'b')) for name in store.maps)

@@ -73,11 +73,13 @@ def build(tmp_path, content):
         (tmp_path / 'labels.json').write_text(json.dumps(content))
         return DATASETS.build(
             dict(
-                type=type,
-                ann_file=str(tmp_path / 'labels.json'),
-                data_prefix=dict(img=str(tmp_path)),
-                metainfo=dict(classes=('cat', 'dog')),
-                pipeline=list(pipeline),
+                dict(
+                    type=type,
+                    ann_file=str(tmp_path / 'labels.json'),
+                    data_prefix=dict(img=str(tmp_path)),
+                    metainfo=dict(classes=('cat', 'dog')),
+                    pipeline=list(pipeline),
+                ),
                 **settings,
             )
         )
@@ -213,13 +215,27 @@ def test_bad_masks(build, content, change, message):
 def test_missing_file(build, tmp_path):
     config = tmp_path / 'stage1.py'
     config.write_text("train_cfg = dict(max_iters=5)\nwork_dir = 'wd'")
-    made_by = dict(config=str(config), checkpoint=None, boxes='boxes.json')
+    labels = dict(config=str(config), checkpoint=None, boxes='boxes.json', json='no.json')
     with DefaultScope.overwrite_default_scope('mmdet'), pytest.raises(FileNotFoundError) as caught:
-        DATASETS.build(dict(type='bana_mm.CocoPseudoMaskDataset', ann_file='no.json', made_by=made_by))
+        DATASETS.build(dict(type='bana_mm.CocoPseudoMaskDataset', pseudo_labels=labels))
     assert str(caught.value).splitlines()[1:3] == [
         f'    python tools/train.py {config}',
         f'    python tools/generate_labels.py {config} wd/iter_5.pth --coco boxes.json --out no.json',
     ]
+
+
+def test_file_of_the_pseudo_labels(build, tmp_path):
+    """It lies where its path says, whatever data_root is; a named file comes first."""
+    labels = dict(json=str(tmp_path / 'labels.json'))
+    (tmp_path / 'root').mkdir()
+    dataset = build(ann_file='', data_root=str(tmp_path / 'root'), pseudo_labels=labels)
+    assert dataset.ann_file == labels['json'] and dataset.pseudo_labels == labels
+    assert build(pseudo_labels=dict(json='elsewhere.json')).ann_file == labels['json']
+    with (
+        DefaultScope.overwrite_default_scope('mmdet'),
+        pytest.raises(ValueError, match='set ann_file, or pseudo_labels'),
+    ):
+        DATASETS.build(dict(type='bana_mm.CocoPseudoMaskDataset'))
 
 
 def test_order_of_transforms(build):

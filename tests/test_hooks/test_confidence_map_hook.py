@@ -56,9 +56,8 @@ def run(root, tmp_path, monkeypatch):
                 'model.data_preprocessor.size': (41, 41),
                 'train_dataloader': dict(batch_size=2, num_workers=0, persistent_workers=False),
                 'train_dataloader.dataset.metainfo': dict(classes=('ring', 'triangle')),
-                'train_dataloader.dataset.pipeline.1.num_classes': 2,
-                'train_dataloader.dataset.pipeline.2.scale': (64, 64),
-                'train_dataloader.dataset.pipeline.3.crop_size': (41, 41),
+                'train_dataloader.dataset.pipeline.resize.scale': (64, 64),
+                'train_dataloader.dataset.pipeline.crop.crop_size': (41, 41),
                 **options,
             }
         )
@@ -151,7 +150,8 @@ def test_masks_have_no_doubt(run):
     """With masks instead of labels the picture shows sigma of the mask."""
 
     def edit(cfg):
-        cfg.train_dataloader.dataset.pipeline[1] = dict(type='LoadAnnotations')
+        cfg.train_dataloader.dataset.update(pseudo_labels=None)
+        cfg.train_dataloader.dataset.pipeline.labels = dict(type='LoadAnnotations')
 
     runner = run('masks', dict(images=['train_00002'], iterations=[0]), edit=edit)
     assert (maps_of(runner) / 'train_00002.png').is_file()

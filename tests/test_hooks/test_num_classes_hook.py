@@ -1,9 +1,11 @@
-"""A model with another number of classes than its data stops before it trains."""
+"""A model or a metric with other classes than the data stops before it trains or is tested."""
 
+import json
 from types import SimpleNamespace
 
 import pytest
-from mmengine.registry import HOOKS
+from mmengine.evaluator import Evaluator
+from mmengine.registry import HOOKS, METRICS
 from torch import nn
 
 import bana_mm.registry  # noqa: F401  registers the scope
@@ -34,3 +36,24 @@ def test_other_numbers_are_named(num_classes):
         check(num_classes, ('cat', 'dog'))
     with pytest.raises(ValueError, match=rf'num_classes={num_classes}, but the test set has 2 classes'):
         check(num_classes, ('cat', 'dog'), stage='test')
+
+
+@pytest.mark.parametrize('stage', ['train', 'test'])
+def test_order_of_the_classes_of_a_coco_metric(tmp_path, stage):
+    """It takes them in the order of the file, where further categories do no harm."""
+    categories = [dict(id=number, name=name) for number, name in enumerate(('fish', 'dog', 'cat'), 1)]
+    ann_file = tmp_path / 'truth.json'
+    ann_file.write_text(json.dumps(dict(images=[], annotations=[], categories=categories)))
+    metrics = [
+        METRICS.build(dict(type='mmdet.CocoMetric', ann_file=file, metric='segm')) for file in (str(ann_file), None)
+    ]
+    loop = SimpleNamespace(evaluator=Evaluator(metrics))
+    runner = SimpleNamespace(model=nn.Linear(1, 1))
+    setattr(runner, 'val_loop' if stage == 'train' else 'test_loop', loop)
+    hook = getattr(HOOKS.build(dict(type='bana_mm.NumClassesHook')), f'before_{stage}')
+    dataset = SimpleNamespace(metainfo=dict(classes=('dog', 'cat')))
+    setattr(runner, f'{stage}_dataloader', SimpleNamespace(dataset=dataset))
+    hook(runner)
+    dataset.metainfo['classes'] = ('cat', 'dog')
+    with pytest.raises(ValueError, match=r'CocoMetric counts .*\(dog, cat\), but metainfo.classes has cat, dog; name'):
+        hook(runner)

@@ -59,16 +59,20 @@ def test_train_step_refuses_a_checkpoint_of_other_labels(tools, tmp_path):
 def test_label_step_is_done_when_complete_and_newer_than_the_checkpoint(tmp_path):
     checkpoint = _touch(tmp_path / 'iter_30.pth', 100)
     store = LabelStore(tmp_path / 'labels')
-    step = label_step('labels', 'config.py', checkpoint, store.root, 'val', ['a', 'b'], RunOptions(loading_workers=0))
+    config = tmp_path / 'config.py'
+    config.touch()
+    cfg = Config(dict(applied=dict(preset='cpu')), filename=config)
+    step = label_step('labels', cfg, checkpoint, store.root, 'val', ['a', 'b'], RunOptions(loading_workers=0))
     assert step.command == [
         'generate_labels.py',
-        'config.py',
+        str(config),
         str(checkpoint),
         '--out-dir',
         str(store.root),
         '--split',
         'val',
         *('--workers', '0', '--loading-workers', '0', '--batch-size', '1', '--device', 'cpu'),
+        *('--preset', 'cpu'),
     ]
     store.begin(dict(classes=['cat']))
     blank = np.zeros((2, 2), np.uint8)

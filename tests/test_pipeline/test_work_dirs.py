@@ -13,7 +13,7 @@ EXPERIMENTS = dict(
     Datasets={VOC: 4, COCO: 2, PART: 3},
     Tables=[
         dict(
-            Subset=PART,
+            Subset=dict(Dataset=PART, Preset='cpu'),
             Figures=[dict(Dataset=VOC, Metric='mIoU', Score='mIoU')],
             Rows=[
                 dict(Config='clf', Labels='Y_crf', Suffix='Y_crf', Recipe=dict(background='attention')),
@@ -22,7 +22,7 @@ EXPERIMENTS = dict(
             ],
         ),
         dict(
-            Subset=PART,
+            Subset=dict(Dataset=PART, Preset='cpu'),
             Figures=[
                 dict(Dataset=VOC, Metric='mIoU', Score='mIoU'),
                 dict(Dataset=VOC, Metric='all', Score='mIoU_tta_crf'),
@@ -43,11 +43,11 @@ def write(path, content):
     os.utime(path, (10**9 + next(AGE),) * 2)
 
 
-def write_test(root, folder, config, scores, ann_file, model='EncoderDecoder', indices=None):
+def write_test(root, folder, config, scores, ann_file, model='EncoderDecoder', indices=None, applied=None):
     stamp = f'20260101_{next(AGE):06d}'
     write(root / folder / stamp / f'{stamp}.json', scores)
     (root / folder / f'{config}.py').write_text(
-        f'model = dict(type={model!r})\n'
+        f'model = dict(type={model!r})\napplied = {applied}\n'
         f'test_dataloader = dict(dataset=dict(data_root={str(root)!r}, ann_file={ann_file!r}, indices={indices}))\n'
     )
 
@@ -98,8 +98,8 @@ def test_labels_by_recipe_and_subset(root):
         ('clf', VOC, 'mIoU Y_crf'): 70.0,
         ('clf', VOC, 'mIoU box'): 60.0,
         ('clf', VOC, 'mIoU cam'): 77.0,
-        ('clf_cpu', PART, 'mIoU cam'): 20.0,
-        ('clf_cpu', PART, f'mIoU cam{SIX}'): 40.0,
+        ('clf', PART, 'mIoU cam'): 20.0,
+        ('clf', PART, f'mIoU cam{SIX}'): 40.0,
     }
     assert len(left_out) == 2 and 'one/val.json (Y_ret): no row' in left_out[0]
     assert 'unknown_recipe.json (Y_crf): no row' in left_out[1]
@@ -113,13 +113,20 @@ def test_what_is_left_out(root):
     figures, left_out = figures_of(root)
     assert figures == {} and len(left_out) == 3
     assert 'of seg on 1 images, which is none of the data sets' in left_out[0]
-    assert 'does not have the name of its config' in left_out[1]
+    assert 'does not have the name of its run' in left_out[1]
     assert 'of gone on an unknown number of images' in left_out[2]
-    # a subset counts for the CPU-sized config only
+    # a subset counts for runs with its preset only
     write_test(root, 'seg2/seg', 'seg', dict(mIoU=50.0), 'val.txt', indices=3)
     assert figures_of(root)[0] == {}
-    write_test(root, 'seg_cpu', 'seg_cpu', dict(mIoU=50.0), 'val.txt', indices=3)
-    assert figures_of(root)[0] == {('seg_cpu', PART, 'mIoU'): 50.0}
+
+
+@pytest.mark.parametrize('folder', ['seg_cpu', 'seg_cpu/test'])
+def test_runs_with_a_preset(root, folder):
+    write_test(root, folder, 'seg', dict(mIoU=50.0), 'val.txt', indices=3, applied=dict(preset='cpu'))
+    assert figures_of(root)[0] == {('seg', PART, 'mIoU'): 50.0}
+    write_test(root, 'seg', 'seg', dict(mIoU=60.0), 'val.txt', applied=dict(preset='cpu'))  # a folder of another name
+    write_test(root, 'old/seg_cpu', 'seg_cpu', dict(mIoU=51.0), 'val.txt', indices=3)  # of before there were presets
+    assert figures_of(root)[0] == {('seg', PART, 'mIoU'): 51.0}
 
 
 def test_bad_json(root):

@@ -35,7 +35,6 @@ def test_figures(run, save_untrained, tmp_path, monkeypatch, capsys):
             'model.backbone': dict(width_mult=0.0625, out_channels=8, pretrained=None),
             'model.decode_head.head': dict(in_channels=8, channels=8, num_classes=3),
             'train_dataloader.dataset.metainfo': dict(classes=('ring', 'triangle')),
-            'train_dataloader.dataset.pipeline.1.num_classes': 2,
         }
     )
     cfg.dump(tmp_path / 'tiny.py')

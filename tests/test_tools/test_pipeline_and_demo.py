@@ -86,7 +86,7 @@ def test_pipeline_runs_all_stages_and_picks_up(calls, pipeline, tmp_path, capsys
 
 def test_pipeline_says_what_is_missing(calls, pipeline, tmp_path):
     make_synthetic_voc(tmp_path / 'data', 2, 0, image_size=(48, 48))
-    with pytest.raises(ValueError, match='pseudo_labels lacks config, dir, split'):
+    with pytest.raises(ValueError, match='pseudo_labels lacks config, dir;'):
         pipeline('configs/demo/demo_bap.py')
     with pytest.raises(FileNotFoundError, match="pseudo_labels.checkpoint 'gone.pth' does not exist"):
         pipeline('configs/demo/demo_nal.py', '--cfg-options', 'pseudo_labels.checkpoint=gone.pth')
@@ -101,13 +101,14 @@ def test_pipeline_of_instances(calls, pipeline, tiny_detector, capsys):
     labels = dict(config='configs/demo/demo_bap.py', boxes=str(boxes), json=str(masks), img_dir=str(boxes.parent))
     dataset = dict(
         type='bana_mm.CocoPseudoMaskDataset',
+        ann_file='',
         data_root='',
-        ann_file=str(masks),
         data_prefix=dict(img=f'{boxes.parent}/'),
+        pseudo_labels=labels,
     )
     config = tiny_detector / 'pseudo.py'
     config.write_text(
-        f"_base_ = 'tiny.py'\nwork_dir = {str(tiny_detector / 'work')!r}\npseudo_labels = {labels!r}\n"
+        f"_base_ = 'tiny.py'\nwork_dir = {str(tiny_detector / 'work')!r}\n"
         f'train_dataloader = dict(dataset={dataset!r})\n'
     )
     command = [config, '--workers', 0, '--classifier-options', *SHORT]
@@ -187,9 +188,9 @@ def test_demo_configs_share_network_and_data():
     assert len({os.path.basename(cfg.work_dir) for cfg in configs.values()}) == len(configs) == 6
     assert configs['demo_gap'].model.bap_head.pooling == 'gap'
     names = ('nal', 'ce', 'box', 'masks')
-    kinds = {name: configs[f'demo_{name}'].train_dataloader.dataset.pipeline[1] for name in names}
-    assert kinds['nal'].maps == ('Y_crf', 'Y_ret') and kinds['ce'].maps == ('Y_crf',)
-    assert kinds['box'].source == 'box' and kinds['masks'].type == 'LoadAnnotations'
+    labels = {name: configs[f'demo_{name}'].train_dataloader.dataset.pseudo_labels for name in names}
+    assert labels['nal'].maps == ('Y_crf', 'Y_ret') and labels['ce'].maps == ('Y_crf',)
+    assert labels['box'] == dict(source='box') and labels['masks'] is None
     losses = {name: configs[f'demo_{name}'].model.decode_head.head.loss_decode.type for name in names}
     assert losses == dict(
         nal='bana_mm.NoiseAwareLoss', ce='CrossEntropyLoss', box='CrossEntropyLoss', masks='CrossEntropyLoss'

@@ -1,6 +1,7 @@
 """The tables in the README are those that the tool makes, and every config is in them."""
 
 import importlib.util
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -45,6 +46,21 @@ def test_readme_and_metafile_are_up_to_date(tabulate, tmp_path):
 
 def test_every_config_says_what_it_is():
     assert [path.name for path in BANA.glob('*.py') if not description(path)] == []
+
+
+def test_reproductions_say_which_row_they_are():
+    """The first line of a config names its tables and rows' (first) published figures."""
+    checked = 0
+    for table in read_yaml(BANA / 'experiments.yml')['Tables']:
+        number = table['Title'].split()[1].rstrip(':')
+        for row in table['Rows']:
+            published = [value for value in row.get('Paper') or row.get('Reproduction') or () if value is not None]
+            line = (BANA / f'{row["Config"]}.py').read_text().splitlines()[0]
+            if 'Run' in row or not published:
+                continue
+            assert re.search(rf'Tables? {number}\b', line) and str(published[0]) in line, (row['Config'], line)
+            checked += 1
+    assert checked > 25
 
 
 def test_published_figures():

@@ -14,14 +14,10 @@ REPO = Path(__file__).parents[2]
 CONFIG = f"""
 _base_ = '{REPO}/configs/bana/bap_vgg16_voc.py'
 classes = dict(classes=('ring', 'triangle'))
-model = dict(
-    backbone=dict(width_mult=0.125, out_channels=16, pretrained=None),
-    bap_head=dict(num_classes=2, in_channels=16))
-train_pipeline = _base_.train_pipeline
-train_pipeline[2].update(scale=(64, 64))
-train_pipeline[3].update(crop_size=(48, 48))
+model = dict(backbone=dict(width_mult=0.125, out_channels=16, pretrained=None), bap_head=dict(in_channels=16))
+pipeline = dict(resize=dict(scale=(64, 64)), crop=dict(crop_size=(48, 48)))
 quick = dict(num_workers=0, persistent_workers=False)
-train_dataloader = dict(batch_size=3, **quick, dataset=dict(metainfo=classes, pipeline=train_pipeline))
+train_dataloader = dict(batch_size=3, **quick, dataset=dict(metainfo=classes, pipeline=pipeline))
 val_dataloader = dict(**quick, dataset=dict(metainfo=classes))
 test_dataloader = val_dataloader
 param_scheduler = []

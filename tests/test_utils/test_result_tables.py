@@ -8,7 +8,7 @@ EXPERIMENTS = dict(
         dict(
             Title='T',
             Note='N.',
-            Subset='part',
+            Subset=dict(Dataset='part', Preset='cpu'),
             Figures=[
                 dict(Name='one', Dataset='val', Metric='mIoU', Score='mIoU'),
                 dict(Name='two', Dataset='val', Metric='AP', Score='ap', Scale=100),
@@ -27,20 +27,16 @@ METAFILE = dict(
             Config='configs/x/a.py',
             Results=[
                 dict(Dataset='val', Metrics={'mIoU': 5, 'AP': 6.06, 'mIoU box': 7}),
-                dict(Dataset='part', Metrics={'mIoU': 99}),
+                dict(Dataset='part', Metrics={'mIoU': 3.14, f'mIoU{SIX}': 4}),
             ],
         ),
-        dict(
-            Name='a_cpu',
-            Config='configs/x/a_cpu.py',
-            Results=[dict(Dataset='part', Metrics={'mIoU': 3.14, f'mIoU{SIX}': 4})],
-        ),
+        dict(Name='b', Config='configs/x/b.py'),
     ]
 )
 
 
 def test_tables():
-    assert render_tables(EXPERIMENTS, METAFILE, dict(a_cpu='small')).splitlines() == [
+    assert render_tables(EXPERIMENTS, METAFILE, dict(b='another')).splitlines() == [
         '### T',
         '',
         'Figures: one / two. N.',
@@ -54,7 +50,7 @@ def test_tables():
         '',
         '| config | |',
         '| --- | --- |',
-        '| [a_cpu](a_cpu.py) | small |',
+        '| [b](b.py) | another |',
     ]
 
 

@@ -9,12 +9,11 @@ import argparse
 import json
 from pathlib import Path
 
-from mmengine.config import DictAction
-
 from bana_mm.evaluation.cam_precision import SCORES, measure_cams
 from bana_mm.evaluation.label_evaluation import class_indices
 from bana_mm.labels.classifier import build_classifier
 from bana_mm.labels.data import build_label_dataset
+from bana_mm.utils.cli import add_config_arguments
 from bana_mm.utils.config import read_config
 from bana_mm.utils.run_options import RunOptions, add_run_options
 from bana_mm.utils.table import figure_cell, format_table, percent
@@ -41,7 +40,7 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('--classes', default='', help='comma-separated classes of the means (default: all that occur)')
     add_run_options(parser, ['device'])
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='override settings of every config')
+    add_config_arguments(parser)  # of every config
     args = parser.parse_args()
     for text in args.models:
         if '=' not in text or ',' not in text.partition('=')[2]:
@@ -62,7 +61,7 @@ def main() -> None:
     for text in args.models:  # finds out what is missing before anything runs
         name, _, files = text.partition('=')
         config, checkpoint = files.split(',', 1)
-        cfg = read_config(config, args.cfg_options)
+        cfg = read_config(config, args.cfg_options, data=args.data, preset=args.preset)
         models[name] = build_label_dataset(cfg, args.split), build_classifier(cfg, checkpoint, device)
 
     curves, results, rows = {}, {}, []

@@ -10,7 +10,6 @@ import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from mmengine.config import DictAction
 from mmengine.dataset import BaseDataset
 from mmengine.registry import DATASETS, MODELS, init_default_scope
 
@@ -18,7 +17,7 @@ from bana_mm.datasets.training_example import TrainingExample, load_example
 from bana_mm.datasets.wrappers import base_datasets
 from bana_mm.evaluation.confidence import measure_confidence
 from bana_mm.labels.classifier import load_strictly
-from bana_mm.utils.config import read_config
+from bana_mm.utils.cli import add_config_arguments, load_config
 from bana_mm.utils.progress import Progress
 from bana_mm.utils.run_options import RunOptions, add_run_options
 from bana_mm.utils.table import figure_cell, format_table, percent
@@ -45,7 +44,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--gamma', type=float, help="damping of Eq. 12 (default: the loss's, or else 7)")
     parser.add_argument('--json', type=Path, metavar='FILE', help='write the figures there too')
     add_run_options(parser, ['device'])
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='override settings of the config')
+    add_config_arguments(parser)
     return parser.parse_args()
 
 
@@ -58,7 +57,7 @@ def counted(items: Iterable[tuple[dict, BaseDataset]], progress: Progress) -> It
 
 def main() -> None:
     args = parse_args()
-    cfg = read_config(args.config, args.cfg_options)
+    cfg = load_config(args)
     init_default_scope(cfg.get('default_scope', 'mmseg'))
     model = MODELS.build(cfg.model)
     dataset = DATASETS.build(cfg.train_dataloader.dataset)

@@ -3,11 +3,10 @@
 import argparse
 
 import numpy as np
-from mmengine.config import DictAction
 
 from bana_mm.labels.classifier import build_classifier
 from bana_mm.labels.data import build_label_dataset
-from bana_mm.utils.config import read_config
+from bana_mm.utils.cli import add_config_arguments, load_config
 from bana_mm.visualization.stage_panels import write_stage_panels
 
 
@@ -22,7 +21,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--number', type=int, default=10, help='how many images, evenly from the split')
     parser.add_argument('--ids', nargs='+', help='these images instead')
     parser.add_argument('--height', type=int, default=224, help='of each cell in pixels')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='override settings of the config')
+    add_config_arguments(parser)
     args = parser.parse_args()
     for text in args.predictions:
         if '=' not in text:
@@ -32,7 +31,7 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    cfg = read_config(args.config, args.cfg_options)
+    cfg = load_config(args)
     dataset = build_label_dataset(cfg, args.split)
     if args.ids:
         position = {dataset.get_data_info(index)['img_id']: index for index in range(len(dataset))}

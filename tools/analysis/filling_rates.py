@@ -14,8 +14,7 @@ from pathlib import Path
 
 
 def parse_args() -> argparse.Namespace:
-    from mmengine.config import DictAction
-
+    from bana_mm.utils.cli import add_config_arguments
     from bana_mm.utils.run_options import add_run_options
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -38,7 +37,7 @@ def parse_args() -> argparse.Namespace:
         help='classes with fewer boxes get no violins of their own (default: %(default)s)',
     )
     add_run_options(parser, ['workers'], workers=0)  # they pay for grabcut and box_crf
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='override settings of the config')
+    add_config_arguments(parser)
     args = parser.parse_args()
     if not args.labels and args.no_truth:
         parser.error('nothing to measure: give --labels, or leave --no-truth away')
@@ -145,10 +144,10 @@ def main() -> None:
     from bana_mm.evaluation.filling_rates import measure_filling_rates
     from bana_mm.labels import build_label_source
     from bana_mm.labels.data import build_label_dataset
-    from bana_mm.utils.config import read_config
+    from bana_mm.utils.cli import load_config
     from bana_mm.visualization.violins import draw_violins
 
-    cfg = read_config(args.config, args.cfg_options)
+    cfg = load_config(args)
     sources = {name: build_label_source(source) for name, source in named(args.labels).items()}
     dataset = build_label_dataset(cfg, args.split)
     class_names = list(dataset.metainfo['classes'])

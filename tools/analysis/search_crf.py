@@ -28,8 +28,7 @@ OPTIONS = dict(
 
 
 def parse_args() -> argparse.Namespace:
-    from mmengine.config import DictAction
-
+    from bana_mm.utils.cli import add_config_arguments
     from bana_mm.utils.run_options import add_run_options
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -60,7 +59,7 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('--top', type=int, default=10, help='how many points to print (default: %(default)s)')
     add_run_options(parser, ['workers', 'device'])
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='override settings of the config')
+    add_config_arguments(parser)
     args = parser.parse_args()
     if args.number < 1:
         parser.error(f'--number must be at least 1, got {args.number}')
@@ -89,12 +88,13 @@ def main() -> None:
     from bana_mm.search.crf_search import SearchTable, grid, search_crf
     from bana_mm.search.crf_search_inputs import describe_images, label_network, prediction_network, store_inputs
     from bana_mm.structures import LabelRecipe
-    from bana_mm.utils.config import read_config
+    from bana_mm.utils.cli import load_config
+    from bana_mm.utils.config import run_name
     from bana_mm.utils.record import keep_record
     from bana_mm.utils.run_options import RunOptions
     from bana_mm.utils.table import format_table
 
-    cfg = read_config(args.config, args.cfg_options)
+    cfg = load_config(args)
     options = RunOptions.from_args(args)
     makes_labels = 'bap_head' in cfg.model
     if makes_labels:
@@ -116,7 +116,7 @@ def main() -> None:
     keep_record(
         work_dir / 'search.json',
         dict(
-            describe_run(args.config, args.checkpoint, recipe, classes),
+            describe_run(f'{run_name(cfg)}.py', args.checkpoint, recipe, classes),
             preprocessing=cfg.model.get('data_preprocessor'),
             backend=crf.get('backend', 'auto'),
             data=describe_images(dataset, indices),

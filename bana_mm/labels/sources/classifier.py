@@ -9,6 +9,7 @@ from mmengine.config import Config
 
 from bana_mm.registry import LABEL_SOURCES
 from bana_mm.structures import InstanceRecipe, LabelRecipe
+from bana_mm.utils.config import run_name
 from bana_mm.utils.stopwatch import measured
 
 from ..class_weights import weight_of_classes
@@ -121,7 +122,8 @@ class ClassifierSource(LabelSource):
         else:
             from ..classifier import describe_run
 
-            record = describe_run(self.config, self.checkpoint, recipe.to_dict(), classes)
+            config = self.config if self._cfg is None else f'{run_name(self._cfg)}.py'
+            record = describe_run(config, self.checkpoint, recipe.to_dict(), classes)
         _, unseen = self._weight()
         return dict(record, unseen=unseen) if unseen or kind == 'masks' else record
 

@@ -1,22 +1,8 @@
 # COCO images with boxes, augmented as VOC images in the reference code: scale, crop, flip, colour. No masks are read.
 dataset_type = 'bana_mm.CocoBoxDataset'
 data_root = '{{$COCO_ROOT:data/coco}}'
-crop_size = (321, 321)
 backend_args = None
 
-train_pipeline = [
-    dict(type='LoadImageFromFile', backend_args=backend_args),
-    dict(type='bana_mm.CheckImageSize'),
-    dict(type='LoadAnnotations', with_bbox=True),
-    # COCO images are 640 pixels long, so this scales them by U(0.5, 1.5)
-    dict(type='RandomResize', scale=(640, 640), ratio_range=(0.5, 1.5), keep_ratio=True),
-    # smaller images get into the middle; a crop without boxes still trains the background class
-    dict(type='bana_mm.PaddedRandomCrop', crop_size=crop_size, allow_negative_crop=True),
-    dict(type='bana_mm.IgnoreSmallBoxes', min_size=1.0),
-    dict(type='RandomFlip', prob=0.5),
-    dict(type='bana_mm.ColorJitter', brightness=0.5, contrast=0.5, saturation=0.5),
-    dict(type='PackDetInputs'),
-]
 # Labels are made at the image's own size: no resizing here.
 test_pipeline = [
     dict(type='LoadImageFromFile', backend_args=backend_args),
@@ -38,7 +24,21 @@ train_dataloader = dict(
         data_root=data_root,
         ann_file='annotations/instances_train2017.json',
         data_prefix=dict(img='train2017/'),
-        pipeline=train_pipeline,
+        # Steps have names, by which an inheriting config changes them: pipeline=dict(crop=dict(crop_size=(225, 225)))
+        pipeline=dict(
+            order=('load', 'check', 'boxes', 'resize', 'crop', 'small_boxes', 'flip', 'color', 'pack'),
+            load=dict(type='LoadImageFromFile', backend_args=backend_args),
+            check=dict(type='bana_mm.CheckImageSize'),
+            boxes=dict(type='LoadAnnotations', with_bbox=True),
+            # COCO images are 640 pixels long, so this scales them by U(0.5, 1.5)
+            resize=dict(type='RandomResize', scale=(640, 640), ratio_range=(0.5, 1.5), keep_ratio=True),
+            # smaller images get into the middle; a crop without boxes still trains the background class
+            crop=dict(type='bana_mm.PaddedRandomCrop', crop_size=(321, 321), allow_negative_crop=True),
+            small_boxes=dict(type='bana_mm.IgnoreSmallBoxes', min_size=1.0),
+            flip=dict(type='RandomFlip', prob=0.5),
+            color=dict(type='bana_mm.ColorJitter', brightness=0.5, contrast=0.5, saturation=0.5),
+            pack=dict(type='PackDetInputs'),
+        ),
     ),
 )
 val_dataloader = dict(

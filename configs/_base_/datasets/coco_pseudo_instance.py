@@ -1,19 +1,7 @@
 # COCO images with pseudo masks for training; true masks for evaluation.
 data_root = '{{$COCO_ROOT:data/coco}}'
-# written by tools/generate_labels.py; data_root does not apply to it
-label_json = '{{$LABEL_JSON:work_dirs/bap_vgg16_coco/labels_train2017.json}}'
 backend_args = None
 
-train_pipeline = [
-    dict(type='LoadImageFromFile', backend_args=backend_args),
-    dict(type='bana_mm.CheckImageSize'),
-    dict(type='LoadAnnotations', with_bbox=True, with_mask=True),
-    # the mask loss leaves unreliable pixels out; without this line all pixels count
-    dict(type='bana_mm.LoadUnreliable'),
-    dict(type='Resize', scale=(1333, 800), keep_ratio=True),
-    dict(type='RandomFlip', prob=0.5),
-    dict(type='PackDetInputs'),
-]
 test_pipeline = [
     dict(type='LoadImageFromFile', backend_args=backend_args),
     dict(type='Resize', scale=(1333, 800), keep_ratio=True),
@@ -28,10 +16,28 @@ train_dataloader = dict(
     batch_sampler=dict(type='AspectRatioBatchSampler'),
     dataset=dict(
         type='bana_mm.CocoPseudoMaskDataset',
-        ann_file=label_json,
+        # The file with the masks, and where it comes from: the classifier's config, its checkpoint (None: the last one
+        # of a training with that config), and the file of the boxes.
+        pseudo_labels=dict(
+            config='configs/bana/bap_vgg16_coco.py',
+            checkpoint=None,
+            json='{{$LABEL_JSON:work_dirs/bap_vgg16_coco/labels_train2017.json}}',
+            boxes=data_root + '/annotations/instances_train2017.json',
+        ),
         data_prefix=dict(img=data_root + '/train2017/'),
         filter_cfg=dict(filter_empty_gt=True, min_size=32),
-        pipeline=train_pipeline,
+        # Steps have names, by which an inheriting config changes them: pipeline=dict(flip=dict(prob=0.0))
+        pipeline=dict(
+            order=('load', 'check', 'masks', 'unreliable', 'resize', 'flip', 'pack'),
+            load=dict(type='LoadImageFromFile', backend_args=backend_args),
+            check=dict(type='bana_mm.CheckImageSize'),
+            masks=dict(type='LoadAnnotations', with_bbox=True, with_mask=True),
+            # the mask loss leaves unreliable pixels out; with unreliable=None all pixels count
+            unreliable=dict(type='bana_mm.LoadUnreliable'),
+            resize=dict(type='Resize', scale=(1333, 800), keep_ratio=True),
+            flip=dict(type='RandomFlip', prob=0.5),
+            pack=dict(type='PackDetInputs'),
+        ),
         backend_args=backend_args,
     ),
 )

@@ -1,24 +1,11 @@
 # VOC images with boxes, augmented as in the reference code: scale, crop, flip, colour.
 dataset_type = 'bana_mm.VOCBoxDataset'
 data_root = '{{$VOC_ROOT:data/VOCdevkit/VOC2012}}'
-crop_size = (321, 321)
 backend_args = None
 # Reference code: objects that VOC marks difficult, one in eight, are boxes like any other. 'ignore' makes them neither
 # object nor background.
 difficult = 'keep'
 
-train_pipeline = [
-    dict(type='LoadImageFromFile', backend_args=backend_args),
-    dict(type='LoadAnnotations', with_bbox=True),
-    # VOC images are 500 pixels long, so this scales them by U(0.5, 1.5)
-    dict(type='RandomResize', scale=(500, 500), ratio_range=(0.5, 1.5), keep_ratio=True),
-    # smaller images get into the middle; a crop without boxes still trains the background class
-    dict(type='bana_mm.PaddedRandomCrop', crop_size=crop_size, allow_negative_crop=True),
-    dict(type='bana_mm.IgnoreSmallBoxes', min_size=1.0),
-    dict(type='RandomFlip', prob=0.5),
-    dict(type='bana_mm.ColorJitter', brightness=0.5, contrast=0.5, saturation=0.5),
-    dict(type='PackDetInputs'),
-]
 # Labels are made at the image's own size: no resizing here. Masks are loaded where they exist.
 test_pipeline = [
     dict(type='LoadImageFromFile', backend_args=backend_args),
@@ -39,7 +26,20 @@ train_dataloader = dict(
         data_root=data_root,
         ann_file='ImageSets/Segmentation/train_aug.txt',
         difficult=difficult,
-        pipeline=train_pipeline,
+        # Steps have names, by which an inheriting config changes them: pipeline=dict(crop=dict(crop_size=(225, 225)))
+        pipeline=dict(
+            order=('load', 'boxes', 'resize', 'crop', 'small_boxes', 'flip', 'color', 'pack'),
+            load=dict(type='LoadImageFromFile', backend_args=backend_args),
+            boxes=dict(type='LoadAnnotations', with_bbox=True),
+            # VOC images are 500 pixels long, so this scales them by U(0.5, 1.5)
+            resize=dict(type='RandomResize', scale=(500, 500), ratio_range=(0.5, 1.5), keep_ratio=True),
+            # smaller images get into the middle; a crop without boxes still trains the background class
+            crop=dict(type='bana_mm.PaddedRandomCrop', crop_size=(321, 321), allow_negative_crop=True),
+            small_boxes=dict(type='bana_mm.IgnoreSmallBoxes', min_size=1.0),
+            flip=dict(type='RandomFlip', prob=0.5),
+            color=dict(type='bana_mm.ColorJitter', brightness=0.5, contrast=0.5, saturation=0.5),
+            pack=dict(type='PackDetInputs'),
+        ),
     ),
 )
 val_dataloader = dict(

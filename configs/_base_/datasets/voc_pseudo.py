@@ -1,25 +1,10 @@
 # VOC images with pseudo labels, augmented as in the reference code: scale, crop, flip, colour.
 dataset_type = 'bana_mm.VOCBoxDataset'
 data_root = '{{$VOC_ROOT:data/VOCdevkit/VOC2012}}'
-label_dir = '{{$LABEL_DIR:work_dirs/bap_vgg16_voc/labels}}'
-crop_size = (321, 321)
 backend_args = None
 # As in voc_box.py; boxes matter here to labels made on the fly.
 difficult = 'keep'
 
-train_pipeline = [
-    dict(type='LoadImageFromFile', backend_args=backend_args),
-    # Y_crf is the label, reliable where Y_ret agrees. maps=('Y_crf', ) takes Y_crf as it is; source='box' or 'grabcut'
-    # instead of label_dir needs no stored labels.
-    dict(type='bana_mm.BoxPseudoLabel', label_dir=label_dir, maps=('Y_crf', 'Y_ret'), num_classes=20),
-    # VOC images are 500 pixels long, so this scales them by U(0.5, 1.5)
-    dict(type='RandomResize', scale=(500, 500), ratio_range=(0.5, 1.5), keep_ratio=True),
-    # smaller images get into the middle
-    dict(type='bana_mm.PaddedSegRandomCrop', crop_size=crop_size),
-    dict(type='RandomFlip', prob=0.5),
-    dict(type='bana_mm.ColorJitter', brightness=0.5, contrast=0.5, saturation=0.5),
-    dict(type='bana_mm.PackBoxSegInputs'),
-]
 # Single scale, at the image's own size.
 test_pipeline = [
     dict(type='LoadImageFromFile', backend_args=backend_args),
@@ -51,7 +36,29 @@ train_dataloader = dict(
         ann_file='ImageSets/Segmentation/train_aug.txt',
         difficult=difficult,
         background_class=True,
-        pipeline=train_pipeline,
+        # What is trained on, and where it comes from: the classifier's config, its checkpoint (None: the last one of a
+        # training with that config), and the folder of the labels. Y_crf is the label, reliable where Y_ret agrees;
+        # maps=('Y_crf',) takes Y_crf as it is. source='box' or 'grabcut' with dir=None needs no stored labels. Images
+        # of a list mask_split take their masks.
+        pseudo_labels=dict(
+            config='configs/bana/bap_vgg16_voc.py',
+            checkpoint=None,
+            dir='{{$LABEL_DIR:work_dirs/bap_vgg16_voc/labels}}',
+            maps=('Y_crf', 'Y_ret'),
+        ),
+        # Steps have names, by which an inheriting config changes them: pipeline=dict(crop=dict(crop_size=(225, 225)))
+        pipeline=dict(
+            order=('load', 'labels', 'resize', 'crop', 'flip', 'color', 'pack'),
+            load=dict(type='LoadImageFromFile', backend_args=backend_args),
+            labels=dict(type='bana_mm.BoxPseudoLabel'),
+            # VOC images are 500 pixels long, so this scales them by U(0.5, 1.5)
+            resize=dict(type='RandomResize', scale=(500, 500), ratio_range=(0.5, 1.5), keep_ratio=True),
+            # smaller images get into the middle
+            crop=dict(type='bana_mm.PaddedSegRandomCrop', crop_size=(321, 321)),
+            flip=dict(type='RandomFlip', prob=0.5),
+            color=dict(type='bana_mm.ColorJitter', brightness=0.5, contrast=0.5, saturation=0.5),
+            pack=dict(type='bana_mm.PackBoxSegInputs'),
+        ),
     ),
 )
 # Masks come from SegmentationClassAug. Official scores ignore the 255 along the objects' borders: if your copy lacks

@@ -1,6 +1,0 @@
-# DeepLab-V1 with full supervision, on two CPU cores: the masks of all training images, the upper bound.
-_base_ = 'deeplabv1_vgg16_voc_cpu.py'
-pseudo_labels = None
-train_pipeline = _base_.train_pipeline
-train_pipeline[1] = dict(type='LoadAnnotations')
-train_dataloader = dict(dataset=dict(require_masks=True, pipeline=train_pipeline))

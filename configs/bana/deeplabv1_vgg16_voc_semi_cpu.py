@@ -1,5 +1,0 @@
-# Semi-supervised: images of train.txt take their masks, the others labels (paper Table 4), on two CPU cores.
-_base_ = 'deeplabv1_vgg16_voc_cpu.py'
-train_pipeline = _base_.train_pipeline
-train_pipeline[1].update(mask_split=_base_.data_root + '/ImageSets/Segmentation/train.txt')
-train_dataloader = dict(dataset=dict(pipeline=train_pipeline))

@@ -1,4 +1,0 @@
-# Plain average pooling, as in gap_vgg16_voc.py, on two CPU cores.
-_base_ = 'bap_vgg16_voc_cpu.py'
-# Its labels take the background classifier's activation map for u_0.
-model = dict(bap_head=dict(pooling='gap'), label_recipe=dict(recipe='paper', background='cam'))
