@@ -47,7 +47,9 @@ def test_from_an_item_of_a_data_set(tmp_path):
 
 def test_an_image_in_memory_is_the_one_that_counts():
     image = np.zeros((3, 4, 3), np.uint8)
-    item = LabelItem.from_info(info_of('nowhere.png', height=5, width=6), image)
+    with pytest.raises(ValueError, match='nowhere.png: .*height and width 3 x 4, but its annotation file says 5 x 6'):
+        LabelItem.from_info(info_of('nowhere.png', height=5, width=6), image)
+    item = LabelItem.from_info(info_of('nowhere.png'), image)
     assert item.image is image and item.layout.size == (3, 4) and item.layout.boxes.tolist() == [[1, 1, 3, 3]]
     item = LabelItem.from_array(image, [[0, 0, 9, 1]], [3], 'x', [[0, 0, 1, 1]])
     assert item.image is image and item.img_id == 'x' and item.layout.boxes.tolist() == [[0, 0, 4, 1]]

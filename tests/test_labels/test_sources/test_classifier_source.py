@@ -41,6 +41,7 @@ def work(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv('VOC_ROOT', str(root))
         cfg = Config.fromfile(folder / 'bap.py')
+        cfg.test_dataloader.dataset.difficult = 'ignore'
         with DefaultScope.overwrite_default_scope('mmdet'):
             model = MODELS.build(cfg.model)
             model.init_weights()

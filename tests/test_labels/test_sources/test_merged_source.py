@@ -126,5 +126,5 @@ def test_too_few(sources):
 
 
 def test_unknown_part():
-    with pytest.raises(KeyError, match="no label source is called 'sam'"):
-        build_label_source('box+sam')
+    with pytest.raises(KeyError, match="no label source is called 'lasso'"):
+        build_label_source('box+lasso')

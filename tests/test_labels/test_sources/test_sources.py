@@ -99,8 +99,8 @@ def test_build_by_name_and_config():
     assert type(build_label_source('box')) is BoxSource
     source = build_label_source(dict(type='GrabCutSource', iterations=2))
     assert (type(source), source.iterations) == (GrabCutSource, 2)
-    with pytest.raises(KeyError, match="no label source is called 'sam'; there are .*bana_ret, box, .*grabcut"):
-        build_label_source('sam')
+    with pytest.raises(KeyError, match="no label source is called 'lasso'; there are .*bana_ret, box, .*grabcut"):
+        build_label_source('lasso')
 
 
 def test_what_only_ignored_boxes_cover_is_ignored():
