@@ -27,6 +27,7 @@ class Options:
         images (Sequence[str]): Photographs for the CRF; without any, one is made up.
         step_batch (int): Images in a step of stage 1.
         voc_root (str | None): Data set for the pipeline; without it, images are made up.
+        json_megabytes (float): Size of the COCO file for the reader of JSON.
     """
 
     device: str = 'cpu'
@@ -36,6 +37,7 @@ class Options:
     images: Sequence[str] = ()
     step_batch: int = 4
     voc_root: str | None = None
+    json_megabytes: float = 450
 
 
 @dataclass

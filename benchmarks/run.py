@@ -21,7 +21,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs without being installed
 
 # Worker processes import this file too: what only the main process needs is imported in main().
-ITEMS = ('bap', 'step', 'data', 'labels', 'crf', 'workers', 'nal', 'precision')
+ITEMS = ('bap', 'step', 'data', 'labels', 'crf', 'workers', 'nal', 'precision', 'json_stream')
 
 
 def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -39,6 +39,7 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument('--step-batch', type=int, help='images in a step of stage 1 (default: 20 on cuda, 4 on cpu)')
     parser.add_argument('--images', nargs='+', default=(), help='photographs for the CRF (default: one is made up)')
     parser.add_argument('--voc-root', help='data set for the data pipeline (default: made-up images of 500 x 375)')
+    parser.add_argument('--json-megabytes', type=int, default=450, help='size of the COCO file (default: %(default)s)')
     parser.add_argument('--quick', action='store_true', help='tiny inputs, no memory: to see that everything runs')
     parser.add_argument('--markdown', action='store_true', help='print the table in Markdown')
     parser.add_argument('--json', type=Path, help='write machine, versions and rows to this file too')
@@ -76,7 +77,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     from benchmarks.harness import HEADER, Options, SkipItem
 
     torch.set_num_threads(args.threads)
-    options = Options(args.device, args.repeats, args.quick, args.clock, args.images, args.step_batch, args.voc_root)
+    options = Options(
+        args.device,
+        args.repeats,
+        args.quick,
+        args.clock,
+        args.images,
+        args.step_batch,
+        args.voc_root,
+        args.json_megabytes,
+    )
     machine = describe_machine(args.device, args.threads)
     rows, skipped = [], {}
     try:
