@@ -12,7 +12,6 @@ from torch.utils.data import DataLoader
 
 from bana_mm.functional import pixel_boxes
 from bana_mm.registry import HOOKS
-from bana_mm.structures import IGNORE
 from bana_mm.structures.collapse import CollapseCounts, CollapseRule, fills, whole_regions
 
 LABEL_ADVICE = dict(
@@ -73,9 +72,9 @@ class CollapseHook(Hook):
         if not self._left:
             return
         self._left -= 1
-        background = _background(runner.train_dataloader)
         for sample in data_batch['data_samples']:
             if 'gt_sem_seg' in sample:
+                background = _background(runner.train_dataloader, sample)
                 self._count_map(self._labels, _plane(sample.gt_sem_seg), background)
             elif 'gt_instances' in sample and 'masks' in sample.gt_instances:
                 instances = sample.gt_instances
@@ -92,9 +91,9 @@ class CollapseHook(Hook):
         self, runner: Runner, batch_idx: int, data_batch: dict | None = None, outputs: Sequence[Any] | None = None
     ) -> None:
         """Count the predictions of a batch."""
-        background = _background(runner.val_dataloader)
         for sample in outputs or ():
             if 'pred_sem_seg' in sample:
+                background = _background(runner.val_dataloader, sample)
                 truth = _plane(sample.gt_sem_seg) if 'gt_sem_seg' in sample else None
                 self._count_map(self._predictions, _plane(sample.pred_sem_seg), background, truth)
             elif 'pred_instances' in sample and 'masks' in sample.pred_instances:
@@ -110,14 +109,15 @@ class CollapseHook(Hook):
     def _count_map(
         self, counts: CollapseCounts, label: np.ndarray, background: int, truth: np.ndarray | None = None
     ) -> None:
+        classes = range(background, background + len(counts.counts) - 1)  # a value outside says nothing here
         for value in np.unique(label).tolist():
-            if value != IGNORE and value >= background:
+            if value in classes:
                 for whole in whole_regions(label, value, self.min_pixels, self.min_fill):
                     counts.add(value + 1 - background, whole=whole)
         if truth is not None:
             values, pixels = np.unique(truth, return_counts=True)
             for value in values[pixels >= self.min_pixels].tolist():
-                if value != IGNORE and value >= background and not (label == value).any():
+                if value in classes and not (label == value).any():
                     counts.add(value + 1 - background, empty=True)
 
     def _count_instances(self, counts: CollapseCounts, labels: torch.Tensor, boxes: Any, masks: np.ndarray) -> None:
@@ -142,9 +142,10 @@ def _object_classes(dataloader: DataLoader) -> list[str]:
     return [name for name in dataloader.dataset.metainfo.get('classes') or () if name != 'background']
 
 
-def _background(dataloader: DataLoader) -> int:
+def _background(dataloader: DataLoader, sample: Any) -> int:
     """1 where label maps hold a background 0, else 0: the value of the first object class."""
-    return int('background' in (dataloader.dataset.metainfo.get('classes') or ()))
+    # mmseg's data sets name the background among their classes if there is one; those with boxes never do.
+    return int('gt_instances' in sample or 'background' in (dataloader.dataset.metainfo.get('classes') or ()))
 
 
 def _plane(data: Any) -> np.ndarray:

@@ -51,10 +51,13 @@ class TrustedMask(InstanceMask):
         mask, unreliable, score: See :class:`InstanceMask`; the score estimates the IoU with the true mask.
         evidence (MaskEvidence | None): Defaults to None.
         passes (bool): Whether the mask is good enough for a fall-back not to ask further. Defaults to True.
+        flipped (np.ndarray | None): (h, w) bool, those of the unreliable pixels that differ in the mask of a moved box.
+            Defaults to None.
     """
 
     evidence: MaskEvidence | None = None
     passes: bool = True
+    flipped: np.ndarray | None = None
 
 
 @dataclass
@@ -178,7 +181,7 @@ class TrustRule:
         doubtful = unreliable | flipped
         if second is not None:
             doubtful |= mask != second
-        return TrustedMask(mask, doubtful, score, evidence, self._passes(evidence, score))
+        return TrustedMask(mask, doubtful, score, evidence, self._passes(evidence, score), flipped)
 
     def score(self, evidence: MaskEvidence) -> float:
         """The estimated IoU, in (0, 1)."""

@@ -12,8 +12,13 @@ default_hooks = dict(
     sampler_seed=dict(type='DistSamplerSeedHook'),
     visualization=dict(type='SegVisualizationHook'),
 )
-# stop at once where labels are missing, or the model has another number of classes than the data
-custom_hooks = [dict(type='bana_mm.LabelCheckHook'), dict(type='bana_mm.NumClassesHook')]
+# stop at once where labels are missing, or the model has another number of classes than the data; warn of classes that
+# are learnt as boxes or not at all
+custom_hooks = [
+    dict(type='bana_mm.LabelCheckHook'),
+    dict(type='bana_mm.NumClassesHook'),
+    dict(type='bana_mm.CollapseHook'),
+]
 vis_backends = [dict(type='LocalVisBackend')]
 visualizer = dict(type='SegLocalVisualizer', vis_backends=vis_backends, name='visualizer')
 log_processor = dict(by_epoch=False)

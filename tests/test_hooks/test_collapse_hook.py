@@ -80,6 +80,17 @@ def test_data_without_a_background_class():
     assert [line.split(':')[1] for line in said] == [' door']
 
 
+def test_label_maps_beside_boxes_have_a_background():
+    """As of the classifier, whose data set does not name it."""
+    run, said = runner(('cat', 'dog'))
+    sample = DetDataSample()
+    sample.gt_instances = InstanceData()
+    for name in ('pred_sem_seg', 'gt_sem_seg'):
+        sample.set_field(PixelData(data=torch.from_numpy(2 * RECTANGLE.astype(np.int64)[None])), name)
+    validate(hook(), run, [sample] * 10)
+    assert [line.split(':')[1] for line in said] == [' dog']
+
+
 def instances(masks, labels, scores=None):
     boxes = []
     for mask in masks:

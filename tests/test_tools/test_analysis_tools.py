@@ -166,6 +166,30 @@ def test_filling_rates(both, monkeypatch, capsys):
         run_tool(monkeypatch, 'filling_rates.py', 'bap.py', '--labels', 'box', 'box', '--out-dir', 'rates')
 
 
+def test_mask_trust(both, monkeypatch, capsys):
+    run_tool(
+        monkeypatch,
+        'mask_trust.py',
+        'bap.py',
+        '--sources',
+        'box+grabcut',
+        'grabcut',
+        '--images',
+        2,
+        '--fit',
+        '--json',
+        'trust.json',
+    )
+    found = json.loads(Path('trust.json').read_text())
+    assert found['images'] == 2 and set(found['sources']) == {'box+grabcut', 'grabcut'}
+    masks = found['masks']['box+grabcut']
+    assert found['sources']['box+grabcut']['masks'] == len(masks) == len(found['masks']['grabcut'])
+    assert all(one['evidence']['agreement'] is not None and one['evidence']['fill'] == 1 for one in masks)
+    assert set(found['fitted']) == {'usual_fill', 'bias', 'weights', 'usual'}
+    printed = capsys.readouterr().out
+    assert '2 images' in printed and 'rank correlation of score and IoU' in printed
+
+
 def test_cam_precision(both, monkeypatch, capsys):
     run_tool(
         monkeypatch,

@@ -83,7 +83,7 @@ def test_tools_by_name(tmp_path):
         return subprocess.run(command, cwd=tmp_path, env=env, text=True, capture_output=True)
 
     none, wrong = call(), call('fly')
-    assert none.returncode == 1 and 'analysis/tabulate' in none.stderr and 'pipeline' in none.stderr
+    assert none.returncode == 1 and 'analysis/results_table' in none.stderr and 'pipeline' in none.stderr
     assert wrong.returncode == 1 and 'fly.py: there is no such tool' in wrong.stderr
     made = call('dataset_converters/make_demo', 'voc', '--num-train', '1', '--num-val', '0')
     assert made.returncode == 0 and (tmp_path / 'voc/ImageSets/Segmentation/train_aug.txt').is_file(), made.stderr

@@ -13,28 +13,28 @@ from bana_mm.utils.result_tables import BEGIN, END, read_yaml
 
 ROOT = Path(__file__).parents[2]
 BANA = ROOT / 'configs' / 'bana'
-WAY_OUT = 'run `python tools/analysis/tabulate.py --write`'
+WAY_OUT = 'run `python tools/analysis/results_table.py --write`'
 
 
 @pytest.fixture
-def tabulate(monkeypatch, capsys):
+def results_table(monkeypatch, capsys):
     """Run the tool in this process; returns what it prints."""
-    spec = importlib.util.spec_from_file_location('tabulate', ROOT / 'tools' / 'analysis' / 'tabulate.py')
+    spec = importlib.util.spec_from_file_location('results_table', ROOT / 'tools' / 'analysis' / 'results_table.py')
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
 
     def run(*arguments):
-        monkeypatch.setattr(sys, 'argv', ['tabulate.py', *map(str, arguments)])
+        monkeypatch.setattr(sys, 'argv', ['results_table.py', *map(str, arguments)])
         module.main()
         return capsys.readouterr().out
 
     return run
 
 
-def test_readme_and_metafile_are_up_to_date(tabulate, tmp_path):
+def test_readme_and_metafile_are_up_to_date(results_table, tmp_path):
     folder = tmp_path / 'configs' / 'bana'
     shutil.copytree(ROOT / 'configs', tmp_path / 'configs')
-    printed = tabulate('--configs', folder, '--write')
+    printed = results_table('--configs', folder, '--write')
     for name in ('README.md', 'metafile.yml'):
         assert (folder / name).read_text() == (BANA / name).read_text(), f'{name} is not up to date: {WAY_OUT}'
     between = (BANA / 'README.md').read_text().partition(BEGIN)[2].partition(END)[0].strip()
@@ -76,7 +76,7 @@ def test_published_figures():
     assert rows['Table 6', 'COCO-to-COCO']['Paper'] == [22.2, 47.1, 18.7, 11.2, 22.1, 31.4]
 
 
-def test_work_dirs(tabulate, tmp_path):
+def test_work_dirs(results_table, tmp_path):
     """A figure from a work directory goes into metafile and README; a config without an entry is listed."""
     folder, work_dirs = tmp_path / 'configs' / 'x', tmp_path / 'work_dirs'
     folder.mkdir(parents=True)
@@ -98,10 +98,10 @@ def test_work_dirs(tabulate, tmp_path):
     shutil.copy(folder / 'a.py', work_dirs / 'a')
 
     before = (folder / 'README.md').read_text()
-    printed = tabulate('--configs', folder, '--work-dirs', work_dirs)
+    printed = results_table('--configs', folder, '--work-dirs', work_dirs)
     assert 'a: mIoU on V = 12.3' in printed and '| M | [a](a.py) | 1.5 | | 12.3 |' in printed
     assert (folder / 'README.md').read_text() == before
-    tabulate('--configs', folder, '--work-dirs', work_dirs, '--write')
+    results_table('--configs', folder, '--work-dirs', work_dirs, '--write')
     assert '| M | [a](a.py) | 1.5 | | 12.3 |' in (folder / 'README.md').read_text()
     text = (folder / 'metafile.yml').read_text()
     assert text.startswith('# kept\n')
@@ -109,10 +109,10 @@ def test_work_dirs(tabulate, tmp_path):
     assert entry['Results'] == [dict(Task='Semantic Segmentation', Dataset='V', Metrics=dict(mIoU=12.3))]
     assert entry['Metadata'] == {'Training Data': 'PASCAL VOC 2012 + SBD', 'Batch Size': 2, 'Iterations': 7}
     assert entry['Config'] == 'configs/x/a.py' and description(folder / 'a.py') == 'What a is'
-    tabulate('--configs', folder, '--write')  # nothing new: the figure stays
+    results_table('--configs', folder, '--write')  # nothing new: the figure stays
     assert (folder / 'metafile.yml').read_text() == text
     with pytest.raises(FileNotFoundError, match='--work-dirs .*nowhere is not a folder'):
-        tabulate('--configs', folder, '--work-dirs', tmp_path / 'nowhere')
+        results_table('--configs', folder, '--work-dirs', tmp_path / 'nowhere')
 
 
 def test_epochs_and_coco():
