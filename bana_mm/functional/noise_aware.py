@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from .precision import at_least_float32
+
 # Smallest correlation D = 1 + cosine: keeps Eq. 12 and its gradient finite where every cosine is -1.
 MIN_CORRELATION = 1e-6
 
@@ -102,8 +104,7 @@ def noise_aware_loss_with_logits(
             f'reliable must be bool of shape {tuple(label.shape)}, got {reliable.dtype} of shape '
             f'{tuple(reliable.shape)}'
         )
-    if logits.dtype in (torch.float16, torch.bfloat16):
-        logits = logits.float()
+    logits = at_least_float32(logits)
     return _NoiseAwareLoss.apply(logits, label, reliable, temperature, gamma, balance, ignore_index, detach_confidence)
 
 

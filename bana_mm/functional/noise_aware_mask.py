@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .noise_aware import MIN_CORRELATION
+from .precision import at_least_float32
 from .region_mean import region_mean
 
 
@@ -48,8 +49,7 @@ def noise_aware_mask_loss(
     """
     if target.shape != logits.shape:
         raise ValueError(f'target must be of shape {tuple(logits.shape)}, got {tuple(target.shape)}')
-    if logits.dtype in (torch.float16, torch.bfloat16):
-        logits = logits.float()
+    logits = at_least_float32(logits)
     loss = F.binary_cross_entropy_with_logits(logits, target.to(logits.dtype), reduction='none')
     loss_reliable = region_mean(loss, reliable)
     cosine = (logits.detach() if detach_confidence else logits)[~reliable] / (2 * temperature)  # (M, )
