@@ -18,11 +18,12 @@ STEP := VENV='$(VENV)' STAMPS='$(STAMPS)' PINS='$(PINS)' bash scripts/env_step.s
 
 export PYTHON TORCH_INDEX MMCV_CUDA MAX_JOBS
 
-.PHONY: help env demo test lint clean clean-env
+.PHONY: help env demo test test-long lint clean clean-env
 
 help:
 	@echo 'make demo       train all stages on generated data, print the table, write panels to $(DEMO_OUT)'
 	@echo 'make test       run the tests'
+	@echo 'make test-long  run those that try very many inputs: half an hour'
 	@echo 'make env        only create $(VENV)'
 	@echo 'make lint       check style and types with ruff and mypy'
 	@echo 'make clean      remove caches, build files and $(DEMO_OUT)'
@@ -33,6 +34,9 @@ demo: env
 
 test: env
 	$(BIN)/python -m pytest -q --durations=10 $(ARGS)
+
+test-long: env
+	$(BIN)/python -m pytest -q --durations=0 -m long $(ARGS)
 
 lint: env $(STAMPS)/lint
 	$(BIN)/ruff check .

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from bana_mm.utils.safe_id import safe_path
+from bana_mm.utils.shortened import shortened
 
 FLAGS = ('iscrowd', 'ignore')
 REQUIRED = dict(
@@ -86,20 +87,20 @@ def _check_entries(where: str, entries: Iterable[Any], fields: tuple[str, ...]) 
     seen = set()
     for number, entry in enumerate(entries):
         if not isinstance(entry, dict):
-            raise ValueError(f'{where}[{number}] must be an object, got {_short(entry)}')
+            raise ValueError(f'{where}[{number}] must be an object, got {shortened(entry)}')
         for field in fields:
             value = entry.get(field)
             if value is None:
-                raise ValueError(f'{where}[{number}] (id {_short(entry.get("id"))}): {field} is missing')
+                raise ValueError(f'{where}[{number}] (id {shortened(entry.get("id"))}): {field} is missing')
             if not _is_valid(field, value):
                 raise ValueError(
-                    f'{where}[{number}] (id {_short(entry["id"])}): {field} must be {_EXPECTED[field]}, got '
-                    f'{_short(value)}'
+                    f'{where}[{number}] (id {shortened(entry["id"])}): {field} must be {_EXPECTED[field]}, got '
+                    f'{shortened(value)}'
                 )
         for field in FLAGS:
             if entry.get(field) not in (None, 0, 1):
                 raise ValueError(
-                    f'{where}[{number}] (id {entry["id"]}): {field} must be 0 or 1, got {_short(entry[field])}'
+                    f'{where}[{number}] (id {entry["id"]}): {field} must be 0 or 1, got {shortened(entry[field])}'
                 )
         if entry['id'] in seen:
             raise ValueError(f'{where}[{number}]: id {entry["id"]} is there twice; ids must be unique')
@@ -136,14 +137,6 @@ def _stays_below(file_name: str) -> bool:
         return bool(safe_path(file_name))
     except ValueError:
         return False
-
-
-def _short(value: Any) -> str:
-    try:
-        text = repr(value)
-    except (ValueError, RecursionError):  # a number of thousands of digits, lists in lists in lists
-        text = 'something very long'
-    return text if len(text) <= 80 else f'{text[:80]}...'
 
 
 def _check_references(path: Path, content: dict[str, Any]) -> None:

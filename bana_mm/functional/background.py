@@ -7,6 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .precision import at_least_float32
+
 
 def _cell_index(length: int, grid_size: int, device: torch.device) -> Tensor:
     """The grid cell of each row (or column): (length,) int64 in 0..grid_size-1.
@@ -60,7 +62,7 @@ def background_queries(feats: Tensor, background: Tensor, grid_size: int) -> tup
     reads it up to half a cell off.
 
     Args:
-        feats (Tensor): Features f, (N, D, h, w) float.
+        feats (Tensor): Features f, (N, D, h, w) float; half precision is computed in float32.
         background (Tensor): Definite background M, (N, 1, H, W) bool or non-negative float.
         grid_size (int): Cells a side, G. The paper trains with 4 and makes labels with 1.
 
@@ -70,6 +72,7 @@ def background_queries(feats: Tensor, background: Tensor, grid_size: int) -> tup
     """
     if background.dim() != 4 or background.shape[:2] != (len(feats), 1):
         raise ValueError(f'background must have shape ({len(feats)}, 1, H, W), got {tuple(background.shape)}')
+    feats = at_least_float32(feats)
     height, width = feats.shape[2:]
     weight, valid = query_weights(background.to(feats.dtype), (height, width), grid_size)
     return weight @ feats.flatten(2).transpose(1, 2), valid
@@ -84,13 +87,14 @@ def background_attention(feats: Tensor, queries: Tensor, valid: Tensor) -> Tenso
     the retrieved value there, since pooling never looks outside a box.
 
     Args:
-        feats (Tensor): Features f, (N, D, h, w) float.
+        feats (Tensor): Features f, (N, D, h, w) float; half precision is computed in float32.
         queries (Tensor): Background queries, (N, J, D) float.
         valid (Tensor): Which queries to use, (N, J) bool.
 
     Returns:
         Tensor: A, (N, 1, h, w) in [0, 1]; all zero for an image without a valid query.
     """
+    feats, queries = at_least_float32(feats), at_least_float32(queries)
     norm = torch.linalg.vector_norm(feats, dim=1).clamp(min=1e-12)  # (N, h, w)
     similarity = (F.normalize(queries, dim=2) @ feats.flatten(2)).view(*queries.shape[:2], *norm.shape[1:])
     similarity = F.relu(similarity / norm[:, None])  # (N, J, h, w)

@@ -15,6 +15,7 @@ from torch.autograd.function import once_differentiable
 from .background import query_weights
 from .box_bins import BoxBins
 from .pooling import MIN_WEIGHT, roi_axis_weights, stack_by_image
+from .precision import at_least_float32
 
 # Lengths of features and queries are taken to be at least this.
 MIN_NORM = 1e-12
@@ -34,7 +35,7 @@ def background_aware_features(
     """Background queries and background-aware vectors of boxes (paper Eq. 1-4).
 
     Args:
-        feats (Tensor): Features f, (N, D, h, w) float.
+        feats (Tensor): Features f, (N, D, h, w) float; half precision is computed in float32.
         background (Tensor): Definite background M, (N, 1, H, W) bool.
         rois (Tensor): (K, 5) float, image index and xyxy in image pixel edges.
         grid_size (int): Cells a side from which queries are taken, G.
@@ -49,6 +50,7 @@ def background_aware_features(
         tuple[Tensor, Tensor, Tensor]: Vectors r, (K, D, s, s); queries q, (N, G*G, D); which queries are valid,
         (N, G*G) bool.
     """
+    feats = at_least_float32(feats)
     num_images, channels, height, width = feats.shape
     query_weight, valid = query_weights(background.to(feats.dtype), (height, width), grid_size)
     share = valid.to(feats.dtype) / valid.sum(dim=1, keepdim=True).clamp(min=1)  # (N, J)

@@ -9,6 +9,8 @@ and norms need the inner products of neighbouring cells only.
 import torch
 from torch import Tensor
 
+from .precision import at_least_float32
+
 
 def interpolation_matrix(
     cells: int,
@@ -40,7 +42,7 @@ def interpolation_matrix(
 
 
 class Upsampling:
-    """Bilinear interpolation U from the cells of a feature map to the pixels of an image.
+    """Bilinear interpolation U from the cells of a feature map to the pixels of an image; half precision in float32.
 
     Args:
         grid_size (tuple[int, int]): Height h and width w of the feature map in cells.
@@ -67,11 +69,11 @@ class Upsampling:
 
     def __call__(self, maps: Tensor) -> Tensor:
         """U m for each map: (..., h, w) -> (..., H, W)."""
-        return self._y @ (maps @ self._x.T)
+        return self._y @ (at_least_float32(maps) @ self._x.T)
 
     def adjoint(self, maps: Tensor) -> Tensor:
         """U^T m for each map: (..., H, W) -> (..., h, w). The sum of m over all pixels is kept."""
-        return self._y.T @ (maps @ self._x)
+        return self._y.T @ (at_least_float32(maps) @ self._x)
 
     def norm(self, feats: Tensor) -> Tensor:
         r"""Length of the upsampled feature at every pixel, ``||U f||``.
@@ -89,6 +91,7 @@ class Upsampling:
         Returns:
             Tensor: (H, W), >= 0.
         """
+        feats = at_least_float32(feats)
         left, right = feats[:, :, :-1], feats[:, :, 1:]
         same = _dot(feats, feats)  # (h, w)
         beside = _dot(left, right)  # (h, w - 1)

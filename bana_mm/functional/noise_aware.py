@@ -10,6 +10,9 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from .precision import at_least_float32
+from .reduction import check_reduction, log_sum_exp_over_ranks, num_ranks, sum_over_ranks
+
 # Smallest correlation D = 1 + cosine: keeps Eq. 12 and its gradient finite where every cosine is -1.
 MIN_CORRELATION = 1e-6
 
@@ -56,6 +59,7 @@ def noise_aware_loss(
     balance: float = 0.1,
     ignore_index: int = 255,
     detach_confidence: bool = False,
+    reduce: str = 'local',
 ) -> tuple[Tensor, Tensor]:
     r"""Noise-aware loss of cosines (paper Eq. 10-14).
 
@@ -76,12 +80,15 @@ def noise_aware_loss(
         ignore_index (int): Label of the pixels that count in neither term. Defaults to 255.
         detach_confidence (bool): Hold sigma constant, so that no gradient goes through it or its sum. The paper is
             silent; the reference code does not. Defaults to False.
+        reduce (str): 'local' divides each term by the pixels, or their sigma, of this process (reference code);
+            'global' by those of all processes, which then learn as one with the joined batch, see
+            :mod:`bana_mm.functional.reduction`. Defaults to 'local'.
 
     Returns:
         tuple[Tensor, Tensor]: The two terms, scalars; their sum is the loss, the second is already times ``balance``.
     """
     return noise_aware_loss_with_logits(
-        cosine * temperature, label, reliable, temperature, gamma, balance, ignore_index, detach_confidence
+        cosine * temperature, label, reliable, temperature, gamma, balance, ignore_index, detach_confidence, reduce
     )
 
 
@@ -94,6 +101,7 @@ def noise_aware_loss_with_logits(
     balance: float = 0.1,
     ignore_index: int = 255,
     detach_confidence: bool = False,
+    reduce: str = 'local',
 ) -> tuple[Tensor, Tensor]:
     """:func:`noise_aware_loss` of ``logits`` = temperature * cosine, which spares a copy of the largest tensor."""
     _check(logits, label)
@@ -102,9 +110,10 @@ def noise_aware_loss_with_logits(
             f'reliable must be bool of shape {tuple(label.shape)}, got {reliable.dtype} of shape '
             f'{tuple(reliable.shape)}'
         )
-    if logits.dtype in (torch.float16, torch.bfloat16):
-        logits = logits.float()
-    return _NoiseAwareLoss.apply(logits, label, reliable, temperature, gamma, balance, ignore_index, detach_confidence)
+    logits = at_least_float32(logits)
+    return _NoiseAwareLoss.apply(
+        logits, label, reliable, temperature, gamma, balance, ignore_index, detach_confidence, check_reduction(reduce)
+    )
 
 
 def _check(scores: Tensor, label: Tensor) -> None:
@@ -128,6 +137,7 @@ class _NoiseAwareLoss(torch.autograd.Function):
         balance: float,
         ignore_index: int,
         detach_confidence: bool,
+        reduce: str,
     ) -> tuple[Tensor, Tensor]:
         ignored = label == ignore_index
         target = _class_index(label, ignored)  # (N, 1, H, W), as all maps below
@@ -141,24 +151,26 @@ class _NoiseAwareLoss(torch.autograd.Function):
         own, peak = _correlation(own / temperature), _correlation(peak / temperature)
         # sigma / sum(sigma), by way of logarithms: there may be pixels without one whose sigma is above zero in floats
         log_confidence = (own.log() - peak.log()).mul_(gamma).masked_fill_(~doubted, -torch.inf)
-        log_sum = log_confidence.flatten().logsumexp(dim=0).clamp(min=torch.finfo(logits.dtype).min)
+        log_sum = log_sum_exp_over_ranks(log_confidence.flatten(), reduce).clamp(min=torch.finfo(logits.dtype).min)
         share = (log_confidence - log_sum).exp_()
 
-        num_trusted = trusted.sum().clamp(min=1)
-        loss_ce = (loss * trusted).sum() / num_trusted
-        loss_wce = (loss * share).sum()
+        ranks = num_ranks(reduce)
+        num_trusted = sum_over_ranks(trusted.sum(), reduce).clamp(min=1)
+        loss_ce = (loss * trusted).sum() * ranks / num_trusted
+        own_wce = (loss * share).sum()
+        loss_wce = sum_over_ranks(own_wce, reduce)
         ctx.save_for_backward(exponential, total, target, best, own, peak, loss, loss_wce, share, trusted, num_trusted)
-        ctx.settings = temperature, gamma, balance, detach_confidence
-        return loss_ce, loss_wce * balance
+        ctx.settings = temperature, gamma, balance * ranks, detach_confidence, ranks
+        return loss_ce, own_wce * (balance * ranks)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_ce: Tensor, grad_wce: Tensor) -> tuple[Tensor | None, ...]:
         exponential, total, target, best, own, peak, loss, loss_wce, share, trusted, num_trusted = ctx.saved_tensors
-        temperature, gamma, balance, detach_confidence = ctx.settings
+        temperature, gamma, balance, detach_confidence, ranks = ctx.settings
         share = share * (grad_wce * balance)
         # Cross entropy weighted by `weight`: weight * (H - onehot).
-        weight = trusted * (grad_ce / num_trusted) + share
+        weight = trusted * (grad_ce * ranks / num_trusted) + share
         grad = exponential * (weight / total)
         grad_own = -weight
         if not detach_confidence:
@@ -167,4 +179,4 @@ class _NoiseAwareLoss(torch.autograd.Function):
             grad_own = grad_own + slope / own * (own > MIN_CORRELATION)
             grad.scatter_add_(1, best, -slope / peak * (peak > MIN_CORRELATION))
         grad.scatter_add_(1, target, grad_own)
-        return grad, *[None] * 7
+        return grad, *[None] * 8

@@ -5,6 +5,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .noise_aware import MIN_CORRELATION
+from .precision import at_least_float32
+from .reduction import log_sum_exp_over_ranks, num_ranks, sum_over_ranks
 from .region_mean import region_mean
 
 
@@ -16,6 +18,7 @@ def noise_aware_mask_loss(
     gamma: float = 7.0,
     balance: float = 0.1,
     detach_confidence: bool = False,
+    reduce: str = 'local',
 ) -> tuple[Tensor, Tensor]:
     r"""Sigmoid analogue of the noise-aware loss (ours).
 
@@ -39,6 +42,9 @@ def noise_aware_mask_loss(
         gamma (float): Damping of sigma. Defaults to 7.0 (paper).
         balance (float): lambda. Defaults to 0.1 (paper).
         detach_confidence (bool): Hold sigma constant. Defaults to False.
+        reduce (str): 'local' divides each term by the pixels, or their sigma, of this process;
+            'global' by those of all processes, which then learn as one with the joined batch, see
+            :mod:`bana_mm.functional.reduction`. Defaults to 'local'.
 
     Returns:
         tuple[Tensor, Tensor]: The two terms, scalars; their sum is the loss, the second is already times ``balance``.
@@ -48,14 +54,22 @@ def noise_aware_mask_loss(
     """
     if target.shape != logits.shape:
         raise ValueError(f'target must be of shape {tuple(logits.shape)}, got {tuple(target.shape)}')
-    if logits.dtype in (torch.float16, torch.bfloat16):
-        logits = logits.float()
+    logits = at_least_float32(logits)
     loss = F.binary_cross_entropy_with_logits(logits, target.to(logits.dtype), reduction='none')
-    loss_reliable = region_mean(loss, reliable)
+    loss_reliable = region_mean(loss, reliable, reduce)
     cosine = (logits.detach() if detach_confidence else logits)[~reliable] / (2 * temperature)  # (M, )
-    if not len(cosine):
+    ranks = num_ranks(reduce)
+    if not len(cosine) and ranks == 1:
         return loss_reliable, logits[:0].sum()
     own = torch.where(target[~reliable] > 0, cosine, -cosine)
     log_confidence = gamma * ((1 + own).clamp(min=MIN_CORRELATION).log() - (1 + cosine.abs()).log())
+    doubted = loss[~reliable]
     # sigma over its sum, which does not vanish even where all pixels are sure of the contrary
-    return loss_reliable, balance * (log_confidence.softmax(dim=0) * loss[~reliable]).sum()
+    if ranks == 1:
+        return loss_reliable, balance * (log_confidence.softmax(dim=0) * doubted).sum()
+    log_sum = log_sum_exp_over_ranks(log_confidence, reduce).clamp(min=torch.finfo(logits.dtype).min)
+    share = (log_confidence - log_sum).exp()
+    mean = sum_over_ranks((share * doubted).sum(), reduce)
+    # The second summand is zero and has the gradient through the sum of sigma, which is made of all processes' pixels.
+    term = (share * doubted).sum() - mean * (share - share.detach()).sum()
+    return loss_reliable, balance * ranks * term + logits[:0].sum()

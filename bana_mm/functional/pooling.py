@@ -11,6 +11,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from .precision import at_least_float32
+
 # A bin's sum of 1 - A is taken to be at least this.
 MIN_WEIGHT = 1e-6
 
@@ -18,7 +20,8 @@ MIN_WEIGHT = 1e-6
 def _bin_weights(low: Tensor, high: Tensor, length: int, bins: int) -> Tensor:
     """Weights of one axis: how much each grid line counts in each bin of RoIAlign.
 
-    RoIAlign with an adaptive number of samples: ``ceil(extent / bins)`` evenly spaced points a bin, at least one.
+    RoIAlign with an adaptive number of samples: ``ceil(extent / bins)`` evenly spaced points a bin, at least one. A RoI
+    that reaches over the grid by more than a line is cut off there (ours).
 
     Args:
         low (Tensor): (K,) start of each RoI in grid coordinates (line i lies at i).
@@ -29,6 +32,9 @@ def _bin_weights(low: Tensor, high: Tensor, length: int, bins: int) -> Tensor:
     Returns:
         Tensor: (K, bins, length), each row summing to 1 for a RoI inside the grid.
     """
+    touches = (high >= -1) & (low <= length)  # (K,)
+    # Samples further out than this count as zero in RoIAlign; a RoI that is far larger would need any number of them.
+    low, high = low.clamp(-1, length), high.clamp(-1, length)
     extent = (high - low).clamp(min=0)  # (K,)
     count = torch.ceil(extent / bins).clamp(min=1)  # (K,) samples a bin
     # A RoI on the grid spans at most `length` lines, so this many samples always suffice, known without a device sync.
@@ -37,7 +43,7 @@ def _bin_weights(low: Tensor, high: Tensor, length: int, bins: int) -> Tensor:
     bin_index = torch.arange(bins, device=low.device)
     offset = bin_index[:, None] + fraction[:, None]  # (K, s, T), in bins
     position = low[:, None, None] + (extent / bins)[:, None, None] * offset
-    used = (sample < count[:, None])[:, None] & (position >= -1) & (position <= length)
+    used = (sample < count[:, None])[:, None] & touches[:, None, None] & (position >= -1) & (position <= length)
     position = position.clamp(0, length - 1)
     line = torch.arange(length, device=low.device)
     hat = (1 - (position[..., None] - line).abs()).clamp(min=0)  # (K, s, T, length) bilinear
@@ -150,7 +156,7 @@ def background_aware_pool(
     (1 - A) f over RoIAlign of 1 - A. Where A is 1 all over a bin its vector is zero.
 
     Args:
-        feats (Tensor): Features f, (N, D, h, w) float.
+        feats (Tensor): Features f, (N, D, h, w) float; half precision is computed in float32.
         rois (Tensor): (K, 5) float, image index and xyxy in image pixel edges.
         attention (Tensor | None): A, (N, 1, h, w) in [0, 1]. None means A = 0: plain average pooling (GAP).
         spatial_scale (float): Feature cells per image pixel, 1 / stride.
@@ -161,6 +167,7 @@ def background_aware_pool(
     Returns:
         Tensor: r, (K, D, s, s).
     """
+    feats = at_least_float32(feats)
     num_images, channels, height, width = feats.shape
     if rois.dim() != 2 or rois.size(1) != 5:
         raise ValueError(f'rois must have shape (K, 5): image index, x1, y1, x2, y2; got {tuple(rois.shape)}')

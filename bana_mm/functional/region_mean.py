@@ -3,8 +3,10 @@
 import torch
 from torch import Tensor
 
+from .reduction import check_reduction, num_ranks, sum_over_ranks
 
-def region_mean(values: Tensor, region: Tensor) -> Tensor:
+
+def region_mean(values: Tensor, region: Tensor, reduce: str = 'local') -> Tensor:
     r"""Mean over a region of the whole batch.
 
     .. math:: \frac{1}{|S|} \sum_{p \in S} v(p)
@@ -12,6 +14,8 @@ def region_mean(values: Tensor, region: Tensor) -> Tensor:
     Args:
         values (Tensor): (N, H, W) float, finite.
         region (Tensor): S, (N, H, W) bool.
+        reduce (str): 'local' divides by the region of this process; 'global' by that of all processes, see
+            :mod:`bana_mm.functional.reduction`. Defaults to 'local'.
 
     Returns:
         Tensor: Scalar; zero with zero gradient where the region is empty.
@@ -23,4 +27,5 @@ def region_mean(values: Tensor, region: Tensor) -> Tensor:
         raise ValueError(
             f'region must be bool of shape {tuple(values.shape)}, got {region.dtype} of shape {tuple(region.shape)}'
         )
-    return (values * region).sum() / region.sum().clamp(min=1)
+    size = sum_over_ranks(region.sum(), check_reduction(reduce)).clamp(min=1)
+    return (values * region).sum() * num_ranks(reduce) / size

@@ -2,7 +2,7 @@
 
 All functions work on one image. Features are meant as upsampled to the image, as in the reference code, and are never
 built at that size (:class:`bana_mm.functional.Upsampling`). The paper correlates at feature size and upsamples the
-correlations instead (its footnote 3).
+correlations instead (its footnote 3). Half precision is computed in float32.
 
 Shapes: D channels, h x w feature grid, H x W image, C regions, classes or queries.
 """
@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .interpolation import Upsampling
+from .precision import at_least_float32
 
 
 def region_prototypes(feats: Tensor, masks: Tensor, upsampling: Upsampling) -> tuple[Tensor, Tensor]:
@@ -27,6 +28,7 @@ def region_prototypes(feats: Tensor, masks: Tensor, upsampling: Upsampling) -> t
     Returns:
         tuple[Tensor, Tensor]: Prototypes, (C, D), zero for an empty region, and which regions are not empty, (C,) bool.
     """
+    feats = at_least_float32(feats)
     weight = upsampling.adjoint(masks.to(feats.dtype)).flatten(1)  # (C, h*w)
     area = masks.sum(dim=(1, 2)).to(feats.dtype)  # (C,)
     return (weight / area.clamp(min=1)[:, None]) @ feats.flatten(1).T, area > 0
@@ -46,6 +48,7 @@ def correlation_maps(feats: Tensor, prototypes: Tensor, upsampling: Upsampling, 
     Returns:
         Tensor: (C, H, W) in [-1, 1]; zero where feature or prototype is zero.
     """
+    feats, prototypes = at_least_float32(feats), at_least_float32(prototypes)
     if norm is None:
         norm = upsampling.norm(feats)
     product = torch.einsum('cd,dhw->chw', F.normalize(prototypes, dim=1), feats)
@@ -98,5 +101,5 @@ def retrieval_scores(feats: Tensor, masks: Tensor, weight: Tensor, upsampling: U
         :func:`bana_mm.functional.label_rows`.
     """
     prototypes, found = region_prototypes(feats, masks, upsampling)
-    prototypes = torch.where(found[:, None], prototypes, weight)
+    prototypes = torch.where(found[:, None], prototypes, at_least_float32(weight))
     return correlation_maps(feats, prototypes, upsampling).relu()

@@ -10,6 +10,9 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as mask_api
 
+from bana_mm.utils.shortened import shortened
+
+MAX_BITS = 40  # of a run; what is longer would overflow in pycocotools
 RunLengths = dict[str, Any]  # size [H, W] and counts, compressed
 
 
@@ -80,7 +83,7 @@ def check_run_lengths(run_lengths: Any, size: tuple[int, int]) -> list[int]:
     """
     counts = run_lengths.get('counts') if isinstance(run_lengths, Mapping) else None
     if not isinstance(counts, (str, bytes, list)) or not isinstance(run_lengths.get('size'), (list, tuple)):
-        raise ValueError(f'run lengths are an object with size [H, W] and counts, got {run_lengths!r}')
+        raise ValueError(f'run lengths are an object with size [H, W] and counts, got {shortened(run_lengths)}')
     if list(run_lengths['size']) != list(size):
         raise ValueError(f'run lengths have size {run_lengths["size"]} (height, width), but the image {list(size)}')
     if isinstance(counts, bytes):
@@ -106,11 +109,34 @@ def mask_of(segmentation: Any, size: tuple[int, int]) -> RunLengths:
     """
     if isinstance(segmentation, Mapping):
         return compressed(segmentation, size)
-    if not isinstance(segmentation, Sequence) or isinstance(segmentation, str) or not segmentation:
-        raise ValueError(f'segmentation must be polygons or run lengths, got {segmentation!r}')
-    if not all(isinstance(polygon, list) and len(polygon) >= 6 and len(polygon) % 2 == 0 for polygon in segmentation):
+    check_polygons(segmentation, size)
+    if not all(len(polygon) >= 6 for polygon in segmentation):
         raise ValueError('segmentation must be polygons with at least three points each')
     return mask_api.merge(mask_api.frPyObjects(segmentation, *size))
+
+
+def check_polygons(segmentation: Any, size: tuple[int, int]) -> None:
+    """Refuse polygons that pycocotools can't draw: it takes any memory for points far away, or ends the process.
+
+    Args:
+        segmentation (list): Polygons, each a list of x, y, x, y, ... in pixels.
+        size (tuple[int, int]): Height and width of the image in pixels.
+
+    Raises:
+        ValueError: If they are no polygons, or a point lies further from the image than the image is large.
+    """
+    if not isinstance(segmentation, Sequence) or isinstance(segmentation, (str, bytes)) or not segmentation:
+        raise ValueError(f'segmentation must be polygons or run lengths, got {shortened(segmentation)}')
+    for polygon in segmentation:
+        if not isinstance(polygon, list) or len(polygon) % 2:
+            raise ValueError(f'a polygon must be a list of x, y, x, y, ..., got {shortened(polygon)}')
+        for values, length in ((polygon[0::2], size[1]), (polygon[1::2], size[0])):
+            for value in values:
+                if not isinstance(value, (int, float)) or isinstance(value, bool) or not -length <= value <= 2 * length:
+                    raise ValueError(
+                        f'a point of a polygon must be numbers in or near the image of {size[0]} x {size[1]} (height x '
+                        f'width), got {shortened(value)}'
+                    )
 
 
 def _decompress(text: str) -> list[int]:
@@ -126,6 +152,8 @@ def _decompress(text: str) -> list[int]:
             raise ValueError(f'compressed run lengths hold the character {character!r}')
         value |= (bits & 31) << shift
         shift += 5
+        if shift > MAX_BITS:
+            raise ValueError('compressed run lengths hold a number that no image has pixels for')
         if not bits & 32:
             value -= (bits & 16) << (shift - 4)  # twos complement
             lengths.append(value + (lengths[-2] if len(lengths) > 2 else 0))

@@ -15,6 +15,7 @@ from mmengine.registry import Registry
 
 from bana_mm.registry import TRANSFORMS
 from bana_mm.structures import read_label_png
+from bana_mm.structures.run_length import check_polygons, check_run_lengths
 from bana_mm.utils.image_files import UNSURE_ORIENTATION, check_image_file, check_image_size
 
 from .box_pseudo_label import BoxPseudoLabel
@@ -124,10 +125,18 @@ if find_spec('mmdet'):
                 results['ignore_index'] = self.ignore_index
 
         def _load_masks(self, results: dict) -> None:
-            try:
-                super()._load_masks(results)
-            except Exception as error:  # pycocotools fails in many ways
-                raise ValueError(f'{results["img_path"]}: a mask of an instance cannot be decoded ({error})') from error
+            size = (results['height'], results['width'])  # mmdet's own need
+            for instance in results.get('instances', []):
+                mask = instance.get('mask')
+                try:
+                    if isinstance(mask, dict):
+                        check_run_lengths(mask, size)
+                    elif mask:
+                        check_polygons(mask, size)
+                except ValueError as error:
+                    annotation = f'annotation {instance["ann_id"]}: ' if 'ann_id' in instance else ''
+                    raise ValueError(f'{results["img_path"]}: {annotation}{error}') from error
+            super()._load_masks(results)
 
     __all__ += ['LoadCheckedDetAnnotations']
     _EXCHANGED.append((LoadDetAnnotations, LoadCheckedDetAnnotations, 'num_classes'))

@@ -17,6 +17,7 @@ from bana_mm.functional import (
     hybrid_box_pool,
 )
 from bana_mm.functional.hybrid_pooling import LEVELS
+from bana_mm.functional.reduction import check_reduction, num_ranks, sum_over_ranks
 from bana_mm.models.losses.dense_loss import DenseInputs
 from bana_mm.registry import MODELS
 
@@ -46,6 +47,8 @@ class BAPHead(BaseModule):
         gamma (float): Weight of BAP in 'hspp'. Defaults to 2.0.
         levels (tuple[int, ...]): Windows a side of 'hspp'. Defaults to (1, 2, 4).
         init_cfg (dict | None): Defaults to a normal distribution with standard deviation 0.01 (paper).
+        reduce (str): What the loss is divided by: 'local', the bins and queries of this process (reference code), or
+            'global', those of all processes. Defaults to 'local'.
     """
 
     def __init__(
@@ -61,6 +64,7 @@ class BAPHead(BaseModule):
         gamma: float = 2.0,
         levels: tuple[int, ...] = LEVELS,
         init_cfg: dict | None = None,
+        reduce: str = 'local',
     ) -> None:
         super().__init__(init_cfg or dict(type='Normal', std=0.01, override=dict(name='classifier')))
         if pooling not in ('bap', 'gap', 'hspp'):
@@ -75,6 +79,7 @@ class BAPHead(BaseModule):
         self.align_corners = align_corners
         self.gamma = gamma
         self.levels = tuple(levels)
+        self.reduce = check_reduction(reduce)
         self.classifier = nn.Linear(in_channels, num_classes + 1, bias=False)
 
     @property
@@ -142,7 +147,8 @@ class BAPHead(BaseModule):
         query_loss = F.cross_entropy(query_logits.flatten(0, 1), background.flatten(), reduction='none')
         query_loss = (query_loss * valid.flatten()).sum()
         num_queries = valid.sum()
-        loss = (box_loss + query_loss) / (labels.numel() + num_queries).clamp(min=1)
+        number = sum_over_ranks(labels.numel() + num_queries, self.reduce).clamp(min=1)
+        loss = (box_loss + query_loss) * num_ranks(self.reduce) / number
         return dict(
             loss_cls=loss,
             acc_box=_percent((box_logits.argmax(-1) == labels).sum(), labels.numel()),

@@ -22,6 +22,7 @@ class NoiseAwareLoss(ReliabilityLoss):
         detach_confidence (bool): Hold the confidence constant. Defaults to False (reference code).
         loss_weight (float): Factor of both terms. Defaults to 1.0.
         loss_name (str): See :class:`ReliabilityLoss`. Defaults to 'loss_nal'.
+        reduce (str): See :class:`ReliabilityLoss`. Defaults to 'local'.
     """
 
     def __init__(
@@ -31,8 +32,9 @@ class NoiseAwareLoss(ReliabilityLoss):
         detach_confidence: bool = False,
         loss_weight: float = 1.0,
         loss_name: str = 'loss_nal',
+        reduce: str = 'local',
     ) -> None:
-        super().__init__(balance, loss_weight, loss_name)
+        super().__init__(balance, loss_weight, loss_name, reduce)
         if gamma < 0:
             raise ValueError(f'NoiseAwareLoss: gamma must not be negative, got {gamma}')
         self.gamma = gamma
@@ -42,7 +44,15 @@ class NoiseAwareLoss(ReliabilityLoss):
         self, seg_logit: Tensor, label: Tensor, reliable: Tensor, temperature: float, ignore_index: int
     ) -> dict[str, Tensor]:
         loss_ce, loss_wce = noise_aware_loss_with_logits(
-            seg_logit, label, reliable, temperature, self.gamma, self.balance, ignore_index, self.detach_confidence
+            seg_logit,
+            label,
+            reliable,
+            temperature,
+            self.gamma,
+            self.balance,
+            ignore_index,
+            self.detach_confidence,
+            self.reduce,
         )
         return dict(loss_ce=loss_ce, loss_wce=loss_wce)
 

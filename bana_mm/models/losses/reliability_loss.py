@@ -7,6 +7,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from bana_mm.functional.reduction import check_reduction
+
 
 class ReliabilityLoss(nn.Module, ABC):
     """Loss of a :class:`CosineDecodeHead` with one term on the reliable region S and one on the rest.
@@ -19,17 +21,26 @@ class ReliabilityLoss(nn.Module, ABC):
         loss_weight (float): Factor of both terms. Defaults to 1.0.
         loss_name (str): The name that mmseg asks of every loss; it does not show up in the log.
             Defaults to 'loss_reliability'.
+        reduce (str): What the terms are divided by: 'local', the pixels of this process (reference code), or 'global',
+            those of all processes. Defaults to 'local'.
     """
 
     needs_reliable = True
 
-    def __init__(self, balance: float = 0.1, loss_weight: float = 1.0, loss_name: str = 'loss_reliability') -> None:
+    def __init__(
+        self,
+        balance: float = 0.1,
+        loss_weight: float = 1.0,
+        loss_name: str = 'loss_reliability',
+        reduce: str = 'local',
+    ) -> None:
         super().__init__()
         if balance < 0:
             raise ValueError(f'{type(self).__name__}: balance must not be negative, got {balance}')
         self.balance = balance
         self.loss_weight = loss_weight
         self.loss_name = loss_name
+        self.reduce = check_reduction(reduce)
         self._given: tuple[Tensor | None, float | None] = (None, None)
 
     @contextmanager
@@ -89,4 +100,4 @@ class ReliabilityLoss(nn.Module, ABC):
         """The terms by name, each already times ``balance`` where that applies."""
 
     def extra_repr(self) -> str:
-        return f'balance={self.balance}'
+        return f'balance={self.balance}, reduce={self.reduce!r}'

@@ -41,8 +41,8 @@ class UnreliableLoss(ReliabilityLoss):
         labelled = label != ignore_index
         doubtful = self.loss_map(log_probability, label, ignore_index)
         return {
-            'loss_ce': region_mean(cross_entropy, reliable & labelled),
-            self.term_name: self.balance * region_mean(doubtful, ~reliable & labelled),
+            'loss_ce': region_mean(cross_entropy, reliable & labelled, self.reduce),
+            self.term_name: self.balance * region_mean(doubtful, ~reliable & labelled, self.reduce),
         }
 
 
@@ -56,14 +56,19 @@ class EntropyLoss(UnreliableLoss):
         balance (float): Factor of the second term. Defaults to 0.1.
         loss_weight (float): Factor of both terms. Defaults to 1.0.
         loss_name (str): See :class:`ReliabilityLoss`. Defaults to 'loss_entropy_regularised'.
+        reduce (str): See :class:`ReliabilityLoss`. Defaults to 'local'.
     """
 
     term_name = 'loss_entropy'
 
     def __init__(
-        self, balance: float = 0.1, loss_weight: float = 1.0, loss_name: str = 'loss_entropy_regularised'
+        self,
+        balance: float = 0.1,
+        loss_weight: float = 1.0,
+        loss_name: str = 'loss_entropy_regularised',
+        reduce: str = 'local',
     ) -> None:
-        super().__init__(balance, loss_weight, loss_name)
+        super().__init__(balance, loss_weight, loss_name, reduce)
 
     def loss_map(self, log_probability: Tensor, label: Tensor, ignore_index: int) -> Tensor:
         return entropy(log_probability)
@@ -84,6 +89,7 @@ class BootstrappingLoss(UnreliableLoss):
         balance (float): Factor of the second term. Defaults to 0.1.
         loss_weight (float): Factor of both terms. Defaults to 1.0.
         loss_name (str): See :class:`ReliabilityLoss`. Defaults to 'loss_bootstrapped'.
+        reduce (str): See :class:`ReliabilityLoss`. Defaults to 'local'.
     """
 
     term_name = 'loss_bootstrap'
@@ -95,8 +101,9 @@ class BootstrappingLoss(UnreliableLoss):
         balance: float = 0.1,
         loss_weight: float = 1.0,
         loss_name: str = 'loss_bootstrapped',
+        reduce: str = 'local',
     ) -> None:
-        super().__init__(balance, loss_weight, loss_name)
+        super().__init__(balance, loss_weight, loss_name, reduce)
         if mode not in ('soft', 'hard'):
             raise ValueError(f"BootstrappingLoss: mode must be 'soft' or 'hard', got {mode!r}")
         self.hard = mode == 'hard'

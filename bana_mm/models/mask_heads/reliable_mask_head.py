@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn.modules.utils import _pair
 
 from bana_mm.functional import feature_similarity_loss, noise_aware_mask_loss
+from bana_mm.functional.reduction import check_reduction, num_ranks, sum_over_ranks
 from bana_mm.registry import MODELS
 from bana_mm.structures import ReliableMasks
 
@@ -40,6 +41,8 @@ class ReliableMaskHead(FCNMaskHead):
             whatever their labels say (ours): its factor ``loss_weight`` (0.1 unless given), and the arguments ``mu``,
             ``sigma`` and ``radius`` of :func:`bana_mm.functional.feature_similarity_loss`, in cells of a mask. The
             data pipeline needs ``KeepColours`` and ``PackBoxDetInputs``. Defaults to None, no such term.
+        reduce (str): What the loss is divided by: 'local', the pixels of this process (as in mmdet), or 'global', those
+            of all processes. Defaults to 'local'.
         args: See mmdet's ``FCNMaskHead``.
         kwargs: See mmdet's ``FCNMaskHead``.
     """
@@ -49,9 +52,11 @@ class ReliableMaskHead(FCNMaskHead):
         *args,
         noise_aware: dict[str, Any] | None = None,
         feature_similarity: dict[str, Any] | None = None,
+        reduce: str = 'local',
         **kwargs,
     ) -> None:
         super().__init__(*args, **kwargs)
+        self.reduce = check_reduction(reduce)
         self.noise_aware = None if noise_aware is None else dict(noise_aware)
         self.feature_similarity = None if feature_similarity is None else dict(feature_similarity)
 
@@ -106,18 +111,30 @@ class ReliableMaskHead(FCNMaskHead):
     ) -> dict[str, Any]:
         """The terms that compare masks with their targets."""
         unreliable = self.get_unreliable(sampling_results, batch_gt_instances, rcnn_train_cfg)
-        if not unreliable.any():  # also without any proposal
+        if unreliable.any():
+            targets = self.get_targets(sampling_results, batch_gt_instances, rcnn_train_cfg)  # (num_pos, h, w)
+            logits = self._own_logits(mask_preds, sampling_results)
+            loss = dict(loss_mask=self._mean_loss(logits[~unreliable], targets[~unreliable]))
+            result = dict(loss_mask=loss, mask_targets=targets)
+        else:  # also without any proposal
             result = super().loss_and_target(mask_preds, sampling_results, batch_gt_instances, rcnn_train_cfg)
-            if self.noise_aware is not None:
-                result['loss_mask']['loss_mask_unreliable'] = mask_preds[:0].sum()
-            return result
-        targets = self.get_targets(sampling_results, batch_gt_instances, rcnn_train_cfg)  # (num_pos, h, w)
-        logits = self._own_logits(mask_preds, sampling_results)
-        loss = dict(loss_mask=self._mean_loss(logits[~unreliable], targets[~unreliable]))
+        losses = result['loss_mask']
+        ranks = num_ranks(self.reduce)
+        if ranks > 1:  # from the mean over this process's pixels to its part of the mean over all
+            number = (~unreliable).sum()
+            losses['loss_mask'] = losses['loss_mask'] * (
+                number * ranks / sum_over_ranks(number, self.reduce).clamp(min=1)
+            )
         if self.noise_aware is not None:
-            _, term = noise_aware_mask_loss(logits, targets, ~unreliable, **self.noise_aware)
-            loss['loss_mask_unreliable'] = self.loss_mask.loss_weight * term
-        return dict(loss_mask=loss, mask_targets=targets)
+            if unreliable.any() or ranks > 1:
+                logits = self._own_logits(mask_preds, sampling_results)
+                _, term = noise_aware_mask_loss(
+                    logits, result['mask_targets'], ~unreliable, **self.noise_aware, reduce=self.reduce
+                )
+                losses['loss_mask_unreliable'] = self.loss_mask.loss_weight * term
+            else:
+                losses['loss_mask_unreliable'] = mask_preds[:0].sum()
+        return result
 
     def _own_logits(self, mask_preds: Tensor, sampling_results: Sequence[SamplingResult]) -> Tensor:
         """The mask of each proposal's own class, (num_pos, h, w)."""

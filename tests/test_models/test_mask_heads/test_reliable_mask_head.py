@@ -11,6 +11,7 @@ from mmdet.models.roi_heads.mask_heads import FCNMaskHead
 from mmdet.structures.mask import BitmapMasks, PolygonMasks
 from mmengine.config import ConfigDict
 from mmengine.structures import InstanceData
+from processes import in_two_processes
 
 from bana_mm.functional import feature_similarity_loss, noise_aware_mask_loss
 from bana_mm.models.mask_heads import ReliableMaskHead
@@ -210,3 +211,47 @@ class TestFeatureSimilarity:
         assert out['loss_mask']['loss_mask_similarity'] == 0
         with pytest.raises(TypeError, match='KeepColours'):
             run(head, sample())
+
+
+def half_unreliable():
+    unreliable = np.zeros((2, SIZE, SIZE), np.uint8)
+    unreliable[0, :, :7], unreliable[1, 5:] = 1, 1
+    return unreliable
+
+
+EMPTY = dict(boxes=(), which=(), labels=())
+PARTS = {
+    'both': (lambda: sample(half_unreliable()), lambda: sample(1 - half_unreliable())),
+    'one plain': (lambda: sample(half_unreliable()), lambda: sample()),
+    'one without proposals': (lambda: sample(**EMPTY), lambda: sample(half_unreliable())),
+    'one without a reliable pixel': (lambda: sample(np.ones((2, SIZE, SIZE), np.uint8)), lambda: sample()),
+    'nothing': (lambda: sample(**EMPTY), lambda: sample(**EMPTY)),
+}
+
+
+def part_of(rank, feats):
+    """Terms and gradients of a rank's image, or of both images for rank None."""
+    found = {}
+    for name, halves in PARTS.items():
+        images = [make() for make in (halves if rank is None else halves[rank : rank + 1])]
+        head, results = build(noise_aware=dict(balance=0.7), reduce='global'), [image[0] for image in images]
+        kept = [feats[number, : len(result.pos_priors)] for number, result in zip([rank or 0, 1], results)]
+        logits = head(torch.cat(kept))
+        out = head.loss_and_target(logits, results, [image[1] for image in images], CFG)['loss_mask']
+        sum(term.sum() for term in out.values()).backward()
+        gradients = [parameter.grad.numpy() for parameter in head.parameters()]
+        found[name] = [float(out[key].sum()) for key in sorted(out)], gradients
+    return found
+
+
+def test_two_processes_are_one_with_the_joined_batch():
+    torch.manual_seed(2)
+    feats = torch.randn(2, 3, 4, 4, 4)
+    joined, ranks = part_of(None, feats), in_two_processes(part_of, feats)
+    for name, (terms, gradients) in joined.items():
+        found = [rank[name] for rank in ranks]
+        assert len(terms) == 2
+        np.testing.assert_allclose(np.mean([one for one, _ in found], axis=0), terms, rtol=1e-5, atol=1e-6)
+        for number, gradient in enumerate(gradients):
+            mean = np.mean([one[number] for _, one in found], axis=0)
+            np.testing.assert_allclose(mean, gradient, rtol=1e-4, atol=1e-6)
