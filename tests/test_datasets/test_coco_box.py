@@ -92,9 +92,8 @@ def test_crowds_and_ignored_boxes_are_neither_object_nor_background(write, build
     assert sample.gt_instances.bboxes.tensor.tolist() == [[16, 0, 20, 10]]
     assert sample.ignored_instances.bboxes.tensor.tolist() == [[0, 0, 4, 10], [8, 0, 12, 10]]
     # stage 2: no class there, and label 255
-    layout = BoxLayout.from_boxes(
-        (10, 20), sample.gt_instances.bboxes.tensor, sample.gt_instances.labels, sample.ignored_instances.bboxes.tensor
-    )
+    layout = BoxLayout.from_sample(sample)
+    assert layout.size == (10, 20) and layout.box_classes == (1,)
     columns = np.arange(20) // 4  # five stripes: ignored, background, ignored, background, object
     assert (layout.unknown().numpy() == np.isin(columns, (0, 2))).all()
     assert (layout.background().numpy() == np.isin(columns, (1, 3))).all()

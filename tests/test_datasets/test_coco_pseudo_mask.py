@@ -212,6 +212,25 @@ def test_bad_masks(build, content, change, message):
         build()
 
 
+@pytest.mark.parametrize(
+    ('counts', 'message'),
+    [
+        ([5, 7], r'sum to 12, but the mask has 40 x 60 pixels'),
+        ([5, H * W], r'sum to 2405, but the mask has 40 x 60 pixels'),
+        (pycocotools.mask.encode(np.ones((H, W + 1), np.uint8, order='F'))['counts'].decode(), r'sum to 2440'),
+        ('0', 'sum to 0'),
+    ],
+)
+def test_too_few_or_too_many_unreliable_pixels(build, content, counts, message):
+    """Pycocotools would read past the end."""
+    content['annotations'][0]['unreliable'] = dict(size=[H, W], counts=counts)
+    dataset = build(*LOAD, dict(type='bana_mm.LoadUnreliable'))
+    with pytest.raises(
+        ValueError, match=rf'a\.png: unreliable pixels of annotation 10 do not fit its mask .*{message}'
+    ):
+        dataset[0]
+
+
 def test_missing_file(build, tmp_path):
     config = tmp_path / 'stage1.py'
     config.write_text("train_cfg = dict(max_iters=5)\nwork_dir = 'wd'")

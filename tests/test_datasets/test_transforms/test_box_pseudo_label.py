@@ -11,6 +11,7 @@ from mmcv.transforms import Compose
 from mmengine.registry import DefaultScope
 
 from bana_mm.datasets.transforms import BoxPseudoLabel
+from bana_mm.labels import MapSource
 from bana_mm.registry import TRANSFORMS
 from bana_mm.structures import LabelStore, write_label_png
 
@@ -112,7 +113,7 @@ def test_id_from_image_path(data):
 class TestFromBoxes:
     def make(self, instances, **kwargs):
         results = dict(img=np.zeros((6, 8, 3), np.uint8), img_id='a', instances=instances)
-        return BoxPseudoLabel(source='box', **kwargs).transform(results)
+        return BoxPseudoLabel(**{'source': 'box', **kwargs}).transform(results)
 
     def test_smallest_box_in_front_and_ignored_boxes(self):
         results = self.make(
@@ -137,12 +138,37 @@ class TestFromBoxes:
         assert results['gt_seg_map'].max() == 0 and results['gt_reliable_map'].min() == 1
 
     def test_image_goes_to_the_source_in_rgb(self):
-        seen = []
+        class Seen(MapSource):
+            name = 'seen'
+
+            def label_maps(self, item):
+                self.item = item
+                return dict(seen=np.zeros(item.layout.size, np.uint8))
+
         transform = BoxPseudoLabel(source='grabcut')
-        transform.source = lambda image, *_: seen.append(image) or np.zeros(image.shape[:2], np.uint8)
+        transform.source = source = Seen()
         img = np.arange(12, dtype=np.uint8).reshape(2, 2, 3)
-        transform.transform(dict(img=img, img_id='a', instances=[]))
-        assert np.array_equal(seen[0], img[..., ::-1])
+        instances = [dict(bbox=[0, 0, 1, 1], bbox_label=4, ignore_flag=0)]
+        # the size is that of the loaded image; the file is not read again
+        transform.transform(dict(img=img, img_path='nowhere/7.jpg', height=9, width=9, instances=instances))
+        assert np.array_equal(source.item.image, img[..., ::-1]) and source.item.img_id == '7'
+        assert source.item.layout.size == (2, 2) and source.item.layout.box_classes == (5,)
+
+    def test_several_sources(self):
+        """The label of the first, reliable where both name it; ignored boxes count in neither."""
+        results = self.make(
+            [
+                dict(bbox=[1.0, 1.0, 7.0, 5.0], bbox_label=4, ignore_flag=0),
+                dict(bbox=[0.0, 0.0, 8.0, 1.0], bbox_label=4, ignore_flag=1),
+            ],
+            source=['box', dict(type='box_crf', bilateral=None, gaussian=None, iterations=0, centre=0.25)],
+        )
+        label, reliable = np.zeros((6, 8), np.uint8), np.ones((6, 8), np.uint8)
+        label[1:5, 1:7], label[0] = 5, 255
+        reliable[1:5, 1:7], reliable[0] = 0, 0
+        reliable[2:4, 2:5] = 1  # the middle: half of each side, of 4 x 6 pixels
+        assert np.array_equal(results['gt_seg_map'], label)
+        assert np.array_equal(results['gt_reliable_map'], reliable)
 
     def test_stored_labels_go_first(self, data):
         results, label_dir = data
