@@ -44,7 +44,7 @@ def test_files(site):
 
 
 def test_pipeline(site, tmp_path, save_untrained):
-    """With a classifier at hand and no masks of training images, nor labels of others, which spares most of the commands."""
+    """With a classifier at hand, no masks of training images and no labels of others, to spare most of the commands."""
     make_synthetic_voc(tmp_path / 'data', 2, 1, image_size=(48, 56))
     for mask in (tmp_path / 'data/SegmentationClassAug').glob('train_*.png'):
         mask.unlink()
