@@ -22,7 +22,7 @@ from bana_mm.evaluation.voc_server import (
     pack_results,
     results_folder,
 )
-from bana_mm.utils.checkpoint import weight_problems
+from bana_mm.utils.checkpoint import require_checkpoint, weight_problems
 from bana_mm.utils.cli import add_common_arguments, add_launcher_arguments, build_runner, load_config
 from bana_mm.utils.distributed import leave_together
 
@@ -218,8 +218,7 @@ def pack_for_server(runner: Runner, args: argparse.Namespace) -> None:
 def main() -> None:
     args = parse_args()
     cfg = load_config(args)
-    if not osp.isfile(args.checkpoint) and '://' not in args.checkpoint:
-        raise FileNotFoundError(f'checkpoint {args.checkpoint!r} does not exist')
+    require_checkpoint(args.checkpoint, args.config)
     cfg.load_from = args.checkpoint
     if args.show or args.show_dir:
         draw_predictions(cfg, args)

@@ -1,4 +1,7 @@
-"""Lists, boxes and sizes as files of PASCAL VOC's layout. What is written is there as a whole or not at all."""
+"""Lists, boxes and sizes as files of PASCAL VOC's layout. What is written is there as a whole or not at all.
+
+XML is checked by hand after expat has read it: a schema could not name the object and field, and what to do about it.
+"""
 
 import math
 import re

@@ -1,4 +1,7 @@
-"""Agreement of label maps with the truth, counted image by image."""
+"""Agreement of label maps with the truth, counted image by image.
+
+By hand, since the metrics of torchmetrics, scikit-learn and mmseg have no column for predictions of "ignored".
+"""
 
 from collections.abc import Sequence
 

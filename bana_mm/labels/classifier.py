@@ -13,9 +13,8 @@ from torch import nn
 
 from bana_mm.models.classifiers.activation_maps import ActivationMaps, Features, activation_maps, extract_views
 from bana_mm.structures import ActivationRecipe, LabelRecipe
-from bana_mm.utils.checkpoint import allow_mmengine_checkpoints, weight_problems
+from bana_mm.utils.checkpoint import allow_mmengine_checkpoints, require_checkpoint, weight_problems
 from bana_mm.utils.record import file_digest
-from bana_mm.utils.resources import tool_line
 
 from .data import config_scope
 from .item import LabelItem
@@ -59,9 +58,7 @@ def load_strictly(model: nn.Module, checkpoint: str | Path, config_name: str | N
         FileNotFoundError: If the checkpoint is missing.
         ValueError: If it can't be read, or its names or shapes are not the model's.
     """
-    if not Path(checkpoint).is_file():
-        train = tool_line('train.py', config_name or 'CONFIG')
-        raise FileNotFoundError(f'{checkpoint}: checkpoint does not exist; train the model first ({train})')
+    require_checkpoint(checkpoint, config_name)
     allow_mmengine_checkpoints()
     try:
         loaded = torch.load(checkpoint, map_location='cpu', weights_only=True)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TextIO
 
 from bana_mm.utils.resources import find_tool, tool_environment, tool_line
 
@@ -81,7 +82,7 @@ class Step:
         if process is not None:
             process.terminate()
 
-    def _call(self, arguments: list[str], output, env: Mapping[str, str] | None) -> int:
+    def _call(self, arguments: list[str], output: TextIO | None, env: Mapping[str, str] | None) -> int:
         with subprocess.Popen(
             [sys.executable, *arguments],
             stdout=output,

@@ -1,5 +1,6 @@
 """Checkpoints: lets ``torch.load(weights_only=True)`` read those of mmengine, and says whether one is a model's."""
 
+import os
 import pickle
 from collections.abc import Callable, Iterable, Mapping
 
@@ -7,6 +8,7 @@ import numpy as np
 import torch
 
 from .environment import require
+from .resources import tool_line
 
 # What mmengine stores beside the weights: loss histories (HistoryBuffer) and values of the message hub, that is numpy
 # arrays and scalars of these kinds. Pickle names a dtype by its class, so each is listed.
@@ -66,6 +68,21 @@ def _history_method(owner: type, name: str) -> Callable:
     if owner is not HistoryBuffer or name not in methods:
         raise pickle.UnpicklingError(f'a checkpoint may not look up {name!r} of {owner!r}')
     return methods[name]
+
+
+def require_checkpoint(checkpoint: str | os.PathLike, config: str | os.PathLike | None = None) -> None:
+    """Refuse a checkpoint that is not there, before anything is built for it.
+
+    Args:
+        checkpoint (str | os.PathLike): A file, or an address with ``://``, which is not asked for.
+        config (str | os.PathLike | None): Config of its model, for the message. Defaults to None.
+
+    Raises:
+        FileNotFoundError: If it is missing; the message gives the command that trains the model.
+    """
+    if not os.path.isfile(checkpoint) and '://' not in os.fspath(checkpoint):
+        train = tool_line('train.py', config or 'CONFIG')
+        raise FileNotFoundError(f'{checkpoint}: checkpoint does not exist; train the model first ({train})')
 
 
 def weight_problems(model: torch.nn.Module, state: Mapping[str, torch.Tensor], strict: bool = True) -> list[str]:

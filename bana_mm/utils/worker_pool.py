@@ -3,6 +3,9 @@
 Made for DenseCRF, which takes longer than the network and uses one core. The workers are spawned, not forked: a fork
 would copy a process with CUDA and thread pools in it. The results come back in the order of submission, so they depend
 neither on the number of workers nor on which one is fastest.
+
+By hand around the standard library's executor, since neither that nor joblib or torch's loaders bound what is under way
+when images come from a generator that runs a network, name the image that failed, and end with a killed parent.
 """
 
 import multiprocessing

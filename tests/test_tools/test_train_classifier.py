@@ -97,7 +97,12 @@ def test_auto_scale_lr(run):
             ValueError,
             'needs auto_scale_lr.base_batch_size',
         ),
-        ('test', ['tiny.py', 'nowhere.pth'], FileNotFoundError, "checkpoint 'nowhere.pth' does not exist"),
+        (
+            'test',
+            ['tiny.py', 'nowhere.pth'],
+            FileNotFoundError,
+            r'nowhere\.pth: checkpoint does not exist; train',
+        ),
         ('test', ['tiny.py', 'tiny.py', '--tta'], ValueError, '--tta needs tta_model and tta_pipeline'),
         ('test', ['tiny.py', 'tiny.py', '--show-dir', 'x'], ValueError, 'need default_hooks.visualization'),
         ('test', ['tiny.py', 'tiny.py', '--out', 'x'], ValueError, 'go into one .pkl file'),

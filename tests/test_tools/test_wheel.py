@@ -44,14 +44,14 @@ def test_files(site):
 
 
 def test_pipeline(site, tmp_path, save_untrained):
-    """With a classifier at hand and no masks of training images, which spares two of the five commands."""
+    """With a classifier at hand, no masks of training images and no labels of others, to spare most of the commands."""
     make_synthetic_voc(tmp_path / 'data', 2, 1, image_size=(48, 56))
     for mask in (tmp_path / 'data/SegmentationClassAug').glob('train_*.png'):
         mask.unlink()
     configs = site / 'bana_mm/.mim/configs/demo'
     (tmp_path / 'bap.py').write_text(f'_base_ = {str(configs / "demo_bap.py")!r}')
     checkpoint = save_untrained(tmp_path / 'bap.py')
-    overrides = [f'pseudo_labels.checkpoint={checkpoint}', 'pseudo_labels.val_split=None', *SHORT]
+    overrides = [f'pseudo_labels.checkpoint={checkpoint}', 'pseudo_labels.val_split=train_aug', *SHORT]
     command = [sys.executable, '-m', 'bana_mm', 'pipeline', 'configs/demo/demo_nal.py', '--workers', '0']
     env = {**os.environ, 'PYTHONPATH': str(site), 'DEMO_ROOT': str(tmp_path)}
     done = subprocess.run(

@@ -6,7 +6,7 @@ import pytest
 import torch
 from mmengine.logging import HistoryBuffer, MessageHub
 
-from bana_mm.utils.checkpoint import NUMPY_DTYPES, allow_mmengine_checkpoints
+from bana_mm.utils.checkpoint import NUMPY_DTYPES, allow_mmengine_checkpoints, require_checkpoint
 
 LOAD = (
     'import sys, torch; {allow}'
@@ -104,3 +104,14 @@ def test_calling_twice_changes_nothing():
 
 class Stranger:
     """Not one of mmengine's classes."""
+
+
+def test_missing_checkpoint_is_named_with_what_makes_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'a.pth').touch()
+    require_checkpoint('a.pth')
+    require_checkpoint('https://host/b.pth')  # whoever loads it asks for it
+    with pytest.raises(FileNotFoundError, match=r'^b\.pth: checkpoint does not .* \(python -m bana_mm train my\.py\)'):
+        require_checkpoint('b.pth', 'my.py')
+    with pytest.raises(FileNotFoundError, match='train CONFIG'):
+        require_checkpoint(tmp_path / 'b.pth')
