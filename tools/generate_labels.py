@@ -126,11 +126,11 @@ def generate(args: argparse.Namespace, cfg):
 
 def find_source(args: argparse.Namespace, cfg, device: str):
     """The source of the labels."""
-    from bana_mm.labels import build_label_source, classifier_source_class
+    from bana_mm.labels import build_label_source, classifier_source_class, label_source_of
 
     if args.checkpoint is None:
         return build_label_source(args.source, **args.source_options)
-    names = (args.source or 'classifier').split('+')
+    names = (args.source or label_source_of(cfg)).split('+')
     of_classifier = dict(config=cfg, checkpoint=args.checkpoint, device=device)
     if len(names) == 1:
         both = args.out is None  # label maps always come in pairs; of masks there is one a box

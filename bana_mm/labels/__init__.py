@@ -27,6 +27,7 @@ from .sources import (
     build_label_source,
     classifier_source_class,
     label_map,
+    label_source_of,
     reliable_label,
 )
 
@@ -60,6 +61,7 @@ __all__ = [
     'build_label_source',
     'classifier_source_class',
     'label_map',
+    'label_source_of',
     'make_labels',
     'read_rgb',
     'reliable_label',

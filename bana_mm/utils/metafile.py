@@ -34,7 +34,7 @@ def model_entry(config: Path, root: Path, collection: str, results: Sequence[Map
 def task_of(config: Path) -> str:
     """What a config's model does, in the words of the model zoo."""
     cfg = Config.fromfile(config)
-    if cfg.model.type == 'bana_mm.BoxClassifier':
+    if cfg.model.type.startswith('bana_mm.') and cfg.model.type.endswith('Classifier'):
         return 'Pseudo Labels'
     return 'Semantic Segmentation' if cfg.model.type == 'EncoderDecoder' else 'Instance Segmentation'
 

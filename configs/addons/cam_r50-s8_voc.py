@@ -9,6 +9,7 @@ train_dataloader = dict(
     batch_size=8,
     dataset=dict(
         pipeline=dict(
+            order=('load', 'boxes', 'image_labels', 'resize', 'crop', 'flip', 'color', 'pack'),
             # the longer side has U(448, 768) pixels
             resize=dict(scale=(608, 608), ratio_range=(448 / 608, 768 / 608)),
             crop=dict(crop_size=(448, 448)),

@@ -11,6 +11,7 @@ from .classifier import (
     ClassifierSource,
     GAPSource,
     classifier_source_class,
+    label_source_of,
 )
 from .files import FilesSource
 from .grabcut import GrabCutSource
@@ -43,5 +44,6 @@ __all__ = [
     'build_label_source',
     'classifier_source_class',
     'label_map',
+    'label_source_of',
     'reliable_label',
 ]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from mmengine.config import Config
 
-from bana_mm.registry import LABEL_SOURCES
+from bana_mm.registry import LABEL_SOURCES, MODELS
 from bana_mm.structures import InstanceRecipe, LabelRecipe
 from bana_mm.utils.config import run_name
 from bana_mm.utils.stopwatch import measured
@@ -211,6 +211,11 @@ def classifier_source_class(name: str) -> type[ClassifierSource]:
         names = sorted(source.name for source in ClassifierSource.__subclasses__())
         raise ValueError(f'a classifier makes {", ".join(names)}, not {name!r}')
     return found
+
+
+def label_source_of(cfg: Config) -> str:
+    """Name of the source that makes the labels of a config's classifier, as the classifier's class says."""
+    return getattr(MODELS.get(cfg.model.type), 'label_source', ClassifierSource.name)
 
 
 def _changed(recipe: LabelRecipe, changes: Mapping[str, Any]) -> LabelRecipe:

@@ -28,7 +28,12 @@ class BoxClassifier(BaseModel):
             ``FeatureSimilarityLoss``, ``VisualWordLoss``, ``HardBackgroundLoss``. Defaults to none.
         data_preprocessor (dict | None): mmdet's ``DetDataPreprocessor``. Defaults to None.
         init_cfg (dict | None): mmengine's initialisation. Defaults to None.
+
+    Attributes:
+        label_source (str): Source of the labels that are made with it.
     """
+
+    label_source = 'classifier'
 
     def __init__(
         self,

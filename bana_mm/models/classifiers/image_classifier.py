@@ -35,7 +35,12 @@ class ImageClassifier(BaseModel):
         align_corners (bool): Where the cells lie, see :func:`bana_mm.functional.roi_weights`. Defaults to True.
         data_preprocessor (dict | None): mmdet's ``DetDataPreprocessor``. Defaults to None.
         init_cfg (dict | None): mmengine's initialisation. Defaults to None.
+
+    Attributes:
+        label_source (str): Source of the labels that are made with it.
     """
+
+    label_source = 'image_crf'
 
     def __init__(
         self,

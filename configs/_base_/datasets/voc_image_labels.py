@@ -26,7 +26,7 @@ train_dataloader = dict(
         difficult='keep',
         # Steps have names, by which an inheriting config changes them: pipeline=dict(crop=dict(crop_size=(225, 225)))
         pipeline=dict(
-            order=('load', 'boxes', 'image_labels', 'resize', 'crop', 'flip', 'color', 'pack'),
+            order=('load', 'boxes', 'image_labels', 'resize', 'crop', 'flip', 'pack'),
             load=dict(type='LoadImageFromFile', backend_args=backend_args),
             boxes=dict(type='LoadAnnotations', with_bbox=True),
             # before the crop: the classes of those boxes that survive it would tell where objects are
@@ -35,7 +35,6 @@ train_dataloader = dict(
             resize=dict(type='RandomResize', scale=(480, 480), ratio_range=(2 / 3, 4 / 3), keep_ratio=True),
             crop=dict(type='RandomCrop', crop_size=(512, 512), allow_negative_crop=True),
             flip=dict(type='RandomFlip', prob=0.5),
-            color=None,
             pack=dict(type='bana_mm.PackBoxDetInputs'),
         ),
     ),
