@@ -18,9 +18,11 @@ from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
 from mmengine.registry import Registry
 
 from bana_mm.utils.checkpoint import allow_mmengine_checkpoints
+from bana_mm.utils.safe_loading import guard_mmengine_loader
 
-# Whoever reads a config of ours imports this module, so resuming works under torch >= 2.6 too.
+# Whoever reads a config of ours imports this module: resuming works under torch >= 2.6, and runs no code of a file.
 allow_mmengine_checkpoints()
+guard_mmengine_loader()
 
 MODELS = Registry('model', parent=MMENGINE_MODELS, scope='bana_mm', locations=['bana_mm.models'])
 DATASETS = Registry('dataset', parent=MMENGINE_DATASETS, scope='bana_mm', locations=['bana_mm.datasets'])

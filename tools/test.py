@@ -25,6 +25,7 @@ from bana_mm.evaluation.voc_server import (
 from bana_mm.utils.checkpoint import require_checkpoint, weight_problems
 from bana_mm.utils.cli import add_common_arguments, add_launcher_arguments, build_runner, load_config
 from bana_mm.utils.distributed import leave_together
+from bana_mm.utils.safe_loading import weights_in
 
 
 def parse_args() -> argparse.Namespace:
@@ -182,7 +183,7 @@ def check_checkpoint(model: nn.Module, checkpoint: str, config: str) -> None:
     loaded = CheckpointLoader.load_checkpoint(checkpoint, map_location='cpu')
     while isinstance(model, BaseTTAModel) or is_model_wrapper(model):
         model = model.module
-    problems = weight_problems(model, loaded.get('state_dict', loaded), strict=False)
+    problems = weight_problems(model, weights_in(loaded, checkpoint), strict=False)
     if problems:
         raise ValueError(f'{checkpoint}: checkpoint of another model than {config}: {"; ".join(problems)}')
 

@@ -4,7 +4,14 @@ import argparse
 
 from mmengine.runner import find_latest_checkpoint
 
-from bana_mm.utils.cli import add_common_arguments, add_launcher_arguments, build_runner, enable_amp, load_config
+from bana_mm.utils.cli import (
+    add_common_arguments,
+    add_launcher_arguments,
+    build_runner,
+    enable_amp,
+    keep_whole_checkpoints,
+    load_config,
+)
 from bana_mm.utils.distributed import leave_together
 
 
@@ -40,6 +47,7 @@ def main() -> None:
     if found is not None:
         cfg.resume = True
         cfg.load_from = found
+    keep_whole_checkpoints(cfg)
     build_runner(cfg).train()
     leave_together()
 

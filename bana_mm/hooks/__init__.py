@@ -2,11 +2,13 @@
 
 from importlib.util import find_spec
 
+from .checkpoint_hook import WholeCheckpointHook
 from .collapse_hook import CollapseHook
 from .label_check_hook import LabelCheckHook
 from .num_classes_hook import NumClassesHook
+from .random_state_hook import RandomStateHook
 
-__all__ = ['CollapseHook', 'LabelCheckHook', 'NumClassesHook']
+__all__ = ['CollapseHook', 'LabelCheckHook', 'NumClassesHook', 'RandomStateHook', 'WholeCheckpointHook']
 
 if find_spec('mmseg'):
     from .confidence_map_hook import ConfidenceMapHook

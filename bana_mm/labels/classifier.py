@@ -13,8 +13,9 @@ from torch import nn
 
 from bana_mm.models.classifiers.activation_maps import ActivationMaps, Features, activation_maps, extract_views
 from bana_mm.structures import ActivationRecipe, LabelRecipe
-from bana_mm.utils.checkpoint import allow_mmengine_checkpoints, require_checkpoint, weight_problems
+from bana_mm.utils.checkpoint import require_checkpoint, weight_problems
 from bana_mm.utils.record import file_digest
+from bana_mm.utils.safe_loading import read_checkpoint, weights_in
 
 from .data import config_scope
 from .item import LabelItem
@@ -59,14 +60,8 @@ def load_strictly(model: nn.Module, checkpoint: str | Path, config_name: str | N
         ValueError: If it can't be read, or its names or shapes are not the model's.
     """
     require_checkpoint(checkpoint, config_name)
-    allow_mmengine_checkpoints()
-    try:
-        loaded = torch.load(checkpoint, map_location='cpu', weights_only=True)
-        state = loaded.get('state_dict', loaded)
-        problems = weight_problems(model, state)
-    except Exception as error:  # torch.load fails in many ways
-        raise ValueError(f'{checkpoint}: not a checkpoint that can be read ({error})') from error
-
+    state = weights_in(read_checkpoint(checkpoint), checkpoint)
+    problems = weight_problems(model, state)
     if problems:
         raise ValueError(
             f'{checkpoint}: checkpoint of another model than {config_name or type(model).__name__}: '
@@ -131,7 +126,7 @@ def classifier_classes(cfg: Config, checkpoint: str | Path) -> Sequence[str]:
     Raises:
         ValueError: If neither says so.
     """
-    loaded = torch.load(checkpoint, map_location='cpu', weights_only=True, mmap=True)
+    loaded = read_checkpoint(checkpoint, mmap=True)
     meta: Mapping[str, Any] = loaded.get('meta', {}).get('dataset_meta') or {}
     if 'classes' in meta:
         return meta['classes']

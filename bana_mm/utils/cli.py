@@ -76,6 +76,16 @@ def enable_amp(cfg: Config) -> None:
         cfg.optim_wrapper.type = 'bana_mm.BF16OptimWrapper'
 
 
+def keep_whole_checkpoints(cfg: Config) -> None:
+    """Let a training that is killed leave a whole checkpoint, and go on from it as if it had not been killed."""
+    hooks = cfg.setdefault('default_hooks', dict())
+    if hooks.setdefault('checkpoint', dict(type='CheckpointHook')).get('type') == 'CheckpointHook':
+        hooks.checkpoint.type = 'bana_mm.WholeCheckpointHook'
+    hook = dict(type='bana_mm.RandomStateHook')
+    if hook not in (cfg.get('custom_hooks') or []):
+        cfg.custom_hooks = [*(cfg.get('custom_hooks') or []), hook]
+
+
 def build_runner(cfg: Config) -> Runner:
     """Build mmengine's runner, or the one that ``cfg.runner_type`` names."""
     if cfg.get('launcher', 'none') != 'none' and not torch.cuda.is_available():

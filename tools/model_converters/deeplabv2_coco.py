@@ -7,6 +7,7 @@ import torch
 from mmseg.models.backbones import ResNet
 
 from bana_mm.utils.deeplabv2_weights import convert_deeplabv2_weights
+from bana_mm.utils.safe_loading import read_checkpoint, weights_in
 
 
 def main() -> None:
@@ -25,15 +26,12 @@ def main() -> None:
         help='file to write (default: %(default)s)',
     )
     args = parser.parse_args()
-    if not args.source.is_file():
-        raise FileNotFoundError(f'{args.source} does not exist')
+    state = weights_in(read_checkpoint(args.source), args.source)
+    with torch.device('meta'):
+        backbone = ResNet(depth=101)
     try:
-        state = torch.load(args.source, map_location='cpu', weights_only=True)
-        state = state.get('state_dict', state)
-        with torch.device('meta'):
-            backbone = ResNet(depth=101)
         converted, left_out = convert_deeplabv2_weights(state, backbone)
-    except Exception as error:  # torch.load fails in many ways
+    except ValueError as error:
         raise ValueError(f'{args.source}: {error}') from error
     args.target.parent.mkdir(parents=True, exist_ok=True)
     torch.save(dict(state_dict=converted), args.target)
