@@ -4,7 +4,8 @@ The config's training set names the classifier in `pseudo_labels`: `config`, `di
 `checkpoint` (an existing one replaces the classifier's training). Labels are made of its images, and of those of the
 validation set, which are only evaluated. For instances `json` (the masks, COCO's format), `boxes` (COCO's JSON of the
 boxes) and optionally `img_dir` take the place of `dir`; these labels are not evaluated, tools/evaluate_labels.py --coco
-does that. --data and --preset go to all stages.
+does that. --data and --preset go to all stages. --recipe paper makes the labels as published, in DIR_paper, and trains
+on them in work_dirs/paper/CONFIG_NAME.
 What is done already is skipped; killed and started again, it goes on where it stopped.
 """
 
@@ -12,6 +13,7 @@ import argparse
 
 from bana_mm.pipeline.plan import plan_stages
 from bana_mm.pipeline.step import ended_by_signals
+from bana_mm.structures.label_recipe import RECIPES
 from bana_mm.utils.cli import add_data_and_preset
 from bana_mm.utils.run_options import RunOptions, add_run_options
 
@@ -24,6 +26,13 @@ def parse_args() -> argparse.Namespace:
     )
     add_data_and_preset(parser)
     parser.add_argument('--amp', action='store_true', help='train in mixed precision')
+    parser.add_argument(
+        '--recipe', choices=tuple(RECIPES), help="how label maps are made (default: as the classifier's config says)"
+    )
+    parser.add_argument(
+        '--all', action='store_true', help='test with one view and with eight, each with and without CRF (segmentation)'
+    )
+    parser.add_argument('--dry-run', action='store_true', help='only print the commands')
     parser.add_argument(
         '--cfg-options', nargs='+', default=[], metavar='KEY=VALUE', help='override settings of the segmentation config'
     )
@@ -49,7 +58,12 @@ def main() -> None:
         RunOptions.from_args(args),
         args.data,
         args.preset,
+        args.recipe,
+        args.all,
     )
+    if args.dry_run:
+        plan.show()
+        return
     with ended_by_signals():
         plan.run()
     print(plan.summary())

@@ -79,15 +79,15 @@ def extract_features(
     Args:
         model (BaseModel): A classifier in evaluation mode, on its device.
         images (Sequence[np.ndarray]): (H, W, 3) uint8 RGB, all of one size.
-        recipe (LabelRecipe | ActivationRecipe | None): Says which scales, whether flipped too, and in which precision.
-            Defaults to None: the image's own size only, in the model's precision.
+        recipe (LabelRecipe | ActivationRecipe | None): Says which layers and scales, whether flipped too, and in which
+            precision. Defaults to None: the last layer and the image's own size only, in the model's precision.
 
     Returns:
-        list[Features]: For each image its features, one (D, h, w) tensor a view; of an ``ImageClassifier`` what its
-        ``label_features`` gives.
+        list[Features]: For each image the features of its views.
 
     Raises:
-        ValueError: If the model's preprocessor pads: labels are made at the image's own size.
+        ValueError: If the model's preprocessor pads (labels are made at the image's own size), or its backbone does not
+            offer a layer of the recipe.
     """
     size = images[0].shape[:2]
     bgr = [torch.from_numpy(np.ascontiguousarray(image[..., ::-1].transpose(2, 0, 1))) for image in images]
@@ -97,7 +97,7 @@ def extract_features(
             f'labels are made at the own size of an image, {size}, but model.data_preprocessor pads it to '
             f'{tuple(inputs.shape[2:])}; set its pad_size_divisor to 1'
         )
-    features = extract_views(getattr(model, 'label_features', model.extract_feat), inputs, recipe)
+    features = extract_views(model.extract_layers, inputs, recipe)
     if inputs.is_cuda:
         torch.cuda.synchronize(inputs.device)  # else its time would count as that of what comes next
     return features

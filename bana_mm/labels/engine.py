@@ -92,7 +92,7 @@ class ClassifierEngine:
         self, items: Sequence[LabelItem], images: tuple[np.ndarray, ...], generator: Generator
     ) -> list[PreparedImage]:
         recipe = getattr(generator.recipe, 'unary', generator.recipe)  # of instances, it holds a recipe
-        views = (recipe.scales, recipe.flip, recipe.amp)
+        views = (recipe.layers, recipe.scales, recipe.flip, recipe.amp)
         features = self._features.get(
             images, lambda other: other == views, views, lambda: self._extract(images, recipe)
         )

@@ -42,7 +42,7 @@ class LabelGenerator:
         """Input of the CRF for one image.
 
         Args:
-            features (Features): Features f of the image, (D, h, w) float, one or several views.
+            features (Features): Of the image, one or several views.
             image (np.ndarray): (H, W, 3) uint8 RGB.
             layout (BoxLayout): Its boxes.
 
@@ -82,7 +82,7 @@ class LabelGenerator:
         Returns:
             np.ndarray: (H, W) uint8, class indices, and 255 where only ignored boxes tell.
         """
-        layout, feats = layout.by_class(), features[0].float()
+        layout, feats = layout.by_class(), features[0]['last'].float()
         if len(layout.classes) == 1:
             return layout.label_map(torch.ones(1, *layout.size))
         classes = torch.tensor(layout.classes, dtype=torch.uint8, device=feats.device)

@@ -46,8 +46,8 @@ class ImageLabelGenerator:
         """Input of the CRF for one image.
 
         Args:
-            features (Features): Of each view activation maps and features, (L + D, h, w) float, see
-                :meth:`ImageClassifier.label_features`.
+            features (Features): Of each view features and activation maps, see
+                :meth:`ImageClassifier.extract_layers`.
             image (np.ndarray): (H, W, 3) uint8 RGB.
             layout (BoxLayout): Its boxes, of which only the classes count.
         """
@@ -55,8 +55,7 @@ class ImageLabelGenerator:
         if len(layout.classes) == 1:
             return LabelTask(image, layout, np.ones((1, *layout.size), dtype=np.float32), restore=(), crf=recipe.crf)
         chosen = self.own[list(layout.classes[1:]), 1:]  # (C, L)
-        number = chosen.size(1)
-        views = [torch.einsum('cl,lhw->chw', chosen, view[:number].float()) for view in features]
+        views = [torch.einsum('cl,lhw->chw', chosen, view['maps'].float()) for view in features]
         maps = recipe.merge(views, layout.size)
         regions = torch.ones_like(maps, dtype=torch.bool)
         probability = unary_probability(recipe.crf_background(maps), maps, regions, temperature=recipe.temperature)
@@ -77,5 +76,4 @@ class ImageLabelGenerator:
         Returns:
             dict[str, np.ndarray]: ``Y_crf`` and ``Y_ret``, (H, W) uint8.
         """
-        number = self.own.size(1) - 1
-        return dict(Y_crf=y_crf, Y_ret=self._retrieval.retrieve([features[0][number:]], whole_image(layout), y_crf))
+        return dict(Y_crf=y_crf, Y_ret=self._retrieval.retrieve(features, whole_image(layout), y_crf))

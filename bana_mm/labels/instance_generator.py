@@ -86,7 +86,7 @@ class InstanceLabelGenerator:
         if self.recipe.front:
             masks = smallest_in_front(layout, masks)
         both: dict[str, list[InstanceMask]] = dict(Y_crf=[], Y_ret=[])
-        for mask, ret, instance in zip(masks, self._retrieve(features[0].float(), layout, masks), found):
+        for mask, ret, instance in zip(masks, self._retrieve(features[0]['last'].float(), layout, masks), found):
             both['Y_crf'].append(InstanceMask(mask, mask != ret, instance.score))
             both['Y_ret'].append(InstanceMask(ret if ret.any() else mask, mask != ret, instance.score))
         return both

@@ -1,13 +1,15 @@
 """All stages of a segmentation or instance config, in order."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from mmengine.config import Config, ConfigDict
 
 from bana_mm.labels.data import build_label_dataset
+from bana_mm.structures.label_recipe import RECIPES
 from bana_mm.utils.config import LIST_FOLDER, find_pseudo_labels, label_splits, parse_options, read_config
 from bana_mm.utils.label_origin import LabelOrigin
 from bana_mm.utils.record import read_json
@@ -45,6 +47,11 @@ class Plan:
         for step in self.steps:
             step.run()
 
+    def show(self) -> None:
+        """Print the commands, and which of them need not run."""
+        for step in self.steps:
+            print(f'[{step.title}] {step.line}{"  (done already)" if step.is_done() else ""}')
+
     def summary(self) -> str:
         """A table of all figures."""
         rows = []
@@ -68,6 +75,8 @@ def plan_stages(
     options: RunOptions | None = None,
     data: str | os.PathLike | None = None,
     preset: str | None = None,
+    recipe: str | None = None,
+    all_scores: bool = False,
 ) -> Plan:
     """The steps that a config needs: those of its labels, its training and its test.
 
@@ -85,17 +94,32 @@ def plan_stages(
         data (str | os.PathLike | None): A data set that is put into all stages, see
             :func:`bana_mm.utils.config.read_config`. Defaults to None.
         preset (str | None): A size that all stages take, likewise. Defaults to None.
+        recipe (str | None): Name of a label recipe, see :data:`bana_mm.structures.label_recipe.RECIPES`. Labels are
+            then in the folder ``DIR_RECIPE``, and the segmentation model in ``work_dirs/RECIPE/RUN_NAME`` unless
+            ``work_dir`` says otherwise; of several recipes the classifier is the same. Defaults to None, the
+            classifier's own.
+        all_scores (bool): Test with one view and with eight, each with and without CRF (segmentation). Defaults to
+            False, one view.
 
     Returns:
         Plan: The steps.
 
     Raises:
         FileNotFoundError: If a config, a checkpoint that it names, or a list of images is missing.
-        ValueError: If ``pseudo_labels`` does not say where labels come from.
+        ValueError: If ``pseudo_labels`` does not say where labels come from, or a recipe is given for what has none.
     """
     cfg = read_config(config, parse_options(overrides), work_dir, data, preset)
-    plan = Plan(cfg.work_dir)
     labels = find_pseudo_labels(cfg)
+    label_changes = list(classifier_overrides)
+    if recipe is not None:
+        _check_recipe(config, labels, recipe)
+        overrides = [*overrides, f'pseudo_labels.dir={labels["dir"]}_{recipe}']
+        label_changes.append(f'model.label_recipe.recipe={recipe}')
+        own = Path(cfg.work_dir)
+        work_dir = own.parent / recipe / own.name if work_dir is None else work_dir
+        cfg = read_config(config, parse_options(overrides), work_dir, data, preset)
+        labels = find_pseudo_labels(cfg)
+    plan = Plan(cfg.work_dir)
     described_by = None
     if labels is not None and (labels.get('dir') or not labels.get('source')):  # else masks, or made while training
         is_instances = 'json' in labels
@@ -117,14 +141,21 @@ def plan_stages(
         if origin.trains:
             plan.steps.append(train_step('classifier', classifier, classifier.work_dir, classifier_overrides, amp))
         if is_instances:
-            plan.steps.append(_instances(labels, classifier, origin.checkpoint, classifier_overrides, options))
+            plan.steps.append(_instances(labels, classifier, origin.checkpoint, label_changes, options))
         else:
-            _add_labels(plan, labels.dir, splits, classifier, origin.checkpoint, classifier_overrides, options)
+            _add_labels(plan, labels.dir, splits, classifier, origin.checkpoint, label_changes, options)
         described_by = labels.json if is_instances else Path(labels.dir, 'meta.json')
     plan.steps.append(train_step('segmentation', cfg, cfg.work_dir, overrides, amp, described_by))
     if cfg.get('test_dataloader', True) is not None:
-        plan.steps.append(test_step('test', cfg, cfg.work_dir, overrides))
+        plan.steps.append(test_step('test', cfg, cfg.work_dir, overrides, all_scores=all_scores))
     return plan
+
+
+def _check_recipe(config: str | os.PathLike, labels: Mapping[str, Any] | None, recipe: str) -> None:
+    if recipe not in RECIPES:
+        raise ValueError(f'there is no label recipe {recipe!r}; there are {", ".join(RECIPES)}')
+    if not labels or not labels.get('dir'):
+        raise ValueError(f'{config}: trains on no folder of label maps, so that it has no label recipe')
 
 
 def _instances(

@@ -154,6 +154,7 @@ def test_step(
     work_dir: str | os.PathLike,
     overrides: Sequence[str] = (),
     out: str | os.PathLike | None = None,
+    all_scores: bool = False,
 ) -> Step:
     """Test the final checkpoint of a training; the scores go below ``work_dir/test``.
 
@@ -163,11 +164,17 @@ def test_step(
         work_dir (str | os.PathLike): Work directory of the training.
         overrides (Sequence[str]): ``key=value`` changes of the config, for the tool. Defaults to none.
         out (str | os.PathLike | None): Folder for the predictions. Defaults to None.
+        all_scores (bool): One view and eight, each with and without CRF (segmentation). Defaults to False, one view.
     """
     checkpoint = final_checkpoint(cfg, work_dir)
     command = ['test.py', cfg.filename, checkpoint, '--work-dir', Path(work_dir) / 'test']
-    command += ([] if out is None else ['--out', out]) + _changes(cfg, overrides)
-    return Step(title, _strings(command), lambda: any(is_newer(path, [checkpoint]) for path in score_files(work_dir)))
+    command += ([] if out is None else ['--out', out]) + (['--all'] if all_scores else []) + _changes(cfg, overrides)
+
+    def is_done() -> bool:
+        tests = [read_json(path) for path in score_files(work_dir) if is_newer(path, [checkpoint])]
+        return any('mIoU_tta_crf' in scores or not all_scores for scores in tests)
+
+    return Step(title, _strings(command), is_done)
 
 
 def is_newer(path: Path, sources: Iterable[Path]) -> bool:

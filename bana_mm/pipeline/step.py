@@ -39,6 +39,12 @@ class Step:
     prepare: Callable[[], None] = lambda: None
     _process: subprocess.Popen | None = field(default=None, init=False, repr=False)
 
+    @property
+    def line(self) -> str:
+        """The command as one would type it."""
+        tool, *arguments = map(str, self.command)
+        return tool_line(tool, *arguments)
+
     def run(self, log: str | os.PathLike | None = None, env: Mapping[str, str] | None = None) -> None:
         """Run the command unless its results are there.
 
@@ -60,8 +66,7 @@ class Step:
             call = [str(find_tool(tool)), *arguments]
         except FileNotFoundError as error:
             raise StepError(str(error)) from error
-        shown = tool_line(tool, *arguments)
-        print(f'[{self.title}] {shown}', flush=True)
+        print(f'[{self.title}] {self.line}', flush=True)
         start = time.monotonic()
         if log is None:
             code = self._call(call, None, env)
@@ -71,9 +76,9 @@ class Step:
                 code = self._call(call, file, env)
         if code:
             hint = '' if log is None else f'; its output is in {log}, which ends with:\n{_tail(Path(log))}'
-            raise StepError(f'{self.title} failed with exit status {code} ({shown}){hint}')
+            raise StepError(f'{self.title} failed with exit status {code} ({self.line}){hint}')
         if not self.is_done():
-            raise StepError(f'{self.title} ended without its results ({shown})')
+            raise StepError(f'{self.title} ended without its results ({self.line})')
         print(f'[{self.title}] {time.monotonic() - start:.0f} s', flush=True)
 
     def stop(self) -> None:

@@ -3,14 +3,14 @@
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
 
 from bana_mm.structures import LabelRecipe
-from bana_mm.utils.config import run_name
+from bana_mm.utils.config import find_pseudo_labels, run_name
 from bana_mm.utils.record import read_json
 from bana_mm.utils.result_tables import SIX, metric_name
 
@@ -26,7 +26,8 @@ class Found:
         images (int | None): How many images it is about; None if nothing says.
         scores (dict[str, float]): Of a test, or of one label map.
         labels (str | None): Name of the label map. Defaults to None, a test.
-        recipe (dict | None): How the labels were made, if that is known. Defaults to None.
+        recipe (dict | None): How the labels were made, or those that a tested model is trained on, if that is known.
+            Defaults to None.
     """
 
     path: Path
@@ -111,7 +112,8 @@ def _why(scores: Found, dataset: str | None) -> str:
         return 'its folder does not have the name of its run'
     if dataset is None:
         return f'of {scores.run} on {scores.images or "an unknown number of"} images, which is none of the data sets'
-    return f'no row of the tables is about {scores.run} on {dataset}'
+    recipe = 'an unknown recipe' if scores.recipe is None else 'its recipe'
+    return f'no row of the tables is about {scores.run} on {dataset} with labels of {recipe}'
 
 
 def _figures(table: Mapping, row: Mapping, scores: Found, dataset: str) -> Iterator[tuple[str, float]]:
@@ -133,10 +135,21 @@ def _is_of(row: Mapping, scores: Found, run: str) -> bool:
     """Whether a file is about a row: run, label map and recipe."""
     if scores.run != run or scores.labels != row.get('Labels'):
         return False
-    if scores.recipe is None:
-        return 'Recipe' not in row
-    recipe = {**LabelRecipe().to_dict(), **scores.recipe}
-    return all(recipe[key] == value for key, value in row.get('Recipe', {}).items())
+    if 'Recipe' not in row:
+        return True
+    return scores.recipe is not None and _same_labels(row['Recipe'], scores.recipe)
+
+
+def _same_labels(wanted: Mapping[str, Any], found: Mapping[str, Any]) -> bool:
+    """Whether two recipes mean the same labels, but for rounding."""
+    recipes = []
+    for fields in (wanted, found):
+        try:
+            recipe = LabelRecipe.from_cfg(fields)
+        except ValueError:  # of instances, or written by another version
+            return False
+        recipes.append(replace(recipe, amp=False, crf={**recipe.crf, 'backend': 'auto'}))
+    return recipes[0] == recipes[1]
 
 
 def _is_of_test(path: Path) -> bool:
@@ -155,7 +168,16 @@ def _test(path: Path) -> Iterator[Found]:
         return
     if cfg.model.type == 'bana_mm.LogitTTAModel' and 'mIoU_tta' not in scores:  # augmented views alone
         scores = {key.replace('mIoU', 'mIoU_tta'): value for key, value in scores.items()}
-    yield Found(path, run_name(cfg), _num_images(cfg.test_dataloader.dataset), scores)
+    yield Found(path, run_name(cfg), _num_images(cfg.test_dataloader.dataset), scores, recipe=_trained_on(folder, cfg))
+
+
+def _trained_on(folder: Path, cfg: Config) -> Mapping[str, Any] | None:
+    """The recipe of the labels behind a test: as the pipeline keeps it beside the model, or as the labels say now."""
+    labels = find_pseudo_labels(cfg) or {}
+    places = [folder / 'labels.json', folder.parent / 'labels.json']
+    places += [Path(labels['dir'], 'meta.json')] if labels.get('dir') else []
+    found = next((path for path in places if path.is_file()), None)
+    return None if found is None else read_json(found).get('recipe')
 
 
 def _num_images(dataset: Config) -> int | None:

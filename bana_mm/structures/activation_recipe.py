@@ -88,6 +88,11 @@ class ActivationRecipe:
         check_names('activations', cfg, [one.name for one in fields(cls)])
         return cls(**cfg)
 
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """What labels need of the network: its features, and its activation maps before any ReLU."""
+        return ('last', 'maps')
+
     def merge(self, views: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
         """Activation maps of an image from those of its views.
 

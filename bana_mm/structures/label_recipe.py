@@ -26,7 +26,7 @@ RECIPES: dict[str, dict[str, Any]] = dict(
     bana_mm=dict(background='cam', min_recognised=0.35, score='mean', flip=True),
 )
 # Fields that came later, with the value that stands for what was done before: labels whose record lacks them go on.
-_LATER_FIELDS = dict(empty='unseen', overlap='maximum')
+_LATER_FIELDS = dict(empty='unseen', overlap='maximum', attention_layers=['last'])
 _CRF_DEFAULTS = dict(bilateral=(4, 55, 3), gaussian=(3, 3), iterations=10, backend='auto')
 
 
@@ -43,6 +43,11 @@ class LabelRecipe:
             by its maximum in the image (the paper's "w/o u_0" and GAP rows), 'maximum' for the larger of these two
             (ours), or 'none' for zero. Defaults to 'attention'.
         grid_size (int): Cells a side from which background queries are taken. Defaults to 1 (paper).
+        attention_layers (tuple[str, ...]): Layers of the network from whose features A is computed; of several it is
+            the mean. 'last' are the features that the classifier sees, other names are those of the backbone, such as
+            'conv5_3' of :class:`bana_mm.models.VGG16LargeFOV` (ours: where fc6 and fc7 start at random, conv5_3 still
+            tells from the background what the training has hardly shown). CAMs and Y_ret take 'last' in any case.
+            Defaults to ('last', ) (paper).
         threshold (float | None): Attention below it becomes zero; None keeps all. Has no effect on other sources.
             Defaults to 0.99 (paper).
         threshold_mode (str): The threshold is 'relative' to the maximum of the image (reference code) or 'absolute'
@@ -87,6 +92,7 @@ class LabelRecipe:
 
     background: str = 'attention'
     grid_size: int = 1
+    attention_layers: tuple[str, ...] = ('last',)
     threshold: float | None = 0.99
     threshold_mode: str = 'relative'
     background_range: str = 'image'
@@ -119,6 +125,7 @@ class LabelRecipe:
             raise ValueError(f'label_recipe.min_recognised must lie in [0, 1], got {self.min_recognised!r}')
         if self.threshold is None and self.threshold_mode == 'box':
             raise ValueError("label_recipe.threshold must be a number where threshold_mode is 'box'")
+        self.attention_layers = _layer_names(self.attention_layers)
         self.scales = tuple(self.scales)
         if not self.scales or not all(scale > 0 for scale in self.scales):
             raise ValueError(f'label_recipe.scales must be at least one number above 0, got {self.scales!r}')
@@ -153,12 +160,17 @@ class LabelRecipe:
         """Whether the network sees the image at its own size only."""
         return self.scales == (1.0,) and not self.flip
 
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """All layers of the network whose features are needed, 'last' first."""
+        return tuple(dict.fromkeys(('last', *self.attention_layers)))
+
     def to_dict(self) -> dict:
         """All fields as JSON would give them back, so that a stored recipe can be compared with ``==``.
 
         Those of :data:`_LATER_FIELDS` are left out where they say what was done before there were such fields.
         """
-        values = dict(asdict(self), scales=list(self.scales))
+        values = dict(asdict(self), scales=list(self.scales), attention_layers=list(self.attention_layers))
         values = {name: value for name, value in values.items() if _LATER_FIELDS.get(name, ...) != value}
         values['crf'] = {name: list(v) if isinstance(v, tuple) else v for name, v in values['crf'].items()}
         return values
@@ -217,6 +229,17 @@ class InstanceRecipe:
     def to_dict(self) -> dict[str, Any]:
         """All fields, JSON-like."""
         return dict(asdict(self), unary=self.unary.to_dict())
+
+
+def _layer_names(given: Any) -> tuple[str, ...]:
+    """Names of layers, of which a single one may stand without a list, as on a command line."""
+    names = (given,) if isinstance(given, str) else tuple(given or ())
+    if not names or not all(isinstance(name, str) for name in names) or len(set(names)) < len(names):
+        raise ValueError(
+            "label_recipe.attention_layers must be one or several different names of layers, such as ('last',) or "
+            f"('conv5_3', 'last'), got {given!r}"
+        )
+    return names
 
 
 def check_names(where: str, given: Mapping, allowed: Mapping | list[str]) -> None:

@@ -34,7 +34,11 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
 
 
 def read_experiments(path: str | Path, models: Iterable[str]) -> dict[str, Any]:
-    """``experiments.yml``, checked.
+    """``experiments.yml``, checked, with the siblings of its rows.
+
+    A table's ``Sibling`` is the name of a label recipe. Each of its rows that has a ``Recipe`` gets a sibling at the
+    end of the table, the same on labels of the recipe ``Sibling``, without published figures, and with the recipe's
+    name in its ``Suffix``. Rows with ``Sibling: false`` have none.
 
     Args:
         path (str | Path): The file.
@@ -53,7 +57,17 @@ def read_experiments(path: str | Path, models: Iterable[str]) -> dict[str, Any]:
             for key in ('Paper', 'Reproduction'):
                 if key in row and len(row[key]) != len(table['Figures']):
                     raise ValueError(f'{where}: {key} has {len(row[key])} figures, its table {len(table["Figures"])}')
+        if 'Sibling' in table:
+            table['Rows'] += [
+                _sibling(row, table['Sibling']) for row in table['Rows'] if 'Recipe' in row and row.get('Sibling', True)
+            ]
     return content
+
+
+def _sibling(row: Mapping[str, Any], recipe: str) -> dict[str, Any]:
+    own = {key: value for key, value in row.items() if key not in ('Paper', 'Reproduction')}
+    suffix = ' '.join(filter(None, (row.get('Suffix'), f'recipe {recipe}')))
+    return {**own, 'Recipe': dict(recipe=recipe), 'Suffix': suffix}
 
 
 def metric_name(figure: Mapping[str, Any], row: Mapping[str, Any]) -> str:
@@ -88,7 +102,8 @@ def render_tables(experiments: Mapping[str, Any], metafile: Mapping[str, Any], d
     for table in experiments['Tables']:
         figures, subset = table['Figures'], (table.get('Subset') or {}).get('Dataset')
         order = ' / '.join(figure['Name'] for figure in figures)
-        header = ['', 'config', 'paper', '[Re]', 'ours'] + ['ours, animals'] * bool(subset)
+        has_recipes = any('Recipe' in row for row in table['Rows'])
+        header = ['', 'config', *['recipe'] * has_recipes, 'paper', '[Re]', 'ours', *['ours, animals'] * bool(subset)]
         rows = []
         for row in table['Rows']:
             shown.add(row['Config'])
@@ -96,6 +111,7 @@ def render_tables(experiments: Mapping[str, Any], metafile: Mapping[str, Any], d
             cells = [
                 row['Method'],
                 row.get('Run') or f'[{row["Config"]}]({files[row["Config"]]})',
+                *[_recipe(row)] * has_recipes,
                 *map(_cell, (row.get('Paper', ()), row.get('Reproduction', ()), ours)),
             ]
             if subset:
@@ -122,6 +138,12 @@ def splice(text: str, tables: str, path: str | Path) -> str:
     if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
         raise ValueError(f'{path}: must hold the lines {BEGIN!r} and {END!r} once each, in this order')
     return f'{text[: text.index(BEGIN)]}{BEGIN}\n\n{tables}\n\n{text[text.index(END) :]}'
+
+
+def _recipe(row: Mapping[str, Any]) -> str:
+    """A recipe's name, and what is changed in it."""
+    fields = dict(row.get('Recipe', {}))
+    return ', '.join(filter(None, (fields.pop('recipe', None), *(f'{key}={value}' for key, value in fields.items()))))
 
 
 def _cell(values: Sequence[float | None]) -> str:

@@ -76,8 +76,8 @@ def make(name: str, channels: int, device: str) -> Callable[[], tuple[np.ndarray
     image = photograph(*SIZE).numpy()
 
     def ours() -> tuple[np.ndarray, np.ndarray]:
-        task = generator.prepare([feats], image, layout)
-        return task.probability, generator.retrieve([feats], layout, y_crf)
+        task = generator.prepare([dict(last=feats)], image, layout)
+        return task.probability, generator.retrieve([dict(last=feats)], layout, y_crf)
 
     return ours
 
@@ -103,10 +103,10 @@ def make_everything(quick: bool, device: str) -> tuple[Callable[[], object], ...
 
     def everything() -> np.ndarray:
         feats = network()
-        task = generator.prepare([feats], image.numpy(), layout)
-        return generator.retrieve([feats], layout, task.run())
+        task = generator.prepare([dict(last=feats)], image.numpy(), layout)
+        return generator.retrieve([dict(last=feats)], layout, task.run())
 
-    task = generator.prepare([network()], image.numpy(), layout)
+    task = generator.prepare([dict(last=network())], image.numpy(), layout)
     return everything, network, task.run
 
 

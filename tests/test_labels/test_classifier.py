@@ -119,18 +119,18 @@ class Model(nn.Module):
         self.bap_head.weight = nn.Parameter(torch.tensor([[1.0, 0, 0], [0, 1, 0], [0, 0, 1]]))
         self.label_recipe = LabelRecipe(flip=True)
 
-    def extract_feat(self, inputs):
-        return inputs.clone()
+    def extract_layers(self, inputs, names):
+        return {name: inputs.clone() for name in names}
 
 
 def test_the_network_gets_the_image_in_bgr():
     rgb = np.random.default_rng(0).integers(0, 255, (2, 4, 5, 3), dtype=np.uint8)
     first, second = extract_features(Model(), list(rgb))
-    for (features,), image in ((first, rgb[0]), (second, rgb[1])):
+    for (view,), image in ((first, rgb[0]), (second, rgb[1])):
         expected = [image[..., 2] - 1.0, (image[..., 1] - 2.0) / 2, (image[..., 0] - 3.0) / 4]  # blue, green, red
-        np.testing.assert_allclose(features, expected, atol=1e-5)
+        np.testing.assert_allclose(view['last'], expected, atol=1e-5)
     (views,) = extract_features(Model(), [rgb[0]], LabelRecipe(flip=True))
-    assert len(views) == 2 and torch.equal(views[0], views[1])  # turned back
+    assert len(views) == 2 and torch.equal(views[0]['last'], views[1]['last'])  # turned back
 
 
 def test_padding_is_an_error():

@@ -34,16 +34,19 @@ BOXES, LABELS = [[3, 5, 30, 40], [20, 10, 60, 30], [40, 33, 50, 42]], [2, 0, 2]
 IMAGE = np.zeros((*SIZE, 3), dtype=np.uint8)
 
 
+def views_of(feats):
+    """One view or several with nothing but the classifier's own features."""
+    return [dict(last=one) for one in (feats if isinstance(feats, list) else [feats])]
+
+
 def prepare(generator, feats, boxes, labels, ignored=None):
     """The first step; labels are those of the frameworks, 0..L-1."""
     layout = BoxLayout.from_boxes(SIZE, boxes, [label + 1 for label in labels], ignored)
-    views = feats if isinstance(feats, list) else [feats]
-    return generator.prepare(views, IMAGE, layout)
+    return generator.prepare(views_of(feats), IMAGE, layout)
 
 
 def maps_of(feats, layout, weight, recipe=None):
-    views = feats if isinstance(feats, list) else [feats]
-    return activation_maps(views, layout, weight, LabelRecipe.from_cfg(recipe))
+    return activation_maps(views_of(feats), layout, weight, LabelRecipe.from_cfg(recipe))
 
 
 def test_same_as_the_image_size_computation(feats, weight):
@@ -57,7 +60,7 @@ def test_same_as_the_image_size_computation(feats, weight):
     y_crf = task.layout.label_map(torch.from_numpy(task.probability))
     assert set(np.unique(y_crf)) == {0, 1, 3}
     expected = image_size_retrieval(feats.double(), weight.double(), SIZE, BOXES, LABELS, y_crf)
-    y_ret = generator.retrieve([feats], task.layout, y_crf)
+    y_ret = generator.retrieve(views_of(feats), task.layout, y_crf)
     assert y_ret.dtype == np.uint8 and set(np.unique(y_ret)) == {0, 1, 3}
     assert (y_ret == expected).mean() > 0.9995  # float32 ties
 
@@ -68,7 +71,7 @@ def test_vanished_class_takes_its_classifier_weight(feats, weight):
     y_crf = task.layout.label_map(torch.from_numpy(task.probability))
     y_crf[y_crf == 3] = 0
     expected = image_size_retrieval(feats.double(), weight.double(), SIZE, BOXES, LABELS, y_crf)
-    assert (generator.retrieve([feats], task.layout, y_crf) == expected).mean() > 0.9995
+    assert (generator.retrieve(views_of(feats), task.layout, y_crf) == expected).mean() > 0.9995
 
 
 def test_half_precision_features_are_computed_in_float32(feats, weight):
@@ -83,7 +86,7 @@ def test_no_boxes(feats, weight):
     task = prepare(generator, feats, [], [], [[0, 0, 10, 10]])
     y_crf = task.run()
     assert (y_crf == 255).sum() == 100 and (y_crf == 0).sum() == SIZE[0] * SIZE[1] - 100
-    np.testing.assert_array_equal(generator.retrieve([feats], task.layout, y_crf), y_crf)
+    np.testing.assert_array_equal(generator.retrieve(views_of(feats), task.layout, y_crf), y_crf)
 
 
 def test_box_that_covers_the_image_has_no_background(feats, weight):
@@ -93,7 +96,7 @@ def test_box_that_covers_the_image_has_no_background(feats, weight):
     task = prepare(generator, feats, [[0, 0, 66, 45]], [1])
     cam = upsampled_cam(feats, weight[2])
     np.testing.assert_allclose(task.probability[1], torch.sigmoid(cam / cam.max()), atol=1e-6)
-    y_ret = generator.retrieve([feats], task.layout, np.full(SIZE, 2, dtype=np.uint8))
+    y_ret = generator.retrieve(views_of(feats), task.layout, np.full(SIZE, 2, dtype=np.uint8))
     assert set(np.unique(y_ret)) <= {0, 2}
 
 
@@ -124,7 +127,7 @@ def test_ignored_box_is_no_background(feats, weight):
     plain, task = (prepare(generator, feats, BOXES[:1], LABELS[:1], i) for i in (None, ignored))
     assert (task.probability[:, 20, 50] == 0.5).all() and plain.probability[0, 20, 50] == 1
     assert not np.allclose(task.probability[:, 10:30, 10:25], plain.probability[:, 10:30, 10:25])  # another query
-    y_ret = generator.retrieve([feats], task.layout, np.zeros(SIZE, dtype=np.uint8))
+    y_ret = generator.retrieve(views_of(feats), task.layout, np.zeros(SIZE, dtype=np.uint8))
     assert (y_ret[5:40, 45:60] == 255).all() and (y_ret == 255).sum() == 35 * 15
 
 
@@ -153,7 +156,7 @@ def test_one_cell_feature_map(weight):
     generator = LabelGenerator(weight.abs())
     task = prepare(generator, torch.rand(CHANNELS, 1, 1) + 0.1, [[10, 10, 30, 30]], [0])
     np.testing.assert_allclose(task.probability[:, 10:30, 10:30], 0.5)  # A and CAM are both 1 everywhere
-    y_ret = generator.retrieve([torch.rand(CHANNELS, 1, 1)], task.layout, np.zeros(SIZE, dtype=np.uint8))
+    y_ret = generator.retrieve(views_of(torch.rand(CHANNELS, 1, 1)), task.layout, np.zeros(SIZE, dtype=np.uint8))
     assert y_ret.shape == SIZE
 
 
@@ -167,9 +170,9 @@ def test_both_maps_at_once(feats, weight):
     generator = LabelGenerator(weight)
     task = prepare(generator, feats, BOXES, LABELS)
     y_crf = task.run()
-    both = generator.finish([feats], task.layout, y_crf)
+    both = generator.finish(views_of(feats), task.layout, y_crf)
     assert list(both) == ['Y_crf', 'Y_ret'] and np.array_equal(both['Y_crf'], y_crf)
-    assert np.array_equal(both['Y_ret'], generator.retrieve([feats], task.layout, y_crf))
+    assert np.array_equal(both['Y_ret'], generator.retrieve(views_of(feats), task.layout, y_crf))
     (on_device,) = generator.run_on_device([task])
     assert np.array_equal(on_device, y_crf)
 
@@ -197,7 +200,7 @@ def test_views_are_averaged_and_y_ret_takes_the_first(feats, weight):
     assert not np.allclose(tasks[2].probability, tasks[0].probability)
     y_crf = tasks[0].run()
     np.testing.assert_array_equal(
-        generator.retrieve([feats, other], layout, y_crf), generator.retrieve([feats], layout, y_crf)
+        generator.retrieve(views_of([feats, other]), layout, y_crf), generator.retrieve(views_of(feats), layout, y_crf)
     )
 
 
@@ -263,6 +266,6 @@ def test_a_crf_label_for_each_instance(feats, weight):
     np.testing.assert_allclose(task.probability[:, y1:y2, x1:x2], unary / unary.sum(axis=0), rtol=1e-5)
     y_crf = task.run()
     assert set(np.unique(y_crf)) <= {0, 1, 3}
-    y_ret = generator.retrieve([feats], task.layout, y_crf)
+    y_ret = generator.retrieve(views_of(feats), task.layout, y_crf)
     per_class = prepare(LabelGenerator(weight), feats, BOXES, LABELS)
-    np.testing.assert_array_equal(y_ret, generator.retrieve([feats], per_class.layout, y_crf))
+    np.testing.assert_array_equal(y_ret, generator.retrieve(views_of(feats), per_class.layout, y_crf))

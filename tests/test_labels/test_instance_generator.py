@@ -36,7 +36,7 @@ def test_unaries_are_those_of_each_box_alone(features, weight):
         weight, dict(margin=0.0, min_margin=2, max_scale=1.0, centre=0.7, unary=dict(threshold=None, temperature=0.5))
     )
     image = np.random.default_rng(0).integers(0, 256, (*SIZE, 3), dtype=np.uint8)
-    task = maker.prepare([features], image, layout)
+    task = maker.prepare([dict(last=features)], image, layout)
 
     whole = image_features(features)
     background = layout.background()
@@ -71,7 +71,7 @@ def test_retrieval_compares_with_the_background_of_all_masks(features, weight):
         InstanceMask(rng.random((y2 - y1, x2 - x1)) < 0.5, score=0.25 * k)
         for k, (x1, y1, x2, y2) in enumerate(layout.boxes)
     ]
-    both = InstanceLabelGenerator(weight, dict(front=False)).finish([features], layout, masks)
+    both = InstanceLabelGenerator(weight, dict(front=False)).finish([dict(last=features)], layout, masks)
 
     whole = image_features(features)
     regions = np.zeros((2, *SIZE), bool)
@@ -92,7 +92,7 @@ def test_a_box_in_which_nothing_is_retrieved_keeps_its_mask(features, weight):
     """All features the same: no pixel is nearer to its object than to the background."""
     layout = layout_of([[4, 3, 20, 18]], [1])
     found = [InstanceMask(np.eye(15, 16, dtype=bool))]
-    both = InstanceLabelGenerator(weight).finish([torch.ones_like(features)], layout, found)
+    both = InstanceLabelGenerator(weight).finish([dict(last=torch.ones_like(features))], layout, found)
     for (one,) in both.values():
         assert np.array_equal(one.mask, found[0].mask) and np.array_equal(one.unreliable, found[0].mask)
 
@@ -100,7 +100,7 @@ def test_a_box_in_which_nothing_is_retrieved_keeps_its_mask(features, weight):
 def test_smaller_boxes_are_in_front(features, weight):
     layout = layout_of([[0, 0, 10, 10], [2, 2, 6, 6]], [1, 1])
     found = [InstanceMask(np.ones((10, 10), bool)), InstanceMask(np.ones((4, 4), bool))]
-    large, small = InstanceLabelGenerator(weight).finish([features], layout, found)['Y_crf']
+    large, small = InstanceLabelGenerator(weight).finish([dict(last=features)], layout, found)['Y_crf']
     assert small.mask.all() and large.mask.sum() == 100 - 16 and not large.mask[2:6, 2:6].any()
 
 
@@ -109,17 +109,17 @@ def test_more_boxes_than_fit_at_once_and_none(features, weight):
     layout = layout_of(boxes, [1] * len(boxes))
     masks = [InstanceMask(np.ones((7, 9), bool), score=0.5) for _ in boxes]
     maker = InstanceLabelGenerator(weight, dict(front=False))
-    for labels in maker.finish([features], layout, masks).values():
+    for labels in maker.finish([dict(last=features)], layout, masks).values():
         assert len(labels) == len(boxes)
         assert all(label.mask.shape == label.unreliable.shape == (7, 9) for label in labels)
     empty = layout_of(np.zeros((0, 4)), [])
     image = np.zeros((*SIZE, 3), np.uint8)
-    assert maker.prepare([features], image, empty).crops == []
-    assert maker.finish([features], empty, []) == dict(Y_crf=[], Y_ret=[])
+    assert maker.prepare([dict(last=features)], image, empty).crops == []
+    assert maker.finish([dict(last=features)], empty, []) == dict(Y_crf=[], Y_ret=[])
 
 
 def test_features_that_are_not_finite(features, weight):
     features[0, 0, 0] = float('nan')
     maker = InstanceLabelGenerator(weight)
     with pytest.raises(ValueError, match='NaN or infinity'):
-        maker.prepare([features], np.zeros((*SIZE, 3), np.uint8), layout_of([[0, 0, 20, 20]], [1]))
+        maker.prepare([dict(last=features)], np.zeros((*SIZE, 3), np.uint8), layout_of([[0, 0, 20, 20]], [1]))

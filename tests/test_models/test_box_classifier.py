@@ -7,6 +7,7 @@ from mmdet.structures import DetDataSample
 from mmdet.structures.bbox import HorizontalBoxes
 from mmengine.registry import init_default_scope
 from mmengine.structures import InstanceData, PixelData
+from torch import nn
 
 from bana_mm.functional import background_attention, background_aware_pool, background_queries, hybrid_box_pool
 from bana_mm.models.classifiers import BAPHead
@@ -184,6 +185,51 @@ RESNET = dict(
 )
 
 
+class TwoLayers(nn.Module):
+    """Pixels, and means of 2 x 2 pixels."""
+
+    layer_names = ('pixels', 'means')
+
+    def forward(self, inputs):
+        return (self.forward_layers(inputs, ())['last'],)
+
+    def forward_layers(self, inputs, names):
+        means = nn.functional.avg_pool2d(inputs, 2)
+        layers = dict(pixels=inputs, means=means)
+        return {name: layers[name] for name in names if name in layers} | dict(last=means)
+
+
+def classifier_of(backbone, channels=3, **recipe):
+    init_default_scope('mmdet')
+    return MODELS.build(
+        dict(
+            type='bana_mm.BoxClassifier',
+            backbone=backbone,
+            bap_head=dict(type='bana_mm.BAPHead', num_classes=2, in_channels=channels),
+            label_recipe=recipe,
+        )
+    )
+
+
+def test_layers_of_the_attention(monkeypatch):
+    monkeypatch.setitem(MODELS.module_dict, 'TwoLayers', TwoLayers)
+    inputs = torch.rand(2, 3, 4, 6)
+    model = classifier_of(dict(type='bana_mm.TwoLayers'), attention_layers=['pixels', 'last'])
+    found = model.extract_layers(inputs, model.label_recipe.layers)
+    assert torch.equal(found['pixels'], inputs) and torch.equal(found['last'], model.extract_feat(inputs))
+    assert model.extract_layers(inputs).keys() == {'last'}
+    message = "label_recipe.attention_layers names 'conv5_3', but TwoLayers offers only last, pixels, means"
+    with pytest.raises(ValueError, match=message):
+        model.extract_layers(inputs, ('pixels', 'conv5_3'))
+    with pytest.raises(ValueError, match=message):
+        classifier_of(dict(type='bana_mm.TwoLayers'), attention_layers='conv5_3')
+    with pytest.raises(ValueError, match="names 'conv5_3', but ResNetV1c offers only last$"):
+        classifier_of(RESNET, 32, attention_layers='conv5_3')
+    model = classifier_of(RESNET, 32)
+    inputs = torch.rand(1, 3, 32, 32)
+    assert torch.equal(model.eval().extract_layers(inputs)['last'], model.extract_feat(inputs))
+
+
 @pytest.mark.parametrize('backbone, channels', [(VGG, 16), (VGG_CONV5, 32), (RESNET, 32)])
 def test_any_backbone_of_stride_8_learns(backbone, channels):
     init_default_scope('mmdet')
@@ -249,7 +295,7 @@ def test_what_labels_are_made_from_comes_with_images_that_have_a_mask(recipe):
     assert 'activation_maps' not in second and 'label_recipe' not in second and 'pred_sem_seg' not in first
     assert first.label_recipe == LabelRecipe(**recipe)
     layout = BoxLayout.from_boxes((64, 64), boxes, [label + 1 for label in labels])
-    ((*views,), _) = extract_views(model.extract_feat, model.data_preprocessor(data)['inputs'], model.label_recipe)
+    ((*views,), _) = extract_views(model.extract_layers, model.data_preprocessor(data)['inputs'], model.label_recipe)
     expected = activation_maps(views, layout, model.bap_head.weight, model.label_recipe)
     assert first.activation_maps.activation.shape == (3, 64, 64)  # background, classes 1 and 3
     torch.testing.assert_close(first.activation_maps.attention, expected.attention)

@@ -78,11 +78,19 @@ def test_activation_maps_are_those_of_all_views():
         scaled = F.interpolate(image, size, mode='bilinear')
         pair = network(scaled), network(scaled.flip(-1)).flip(-1)
         views.append([F.interpolate(one, (16, 24), mode='bilinear')[0] for one in pair])
-    found = recipe.merge(extract_views(network, image, recipe)[0], (16, 24))
+
+    def layers(view, names):
+        assert names == ('last', 'maps')
+        return dict(last=view, maps=network(view))
+
+    def maps_of(recipe):
+        return [view['maps'] for view in extract_views(layers, image, recipe)[0]]
+
+    found = recipe.merge(maps_of(recipe), (16, 24))
     torch.testing.assert_close(found, merge_views(views))
     single = ActivationRecipe(scales=(1.0,), flip=False, clip='sum', normalise='range', align_corners=True)
     upsampled = F.interpolate(network(image), (16, 24), mode='bilinear', align_corners=True)[0]
-    found = single.merge(extract_views(network, image, single)[0], (16, 24))
+    found = single.merge(maps_of(single), (16, 24))
     torch.testing.assert_close(found, merge_views([[upsampled]], normalise='range'))
 
 

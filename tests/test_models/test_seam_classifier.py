@@ -137,5 +137,5 @@ def test_hosts_further_losses_and_makes_refined_maps():
     inputs = model.data_preprocessor(data)['inputs']
     feats, _, refined = model._view(inputs)
     torch.testing.assert_close(model.class_maps(inputs), refined[:, 1:])
-    torch.testing.assert_close(model.label_features(inputs)[:, 3:], feats)
+    torch.testing.assert_close(model.extract_layers(inputs)['last'], feats)
     assert model.activation_maps(inputs[:1], torch.tensor([2])).shape == (1, 64, 64)

@@ -69,6 +69,33 @@ def test_against_a_plain_network():
     assert not torch.allclose(outputs[0], outputs[2])
 
 
+def test_layers_on_the_way():
+    """Each is what the next convolution gets; the ReLUs, which work in place, leave them as they are."""
+    model, image = tiny(fc6_dilation=12).eval(), torch.rand(2, 3, 41, 57)
+    names = model.layer_names
+    assert (names[0], names[4], names[-3:]) == ('conv1_1', 'conv3_1', ('conv5_3', 'fc6', 'fc7')) and len(names) == 15
+    found = model.forward_layers(image, ('conv4_3', 'fc6', 'conv5_3', 'fc7', 'pool5'))
+    assert found.keys() == {'conv4_3', 'conv5_3', 'fc6', 'fc7', 'last'}
+    assert torch.equal(found['last'], model(image)[0]) and torch.equal(found['fc7'], found['last'])
+    assert [tuple(found[name].shape[1:]) for name in ('conv4_3', 'conv5_3', 'fc6')] == [
+        (32, 6, 8),
+        (32, 6, 8),
+        (8, 6, 8),
+    ]
+    assert all((feats >= 0).all() for feats in found.values())
+    torch.testing.assert_close(F.relu(model.fc7(found['fc6'])), found['last'])
+    pooled = F.avg_pool2d(F.max_pool2d(found['conv5_3'], 3, 1, padding=1), 3, 1, padding=1)
+    torch.testing.assert_close(F.relu(model.fc6(pooled)), found['fc6'])
+    feats = F.max_pool2d(found['conv4_3'], 3, 1, padding=1)
+    for layer in [layer for layer in model.features if isinstance(layer, torch.nn.Conv2d)][-3:]:
+        feats = F.relu(layer(feats))
+    torch.testing.assert_close(feats, found['conv5_3'])
+    model = tiny(out_layer='conv5_3').eval()
+    assert model.layer_names[-1] == 'conv5_3' and len(model.layer_names) == 13
+    found = model.forward_layers(image, ('conv5_3',))
+    assert torch.equal(found['conv5_3'], found['last']) and torch.equal(found['last'], model(image)[0])
+
+
 def test_full_size_parameters_are_those_of_vgg16():
     state = VGG16LargeFOV().state_dict()
     assert state['features.28.weight'].shape == (512, 512, 3, 3)

@@ -99,49 +99,18 @@ def image(tmp_path):
     write_label_png(tmp_path / 'truth.png', truth)
     layout = BoxLayout.from_boxes(SIZE, [BOX], [1])
     generator = torch.Generator().manual_seed(0)
-    features = [torch.rand(4, h, w, generator=generator) for h, w in ((5, 7), (5, 7), (3, 4), (3, 4))]
+    features = [dict(last=torch.rand(4, 5, 7, generator=generator))]
     return SearchImage('a', str(tmp_path / 'a.png'), str(tmp_path / 'truth.png'), layout), features, pixels, truth
-
-
-RECIPE = LabelRecipe(scales=(1, 0.5), flip=True)
-
-
-def test_cached_maps_are_those_of_the_features(tmp_path, image):
-    search_image, features, pixels, truth = image
-    weight = torch.randn(3, 4, generator=torch.Generator().manual_seed(1))
-    cache = MapCache(tmp_path / 'maps', RECIPE)
-    cache.write('a', features, search_image.layout, weight)
-    views_of = ((RECIPE, features), (LabelRecipe(), features[:1]), (LabelRecipe(scales=(0.5,)), features[2:3]))
-    for recipe, views in views_of:
-        expected = activation_maps(views, search_image.layout, weight, recipe)
-        maps = cache.read('a', search_image.layout, recipe)
-        torch.testing.assert_close(maps.attention, expected.attention, atol=1e-3, rtol=0)
-        torch.testing.assert_close(maps.activation, expected.activation, atol=5e-3, rtol=0)
-    with pytest.raises(KeyError, match='0.75'):
-        cache.read('a', search_image.layout, LabelRecipe(scales=(0.75,)))
-
-
-def test_views_are_added_to_those_stored(tmp_path, image):
-    search_image, features, *_ = image
-    weight = torch.randn(3, 4)
-    small, whole = (MapCache(tmp_path / 'maps', recipe) for recipe in (LabelRecipe(), RECIPE))
-    assert not small.is_complete('a')
-    small.write('a', features[:1], search_image.layout, weight)
-    assert small.is_complete('a') and not whole.is_complete('a')
-    whole.write('a', features, search_image.layout, weight)
-    assert small.is_complete('a') and whole.is_complete('a')
-    MapCache(tmp_path / 'maps', LabelRecipe(scales=(0.75,))).write('a', features[:1], search_image.layout, weight)
-    assert whole.is_complete('a')
 
 
 @pytest.mark.parametrize('workers', [0, 1])
 def test_counts_are_those_of_the_labels(tmp_path, image, workers):
     search_image, features, pixels, truth = image
     weight = torch.tensor([[0, 0, 0, 0.0], [1, 2, 0, 1], [0, 0, 1, 1]])
-    cache = MapCache(tmp_path / 'maps', RECIPE)
+    cache = MapCache(tmp_path / 'maps', LabelRecipe())
     cache.write('a', features, search_image.layout, weight)
     recipe = LabelRecipe(background='none', crf=dict(backend='torch', iterations=3))
-    maps = activation_maps(features[:1], search_image.layout, weight, recipe)
+    maps = activation_maps(features, search_image.layout, weight, recipe)
     expected = ConfusionMatrix(2)
     expected.update(truth, label_task(pixels, maps, search_image.layout, recipe).run())
     empty = SearchImage(

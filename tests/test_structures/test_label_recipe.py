@@ -33,6 +33,15 @@ def test_recipes_by_name():
     assert LabelRecipe.from_cfg(ours.to_dict()) == ours
 
 
+def test_layers():
+    assert LabelRecipe().layers == ('last',) and LabelRecipe(attention_layers=['conv5_3']).layers == ('last', 'conv5_3')
+    recipe = LabelRecipe.from_cfg(dict(attention_layers='conv5_3'))
+    assert recipe.attention_layers == ('conv5_3',) and recipe.to_dict()['attention_layers'] == ['conv5_3']
+    assert LabelRecipe.from_cfg(json.loads(json.dumps(recipe.to_dict()))) == recipe
+    assert LabelRecipe(attention_layers=('conv5_3', 'last')).layers == ('last', 'conv5_3')
+    assert 'attention_layers' not in LabelRecipe().to_dict()  # as in labels made before there was such a field
+
+
 def test_single_view():
     assert LabelRecipe().single_view and LabelRecipe(scales=[1]).single_view
     assert not LabelRecipe(flip=True).single_view and not LabelRecipe(scales=(0.5,)).single_view
@@ -66,6 +75,9 @@ def test_survives_json():
         (dict(threshold=1.5), 'label_recipe.threshold .*1.5'),
         (dict(temperature=0), 'label_recipe.temperature'),
         (dict(grid_size=0), 'label_recipe.grid_size'),
+        (dict(attention_layers=()), 'label_recipe.attention_layers must be one or several'),
+        (dict(attention_layers=('last', 'last')), 'label_recipe.attention_layers .*different'),
+        (dict(attention_layers=(5,)), 'label_recipe.attention_layers'),
     ],
 )
 def test_bad_recipe_names_the_field(cfg, message):

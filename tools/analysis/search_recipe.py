@@ -1,9 +1,10 @@
 """Search for the label recipe that fits masks best, with one classifier.
 
 The network sees every image once a view; its maps stay in WORK_DIR/HASH_OF_CHECKPOINT/maps. With --only these are the
-views that the recipes ask for, otherwise three scales and their mirror images. Then one part of the recipe
-after the other is varied, starting from --start, and the best choice kept until no change helps. Every recipe that was
-tried is a line of a CSV file there, and the same command goes on where it stopped.
+views and layers that the recipes ask for, otherwise three scales and their mirror images, and the attention of conv5_3
+too where the network has it. Then one part of the recipe after the other is varied, starting from --start, and the best
+choice kept until no change helps. Every recipe that was tried is a line of a CSV file there, and the same command goes
+on where it stopped.
 """
 
 import argparse
@@ -12,8 +13,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mmengine.config import Config
 from mmengine.dataset import BaseDataset
+from mmengine.model import BaseModel
 
 from bana_mm.evaluation.label_evaluation import class_indices
 from bana_mm.labels import LabelItems
@@ -30,6 +31,7 @@ from bana_mm.utils.worker_pool import WorkerPool
 
 ALL_VIEWS = dict(scales=(1.0, 0.75, 1.25), flip=True)
 PARTS = dict(
+    attention_layers=[dict(attention_layers=layers) for layers in (('last',), ('conv5_3',), ('conv5_3', 'last'))],
     background=[
         dict(background='none'),
         dict(background='attention', threshold=0.99, threshold_mode='relative'),
@@ -97,14 +99,18 @@ def choose_images(dataset: BaseDataset, split: str, wanted: int | None) -> dict[
     return images
 
 
-def store_maps(
-    args: argparse.Namespace, cfg: Config, dataset: BaseDataset, images: Mapping[int, SearchImage], cache: MapCache
-) -> None:
+def offered_parts(model: BaseModel) -> dict[str, list[dict[str, Any]]]:
+    """The parts without the layers that a network does not have, or has as its last."""
+    known = {'last', *model.layer_names[:-1]}
+    layers = [change for change in PARTS['attention_layers'] if known.issuperset(change['attention_layers'])]
+    return {**PARTS, 'attention_layers': layers}
+
+
+def store_maps(model: BaseModel, dataset: BaseDataset, images: Mapping[int, SearchImage], cache: MapCache) -> None:
     """Make the maps that are missing."""
     missing = [index for index, image in images.items() if not cache.is_complete(image.img_id)]
     if not missing:
         return
-    model = build_classifier(cfg, args.checkpoint, args.device)
     weight, items = model.bap_head.weight.detach().float(), LabelItems(dataset)
     with Progress(len(images), len(images) - len(missing), 'maps') as progress:
         for index in missing:
@@ -113,13 +119,14 @@ def store_maps(
             progress.update()
 
 
-def wanted_views(recipes: Sequence[Mapping[str, Any]] | None) -> dict[str, Any]:
-    """The views that the recipes of --only need, or those of a search."""
-    if not recipes:
-        return ALL_VIEWS
-    recipes = [LabelRecipe.from_cfg(fields) for fields in recipes]
-    scales = dict.fromkeys(scale for recipe in recipes for scale in recipe.scales)
-    return dict(scales=tuple(scales), flip=any(recipe.flip for recipe in recipes))
+def wanted_views(recipes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The views and layers that some recipes need, one at least."""
+    parsed = [LabelRecipe.from_cfg(fields) for fields in recipes or [{}]]
+    return dict(
+        attention_layers=tuple(dict.fromkeys(name for recipe in parsed for name in recipe.attention_layers)),
+        scales=tuple(dict.fromkeys(scale for recipe in parsed for scale in recipe.scales)),
+        flip=any(recipe.flip for recipe in parsed),
+    )
 
 
 def describe(fields: Mapping[str, Any], figures: Mapping[str, float]) -> str:
@@ -136,8 +143,12 @@ def main() -> None:
     images = choose_images(dataset, args.split, args.images)
     run = file_digest(args.checkpoint)
     folder = Path(args.work_dir) / (f'{run}_amp' if args.amp else run)
-    cache = MapCache(folder / 'maps', LabelRecipe(**wanted_views(args.only), amp=args.amp))
-    store_maps(args, cfg, dataset, images, cache)
+    model = build_classifier(cfg, args.checkpoint, args.device)
+    parts = offered_parts(model)
+    seen = [ALL_VIEWS, args.start, *parts['attention_layers']] if args.only is None else args.only
+    cache = MapCache(folder / 'maps', LabelRecipe(**wanted_views(seen), amp=args.amp))
+    store_maps(model, dataset, images, cache)
+    del model
 
     classes = dataset.metainfo['classes']
     chosen = class_indices(args.classes.split(','), classes) if args.classes else ()
@@ -152,7 +163,7 @@ def main() -> None:
                 coordinate_search(
                     table.score,
                     args.start,
-                    PARTS,
+                    parts,
                     lambda part, change, score: print(f'{part}: {json.dumps(change)}: {score:.2f}', flush=True),
                 ),
             ]

@@ -1,6 +1,7 @@
 """VGG-16 with a large field of view, the backbone of the classifier and of DeepLab-V1."""
 
 import logging
+from collections.abc import Sequence
 
 import torch
 from mmengine.logging import print_log
@@ -72,12 +73,14 @@ class VGG16LargeFOV(BaseModule):
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self._pretrained: VGGWeights | None = None
         layers, channels, self._block_ends = [], 3, []
+        self._convs: dict[int, str] = {}  # names of the convolutions by the positions of their ReLUs
         for block, (widths, stride) in enumerate(zip(BLOCK_WIDTHS, BLOCK_STRIDES), start=1):
             dilation = 2 if block == 5 else 1
-            for width in widths:
+            for number, width in enumerate(widths, start=1):
                 width = max(1, round(width * width_mult))
                 layers += [nn.Conv2d(channels, width, 3, padding=dilation, dilation=dilation), nn.ReLU(inplace=True)]
                 channels = width
+                self._convs[len(layers) - 1] = f'conv{block}_{number}'
             layers.append(nn.MaxPool2d(3, stride=stride, padding=1))
             self._block_ends.append(len(layers))
         if out_layer == 'conv5_3':
@@ -92,13 +95,38 @@ class VGG16LargeFOV(BaseModule):
 
     def forward(self, inputs: Tensor) -> tuple[Tensor]:
         """Features of a batch of images, see the class."""
-        feats = self.features(inputs.contiguous(memory_format=self.memory_format))
-        if self.out_layer == 'conv5_3':
-            return (feats,)
-        feats = self.average(feats)
-        feats = self.dropout(self.relu(self.fc6(feats)))
-        feats = self.dropout(self.relu(self.fc7(feats)))
-        return (feats,)
+        return (self.forward_layers(inputs)['last'],)
+
+    @property
+    def layer_names(self) -> tuple[str, ...]:
+        """Names of the layers that :meth:`forward_layers` knows, in order; the last of them is ``out_layer``."""
+        return (*self._convs.values(), *(('fc6', 'fc7') if self.out_layer == 'fc7' else ()))
+
+    def forward_layers(self, inputs: Tensor, names: Sequence[str] = ()) -> dict[str, Tensor]:
+        """Features of a batch of images at several layers.
+
+        Args:
+            inputs (Tensor): (N, 3, H, W).
+            names (Sequence[str]): Names among ``layer_names``; others are passed over. Defaults to none.
+
+        Returns:
+            dict[str, Tensor]: 'last', the features of the class, and those asked for, (N, D, h, w) after their ReLU
+            (and dropout). D, h and w are the layer's own.
+        """
+        found: dict[str, Tensor] = {}
+        feats = inputs.contiguous(memory_format=self.memory_format)
+        for position, layer in enumerate(self.features):
+            feats = layer(feats)
+            if self._convs.get(position) in names:
+                found[self._convs[position]] = feats
+        if self.out_layer == 'fc7':
+            feats = self.dropout(self.relu(self.fc6(self.average(feats))))
+            if 'fc6' in names:
+                found['fc6'] = feats
+            feats = self.dropout(self.relu(self.fc7(feats)))
+            if 'fc7' in names:
+                found['fc7'] = feats
+        return dict(found, last=feats)
 
     def pretrained_weights(self) -> VGGWeights:
         """The weights of ``pretrained`` that fit this network; empty without ``pretrained``.

@@ -1,6 +1,6 @@
 """What a classifier sees in an image: its features in several views, background attention and activation maps."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -10,9 +10,12 @@ from torch import Tensor
 from bana_mm.functional import Upsampling, image_attention
 from bana_mm.structures import ActivationRecipe, BoxLayout, LabelRecipe
 
-# Features of one image, (D, h, w) float each, one a view: scales in the recipe's order, each followed by its mirror
-# image. Those of mirror images are turned back, so that all views show the image the same way round.
-Features = list[Tensor]
+# Features of one view of an image by the names of the network's layers, (D, h, w) float each, where D, h and w are the
+# layer's own: 'last' for the features f that the classifier sees, and further ones for the attention.
+View = dict[str, Tensor]
+# Those of one image: scales in the recipe's order, each followed by its mirror image. Those of mirror images are turned
+# back, so that all views show the image the same way round.
+Features = list[View]
 
 
 @dataclass
@@ -37,31 +40,35 @@ class ActivationMaps:
 
 
 def extract_views(
-    extract_feat: Callable[[Tensor], Tensor], inputs: Tensor, recipe: LabelRecipe | ActivationRecipe | None = None
+    extract_layers: Callable[[Tensor, Sequence[str]], View],
+    inputs: Tensor,
+    recipe: LabelRecipe | ActivationRecipe | None = None,
 ) -> list[Features]:
     """Features of normalised images of one size.
 
     Args:
-        extract_feat (Callable): The network, (N, 3, H, W) -> (N, D, h, w).
+        extract_layers (Callable): The network: from (N, 3, H, W) and names of layers to (N, D, h, w) by name, as
+            :meth:`bana_mm.models.BoxClassifier.extract_layers`.
         inputs (Tensor): (N, 3, H, W) float.
-        recipe (LabelRecipe | ActivationRecipe | None): Says which scales, whether flipped too, and in which precision.
-            Defaults to None: the image's own size only, in the model's precision.
+        recipe (LabelRecipe | ActivationRecipe | None): Says which layers and scales, whether flipped too, and in which
+            precision. Defaults to None: the last layer and the image's own size only, in the model's precision.
 
     Returns:
-        list[Features]: For each image its features, one (D, h, w) tensor a view.
+        list[Features]: For each image the features of its views.
     """
     recipe = LabelRecipe() if recipe is None else recipe
-    views = []
+    views: list[View] = []
     for scale in recipe.scales:
         scaled = inputs
         if scale != 1:
             size = [max(1, round(scale * length)) for length in inputs.shape[2:]]
             scaled = F.interpolate(inputs, size, mode='bilinear', align_corners=recipe.align_corners)
         with torch.autocast(inputs.device.type, torch.bfloat16, enabled=recipe.amp):
-            views.append(extract_feat(scaled))
+            views.append(extract_layers(scaled, recipe.layers))
             if recipe.flip:
-                views.append(extract_feat(scaled.flip(-1)).flip(-1))
-    return [[view[n] for view in views] for n in range(len(inputs))]
+                mirrored = extract_layers(scaled.flip(-1), recipe.layers)
+                views.append({name: feats.flip(-1) for name, feats in mirrored.items()})
+    return [[{name: feats[n] for name, feats in view.items()} for view in views] for n in range(len(inputs))]
 
 
 @torch.no_grad()
@@ -69,10 +76,10 @@ def activation_maps(features: Features, layout: BoxLayout, weight: Tensor, recip
     """Attention and class activation maps at image size, averaged over the views (paper Eq. 1-3 and 6).
 
     Args:
-        features (Features): Features f of the image, one or several views.
+        features (Features): Of the image, one or several views with the recipe's layers.
         layout (BoxLayout): Its boxes.
         weight (Tensor): Classifier weights w, (L + 1, D), row 0 for the background.
-        recipe (LabelRecipe): Its ``grid_size`` and ``align_corners`` count.
+        recipe (LabelRecipe): Its ``attention_layers``, ``grid_size`` and ``align_corners`` count.
 
     Returns:
         ActivationMaps: In float32.
@@ -81,7 +88,7 @@ def activation_maps(features: Features, layout: BoxLayout, weight: Tensor, recip
         ValueError: If the features don't fit the weights or are not finite, or a box has a class without a weight.
     """
     check_features(features, layout, weight)
-    return ActivationMaps.mean([_view_maps(view.float(), layout, weight, recipe) for view in features])
+    return ActivationMaps.mean([_view_maps(view, layout, weight, recipe) for view in features])
 
 
 def class_responses(feats: Tensor, layout: BoxLayout, weight: Tensor) -> Tensor:
@@ -107,21 +114,41 @@ def check_features(features: Features, layout: BoxLayout, weight: Tensor) -> Non
     """Refuse features that don't fit the classifier.
 
     Raises:
-        ValueError: If a view has another shape than (D, h, w) or is not finite, or a box has a class without a weight.
+        ValueError: If the last layer of a view has another shape than (D, h, w), a layer is not finite, or a box has a
+            class without a weight.
     """
     for view in features:
-        if view.dim() != 3 or view.size(0) != weight.size(1):
+        last = view['last']
+        if last.dim() != 3 or last.size(0) != weight.size(1):
             raise ValueError(
-                f'feats must have shape ({weight.size(1)}, h, w) to fit the classifier, got {tuple(view.shape)}'
+                f'feats must have shape ({weight.size(1)}, h, w) to fit the classifier, got {tuple(last.shape)}'
             )
-        if not view.sum(dtype=torch.float32).isfinite():
-            raise ValueError('feats hold NaN or infinity; the checkpoint or the image is broken')
+        for name, feats in view.items():
+            if not feats.sum(dtype=torch.float32).isfinite():
+                raise ValueError(f'feats hold NaN or infinity (layer {name}); the checkpoint or the image is broken')
     if max(layout.classes) >= len(weight):
         raise ValueError(f'classes of boxes must lie in 1..{len(weight) - 1}, got {max(layout.classes)}')
 
 
-def _view_maps(feats: Tensor, layout: BoxLayout, weight: Tensor, recipe: LabelRecipe) -> ActivationMaps:
+def layer_attention(feats: Tensor, layout: BoxLayout, recipe: LabelRecipe) -> Tensor:
+    """Background attention A of one layer at image size (paper Eq. 1-3), see :func:`image_attention`.
+
+    Args:
+        feats (Tensor): Features of any layer, (D, h, w).
+        layout (BoxLayout): Boxes of the image.
+        recipe (LabelRecipe): Its ``grid_size`` and ``align_corners`` count.
+
+    Returns:
+        Tensor: (H, W) float32 in [0, 1].
+    """
+    feats = feats.float()
     upsampling = upsampling_of(feats, layout, recipe)
-    attention = image_attention(feats, layout.background(feats.device), upsampling, recipe.grid_size)
+    return image_attention(feats, layout.background(feats.device), upsampling, recipe.grid_size)
+
+
+def _view_maps(view: View, layout: BoxLayout, weight: Tensor, recipe: LabelRecipe) -> ActivationMaps:
+    attention = [layer_attention(view[name], layout, recipe) for name in recipe.attention_layers]
+    last = view['last'].float()
     # The reference code, too, upsamples before it drops what is below zero.
-    return ActivationMaps(attention, upsampling(class_responses(feats, layout, weight)).relu())
+    activation = upsampling_of(last, layout, recipe)(class_responses(last, layout, weight)).relu()
+    return ActivationMaps(torch.stack(attention).mean(dim=0) if len(attention) > 1 else attention[0], activation)

@@ -20,7 +20,8 @@ class BoxClassifier(BaseModel):
     """A backbone and a :class:`BAPHead` on mmdet's data flow (paper Sec. 3.1).
 
     Args:
-        backbone (dict): Any backbone; its last output is the feature map.
+        backbone (dict): Any backbone; its last output is the feature map. With ``layer_names`` and ``forward_layers``,
+            as :class:`VGG16LargeFOV` has them, labels can take the attention from other layers too.
         bap_head (dict): Config of the head.
         label_recipe (dict | None): How labels are made from this classifier, see
             :class:`bana_mm.structures.LabelRecipe`. Defaults to None, its defaults.
@@ -31,6 +32,9 @@ class BoxClassifier(BaseModel):
 
     Attributes:
         label_source (str): Source of the labels that are made with it.
+
+    Raises:
+        ValueError: If ``label_recipe.attention_layers`` names a layer that the backbone does not offer.
     """
 
     label_source = 'classifier'
@@ -48,6 +52,7 @@ class BoxClassifier(BaseModel):
         self.backbone = MODELS.build(backbone)
         self.bap_head = MODELS.build(bap_head)
         self.label_recipe = LabelRecipe.from_cfg(label_recipe)
+        self._check_layers(self.label_recipe.layers)
         self.dense_losses = build_dense_losses(dense_losses, self.bap_head.num_classes, self.bap_head.in_channels)
 
     @property
@@ -58,6 +63,37 @@ class BoxClassifier(BaseModel):
     def extract_feat(self, inputs: Tensor) -> Tensor:
         """Features f: (N, 3, H, W) -> (N, D, h, w)."""
         return self.backbone(inputs)[-1]
+
+    def extract_layers(self, inputs: Tensor, names: Sequence[str] = ('last',)) -> dict[str, Tensor]:
+        """Features of several layers, from one pass of the network.
+
+        Args:
+            inputs (Tensor): (N, 3, H, W) normalised images.
+            names (Sequence[str]): 'last' for f, and names among ``layer_names``. Defaults to ('last', ).
+
+        Returns:
+            dict[str, Tensor]: (N, D, h, w) by name; 'last' is always there.
+
+        Raises:
+            ValueError: If the backbone does not offer a layer.
+        """
+        if all(name == 'last' for name in names):
+            return dict(last=self.extract_feat(inputs))
+        self._check_layers(names)
+        return self.backbone.forward_layers(inputs, names)
+
+    @property
+    def layer_names(self) -> tuple[str, ...]:
+        """Layers that the backbone offers beside 'last', from the first to the one that is 'last' itself."""
+        return tuple(getattr(self.backbone, 'layer_names', ()))
+
+    def _check_layers(self, names: Sequence[str]) -> None:
+        unknown = [name for name in names if name not in ('last', *self.layer_names)]
+        if unknown:
+            raise ValueError(
+                f'label_recipe.attention_layers names {unknown[0]!r}, but {type(self.backbone).__name__} offers only '
+                f'{", ".join(("last", *self.layer_names))}'
+            )
 
     def forward(
         self, inputs: Tensor, data_samples: Sequence[DetDataSample] | None = None, mode: str = 'tensor'
@@ -97,9 +133,9 @@ class BoxClassifier(BaseModel):
         for n, (score, sample) in enumerate(zip(scores, data_samples)):
             sample.pred_instances = InstanceData(scores=score, labels=score.argmax(dim=1) - 1)
             if 'gt_sem_seg' in sample:
-                views = [feats[n]]
-                if not self.label_recipe.single_view:
-                    views = extract_views(self.extract_feat, inputs[n : n + 1], self.label_recipe)[0]
+                views = [dict(last=feats[n])]
+                if not self.label_recipe.single_view or len(self.label_recipe.layers) > 1:
+                    views = extract_views(self.extract_layers, inputs[n : n + 1], self.label_recipe)[0]
                 maps = self._activation_maps(views, sample)
                 sample.set_field(maps, 'activation_maps', dtype=ActivationMaps)
                 sample.set_field(self.label_recipe, 'label_recipe', dtype=LabelRecipe)

@@ -74,12 +74,20 @@ class ImageClassifier(BaseModel):
 
     def class_maps(self, inputs: Tensor) -> Tensor:
         """Activation maps of all classes before the ReLU: (N, 3, H, W) -> (N, L, h, w)."""
-        return self.label_features(inputs)[:, : self.head.num_classes]
+        return self.extract_layers(inputs)['maps']
 
-    def label_features(self, inputs: Tensor) -> Tensor:
-        """What labels are made from: maps of all classes, then features; (N, 3, H, W) -> (N, L + D, h, w)."""
+    def extract_layers(self, inputs: Tensor, names: Sequence[str] = ('last', 'maps')) -> dict[str, Tensor]:
+        """What labels are made from.
+
+        Args:
+            inputs (Tensor): (N, 3, H, W) normalised images.
+            names (Sequence[str]): Has no effect, both are made. Defaults to ('last', 'maps').
+
+        Returns:
+            dict[str, Tensor]: 'last', the features, (N, D, h, w), and 'maps' of all classes, (N, L, h, w).
+        """
         feats = self.extract_feat(inputs)
-        return torch.cat([self.head.class_maps(feats), feats], dim=1)
+        return dict(last=feats, maps=self.head.class_maps(feats))
 
     def forward(
         self, inputs: Tensor, data_samples: Sequence[DetDataSample] | None = None, mode: str = 'tensor'
@@ -164,5 +172,5 @@ class ImageClassifier(BaseModel):
         Returns:
             Tensor: (C, H, W) float32 in [0, 1).
         """
-        (views,) = extract_views(lambda view: self.class_maps(view)[:, labels], inputs, self.activations)
-        return self.activations.merge(views, tuple(inputs.shape[2:]))
+        (views,) = extract_views(self.extract_layers, inputs, self.activations)
+        return self.activations.merge([view['maps'][labels] for view in views], tuple(inputs.shape[2:]))

@@ -103,10 +103,10 @@ class SEAMClassifier(ImageClassifier):
         self.hard_share = hard_share
         self.min_share = min_share
 
-    def label_features(self, inputs: Tensor) -> Tensor:
-        """Refined maps of all classes, then features: (N, 3, H, W) -> (N, L + D, h, w)."""
+    def extract_layers(self, inputs: Tensor, names: Sequence[str] = ('last', 'maps')) -> dict[str, Tensor]:
+        """Features, and refined maps of all classes, see :meth:`ImageClassifier.extract_layers`."""
         feats, _, refined = self._view(inputs)
-        return torch.cat([refined[:, 1:], feats], dim=1)
+        return dict(last=feats, maps=refined[:, 1:])
 
     def loss(self, inputs: Tensor, data_samples: Sequence[DetDataSample]) -> dict[str, Tensor]:
         """SEAM's losses and the ``dense_losses``."""

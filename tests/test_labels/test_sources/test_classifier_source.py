@@ -25,7 +25,8 @@ model = dict(
     bap_head=dict(num_classes=2, in_channels=8),
     label_recipe=dict(_delete_=True, background='attention', crf=dict(iterations=2)))
 test_dataloader = dict(
-    num_workers=0, persistent_workers=False, dataset=dict(metainfo=dict(classes=('ring', 'triangle'))))
+    num_workers=0, persistent_workers=False,
+    dataset=dict(difficult='ignore', metainfo=dict(classes=('ring', 'triangle'))))
 """
 
 

@@ -109,8 +109,7 @@ def test_as_the_labels_of_whole_boxes(work):
         item = items[index]
         (maps,) = answers(source, [item], 'maps')
         layout = whole_image(item.layout)
-        (views,) = extract_features(model, [item.image])
-        feats = [view[2:] for view in views]
+        (feats,) = extract_features(model, [item.image])
         y_crf = of_boxes.prepare(feats, item.image, layout).run()
         assert (maps['Y_crf'] == y_crf).mean() > 0.999  # maps are divided by their maximum and 1e-5
         assert np.array_equal(maps['Y_ret'], of_boxes.finish(feats, layout, maps['Y_crf'])['Y_ret'])
