@@ -183,7 +183,7 @@ def test_missing_labels(load, name, preset, monkeypatch):
         DATASETS.build(load(name, preset).train_dataloader.dataset)
     classifier = f'bap_vgg16_{name.split("_")[-1][:3].replace("coc", "coco")}'
     end, run = (' --preset cpu', f'{classifier}_cpu') if preset else ('', classifier)
-    iterations = 420 if preset else 40000 if 'coco' in classifier else 8000
+    iterations = 420 if preset else 90000 if 'coco' in classifier else 8000
     lines = [line.strip() for line in str(caught.value).splitlines()]
     assert f'python tools/train.py configs/bana/{classifier}.py{end}' in lines
     assert any(f' work_dirs/{run}/iter_{iterations}.pth ' in line and line.endswith(end) for line in lines)

@@ -93,7 +93,7 @@ def test_the_tool_ends_with_its_caller(tools, tmp_path, number):
         wait_for(lambda: file.exists() and file.read_text(), 60)
         # a terminal sends Ctrl-C to both, a job scheduler tells the one that it knows
         (os.killpg if number == signal.SIGINT else os.kill)(process.pid, number)
-        _, error = process.communicate(timeout=20)
+        _, error = process.communicate(timeout=120)
         assert not is_running(int(file.read_text()))
     finally:
         process.kill()

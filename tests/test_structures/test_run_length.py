@@ -101,8 +101,8 @@ def test_formats_of_masks():
     ('segmentation', 'message'),
     [
         ([[1, 1, 5, 5]], 'at least three points'),
-        ([[1, 1, 5, 1, 5, 5, 1]], 'at least three points'),
-        ([[1, 1, 5, 1, 5, 5], 3], 'at least three points'),
+        ([[1, 1, 5, 1, 5, 5, 1]], 'a polygon must be a list'),
+        ([[1, 1, 5, 1, 5, 5], 3], 'a polygon must be a list'),
         ([], r'polygons or run lengths, got \[\]'),
         ('mask', "got 'mask'"),
         (None, 'got None'),

