@@ -27,7 +27,7 @@ RECIPES: dict[str, dict[str, Any]] = dict(
 )
 # Fields that came later, with the value that stands for what was done before: labels whose record lacks them go on.
 _LATER_FIELDS = dict(empty='unseen', overlap='maximum', attention_layers=['last'])
-_CRF_DEFAULTS = dict(bilateral=(4, 55, 3), gaussian=(3, 3), iterations=10, backend='auto')
+CRF_DEFAULTS = dict(bilateral=(4, 55, 3), gaussian=(3, 3), iterations=10, backend='auto')
 
 
 @dataclass
@@ -129,10 +129,10 @@ class LabelRecipe:
         self.scales = tuple(self.scales)
         if not self.scales or not all(scale > 0 for scale in self.scales):
             raise ValueError(f'label_recipe.scales must be at least one number above 0, got {self.scales!r}')
-        check_names('label_recipe.crf', self.crf, _CRF_DEFAULTS)
+        check_names('label_recipe.crf', self.crf, CRF_DEFAULTS)
         self.crf = {
             name: tuple(value) if isinstance(value, list) else value
-            for name, value in {**_CRF_DEFAULTS, **self.crf}.items()
+            for name, value in {**CRF_DEFAULTS, **self.crf}.items()
         }
 
     @classmethod

@@ -18,6 +18,7 @@ from .grabcut import GrabCutSource
 from .image_classifier import ImageCRFSource
 from .merged import MergedSource, VoteSource
 from .sam import SamSource
+from .trained import DetectorSource, SegmentorSource
 from .trusted import FallbackSource, TrustedSource
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     'BoxCRFSource',
     'BoxSource',
     'ClassifierSource',
+    'DetectorSource',
     'FallbackSource',
     'FilesSource',
     'GAPSource',
@@ -37,6 +39,7 @@ __all__ = [
     'MergedSource',
     'ObjectSource',
     'SamSource',
+    'SegmentorSource',
     'SourceConfig',
     'TrustedSource',
     'VoteSource',

@@ -1,0 +1,86 @@
+"""A trained model of mmseg or mmdet that looks at images in memory, as its test would."""
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from mmcv.transforms import Compose
+from mmengine.config import Config
+from mmengine.registry import MODELS
+
+from .classifier import classifier_classes, load_strictly
+from .data import config_scope
+
+
+class TrainedModel:
+    """A model with its weights and the steps of its test pipeline.
+
+    Args:
+        cfg (Config): Its config.
+        checkpoint (str): Its checkpoint.
+        device (str): Where it runs.
+
+    Raises:
+        FileNotFoundError: If the checkpoint is missing.
+        ValueError: If it is that of another model.
+    """
+
+    def __init__(self, cfg: Config, checkpoint: str, device: str) -> None:
+        self.cfg = cfg
+        with config_scope(cfg):
+            model = MODELS.build(cfg.model)
+            steps = cfg.test_dataloader.dataset.pipeline
+            steps = list(steps.values()) if isinstance(steps, Mapping) else steps
+            # Images are in memory, and what is asked for is not known.
+            rest = [step for step in steps if not step['type'].rpartition('.')[2].startswith('Load')]
+            self._pipeline = Compose([dict(type='LoadImageFromNDArray'), *rest])
+        load_strictly(model, checkpoint, cfg.filename)
+        self.model = model.to(device).eval()
+        classes = tuple(classifier_classes(cfg, checkpoint))
+        self.classes = classes[1:] if classes[0] == 'background' else classes
+        """Names of the object classes 1..L."""
+
+    def inputs(self, image: np.ndarray) -> dict[str, Any]:
+        """An image as the model's data preprocessor makes it: a batch of one.
+
+        Args:
+            image (np.ndarray): (H, W, 3) uint8 RGB.
+
+        Returns:
+            dict: ``inputs`` and ``data_samples``.
+        """
+        with config_scope(self.cfg):
+            item = self._pipeline(dict(img=np.ascontiguousarray(image[..., ::-1]), img_id=0, img_path=''))
+        batch = dict(inputs=[item['inputs']], data_samples=[item['data_samples']])
+        return self.model.data_preprocessor(batch, False)
+
+
+@lru_cache(maxsize=2)
+def trained_model(config: str, checkpoint: str, device: str) -> TrainedModel:
+    """A process's own model of a config and a checkpoint: of several calls the same."""
+    return TrainedModel(Config.fromfile(config), checkpoint, device)
+
+
+def rows_of_classes(own: Sequence[str], wanted: Sequence[str], same_as: Mapping[str, str | None]) -> list[int]:
+    """Where a model has the classes to label.
+
+    Args:
+        own (Sequence[str]): Names of its object classes.
+        wanted (Sequence[str]): Names of the object classes to label.
+        same_as (Mapping[str, str | None]): For wanted classes that it knows by another name, that name.
+
+    Returns:
+        list[int]: For each wanted class its position in ``own``.
+
+    Raises:
+        ValueError: If it does not know a class.
+    """
+    names = [same_as.get(name, name) for name in wanted]
+    for name, known in zip(wanted, names):
+        if known not in own:
+            raise ValueError(
+                f'the model does not know the class {name!r}, only {", ".join(own)}; if it is there under another name '
+                f'say so (--same-as {name}=OTHER)'
+            )
+    return [own.index(name) for name in names]
