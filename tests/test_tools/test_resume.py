@@ -11,6 +11,7 @@ from bana_mm.structures import LabelStore, read_label_png
 
 REPO = Path(__file__).parents[2]
 COMMON = """
+pipeline = dict(resize=dict(scale=(64, 64)), crop=dict(crop_size=(48, 48)))
 quick = dict(num_workers={workers}, persistent_workers={persists})
 optim_wrapper = dict(optimizer=dict(lr=1e-3))
 train_cfg = dict(max_iters=5, val_interval=3)
@@ -24,16 +25,10 @@ _base_ = '{REPO}/configs/bana/bap_vgg16_voc.py'
 classes = dict(classes=('ring', 'triangle'))
 model = dict(
     backbone=dict(width_mult=0.0625, out_channels=8, pretrained=None),
-    bap_head=dict(num_classes=2, in_channels=8),
+    bap_head=dict(in_channels=8),
     label_recipe=dict(crf=dict(iterations=1)))
-train_pipeline = _base_.train_pipeline
-for one in train_pipeline:
-    if one['type'] == 'RandomResize':
-        one.update(scale=(64, 64))
-    elif 'crop_size' in one:
-        one.update(crop_size=(48, 48))
 {COMMON}
-train_dataloader = dict(batch_size=2, **quick, dataset=dict(metainfo=classes, pipeline=train_pipeline))
+train_dataloader = dict(batch_size=2, **quick, dataset=dict(metainfo=classes, pipeline=pipeline))
 val_dataloader = dict(**quick, dataset=dict(metainfo=classes))
 """
 SEGMENTATION = f"""
@@ -42,17 +37,9 @@ classes = dict(classes=('ring', 'triangle'))
 model = dict(
     data_preprocessor=dict(size=(48, 48)),
     backbone=dict(width_mult=0.0625, out_channels=8, pretrained=None),
-    decode_head=dict(head=dict(in_channels=8, channels=8, num_classes=3)))
-train_pipeline = _base_.train_pipeline
-for one in train_pipeline:
-    if one['type'] == 'RandomResize':
-        one.update(scale=(64, 64))
-    elif 'crop_size' in one:
-        one.update(crop_size=(48, 48))
-    elif one['type'] == 'bana_mm.BoxPseudoLabel':
-        one.update(num_classes=2)
+    decode_head=dict(head=dict(in_channels=8, channels=8)))
 {COMMON}
-train_dataloader = dict(batch_size=2, **quick, dataset=dict(metainfo=classes, pipeline=train_pipeline))
+train_dataloader = dict(batch_size=2, **quick, dataset=dict(metainfo=classes, pipeline=pipeline))
 val_dataloader = dict(**quick, dataset=dict(metainfo=classes))
 """
 INTERRUPTION = """

@@ -20,6 +20,7 @@ from pathlib import Path
 def parse_args() -> argparse.Namespace:
     from mmengine.config import DictAction
 
+    from bana_mm.utils.cli import add_config_arguments
     from bana_mm.utils.run_options import add_run_options
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -35,7 +36,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--split', default='val', help='list of images, ImageSets/Segmentation/SPLIT.txt')
     parser.add_argument('--images', type=int, help='take that many, evenly spread over the data set (default: all)')
     parser.add_argument('--rule', nargs='+', action=DictAction, default={}, metavar='KEY=VALUE', help='of the rule')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='override settings of CONFIG')
+    add_config_arguments(parser)
     parser.add_argument('--fit', action='store_true', help='also fit the rule to these masks, and print its fields')
     parser.add_argument('--json', type=Path, metavar='FILE', help='write figures and every mask there')
     add_run_options(parser, ['workers', 'batch_size'], workers=0)
@@ -48,13 +49,13 @@ def find_images(args: argparse.Namespace):
     from bana_mm.evaluation.instance_masks import read_true_masks
     from bana_mm.labels import LabelItems
     from bana_mm.labels.data import build_coco_dataset, build_label_dataset
-    from bana_mm.utils.config import read_config
+    from bana_mm.utils.cli import load_config
 
     truth = None
     if args.coco is not None:
         dataset, truth = build_coco_dataset(args.coco, args.img_dir), read_true_masks(args.coco)
     elif args.config is not None:
-        dataset = build_label_dataset(read_config(args.config, args.cfg_options), args.split)
+        dataset = build_label_dataset(load_config(args), args.split)
     else:
         split = f'ImageSets/Segmentation/{args.split}.txt'
         dataset = VOCBoxDataset(split, data_root=args.voc_root, require_masks=True, test_mode=True)

@@ -8,12 +8,15 @@ from typing import Any
 
 from mmengine.config import Config, ConfigDict
 
+from bana_mm.utils.resources import find_config
+
 from .datasets import inner_dataset
 from .num_classes import class_names
 
 MODES = ('train', 'val', 'test')
 # What tells one data set from another. All else in a data set's config is the stage's: pipeline, pseudo labels ...
 _DESCRIPTION = ('type', 'data_root', 'ann_file', 'data_prefix', 'metainfo')
+_CLASSIFIERS = ('bana_mm.BoxClassifier', 'bana_mm.ImageClassifier', 'bana_mm.SEAMClassifier')
 # Arguments that only data sets of the same type take: they go where the type is another one.
 _OF_TYPE = ('difficult', 'id_from', 'img_suffix', 'require_boxes', 'other_classes')
 _EXAMPLE = "data = dict(type='bana_mm.VOCBoxDataset', data_root=..., metainfo=dict(classes=(...)), train=..., val=...)"
@@ -30,7 +33,7 @@ def apply_data(cfg: Config, path: str | Path) -> None:
 
     Args:
         cfg (Config): Changed in place.
-        path (str | Path): The file.
+        path (str | Path): The file, see :func:`bana_mm.utils.resources.find_config`.
 
     Raises:
         FileNotFoundError: If the file does not exist.
@@ -57,9 +60,11 @@ def apply_data(cfg: Config, path: str | Path) -> None:
 
 
 def _read(path: str | Path) -> dict[str, Any]:
-    if not Path(path).is_file():
-        raise FileNotFoundError(f'data set file {str(path)!r} does not exist')
-    data = Config.fromfile(path).get('data')
+    try:
+        file = find_config(path)
+    except FileNotFoundError:
+        raise FileNotFoundError(f'data set file {str(path)!r} does not exist') from None
+    data = Config.fromfile(file).get('data')
     if not isinstance(data, Mapping):
         raise ValueError(f'{path}: a file of a data set has {_EXAMPLE}')
     missing = [field for field in ('type', 'train') if not data.get(field)]
@@ -77,9 +82,8 @@ def _put_images(cfg: Config, descriptions: Mapping[str, dict[str, Any]]) -> None
         if loader is None:
             continue
         # stage 2 takes its images from test_dataloader, also where nothing can be evaluated
-        description = descriptions.get(mode) or (
-            descriptions['train'] if mode == 'test' and cfg.model.get('type') == 'bana_mm.BoxClassifier' else None
-        )
+        makes_labels = mode == 'test' and cfg.model.get('type') in _CLASSIFIERS
+        description = descriptions.get(mode) or (descriptions['train'] if makes_labels else None)
         if description is None:
             _switch_off(cfg, mode)
             continue
