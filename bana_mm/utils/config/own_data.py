@@ -14,6 +14,7 @@ from .num_classes import class_names
 MODES = ('train', 'val', 'test')
 # What tells one data set from another. All else in a data set's config is the stage's: pipeline, pseudo labels ...
 _DESCRIPTION = ('type', 'data_root', 'ann_file', 'data_prefix', 'metainfo')
+_CLASSIFIERS = ('bana_mm.BoxClassifier', 'bana_mm.ImageClassifier', 'bana_mm.SEAMClassifier')
 # Arguments that only data sets of the same type take: they go where the type is another one.
 _OF_TYPE = ('difficult', 'id_from', 'img_suffix', 'require_boxes', 'other_classes')
 _EXAMPLE = "data = dict(type='bana_mm.VOCBoxDataset', data_root=..., metainfo=dict(classes=(...)), train=..., val=...)"
@@ -77,9 +78,8 @@ def _put_images(cfg: Config, descriptions: Mapping[str, dict[str, Any]]) -> None
         if loader is None:
             continue
         # stage 2 takes its images from test_dataloader, also where nothing can be evaluated
-        description = descriptions.get(mode) or (
-            descriptions['train'] if mode == 'test' and cfg.model.get('type') == 'bana_mm.BoxClassifier' else None
-        )
+        makes_labels = mode == 'test' and cfg.model.get('type') in _CLASSIFIERS
+        description = descriptions.get(mode) or (descriptions['train'] if makes_labels else None)
         if description is None:
             _switch_off(cfg, mode)
             continue
