@@ -99,11 +99,13 @@ def render_tables(experiments: Mapping[str, Any], metafile: Mapping[str, Any], d
     known = known_metrics(metafile)
     files = {model['Name']: Path(model['Config']).name for model in metafile['Models']}
     sections, shown = [], set()
+    reproduced = any('Reproduction' in row for table in experiments['Tables'] for row in table['Rows'])
     for table in experiments['Tables']:
         figures, subset = table['Figures'], (table.get('Subset') or {}).get('Dataset')
         order = ' / '.join(figure['Name'] for figure in figures)
         has_recipes = any('Recipe' in row for row in table['Rows'])
-        header = ['', 'config', *['recipe'] * has_recipes, 'paper', '[Re]', 'ours', *['ours, animals'] * bool(subset)]
+        header = ['', 'config', *['recipe'] * has_recipes, 'paper', *['[Re]'] * reproduced, 'ours']
+        header += ['ours, animals'] * bool(subset)
         rows = []
         for row in table['Rows']:
             shown.add(row['Config'])
@@ -112,7 +114,7 @@ def render_tables(experiments: Mapping[str, Any], metafile: Mapping[str, Any], d
                 row['Method'],
                 row.get('Run') or f'[{row["Config"]}]({files[row["Config"]]})',
                 *[_recipe(row)] * has_recipes,
-                *map(_cell, (row.get('Paper', ()), row.get('Reproduction', ()), ours)),
+                *map(_cell, (row.get('Paper', ()), *[row.get('Reproduction', ())] * reproduced, ours)),
             ]
             if subset:
                 cells.append(_subset_cell(row, figures[0], subset, known))

@@ -1,4 +1,4 @@
-# Importance sampling and feature similarity: a plain classifier as their host. The documents at hand give no figures.
+# Importance sampling and feature similarity: a plain classifier as their host. No published figures are at hand.
 _base_ = [
     '../_base_/models/cam_r50-s8.py',
     '../_base_/datasets/voc_image_labels.py',

@@ -1,4 +1,4 @@
-# A plain classifier with the importance sampling and feature similarity losses. The documents at hand give no figures.
+# A plain classifier with the importance sampling and feature similarity losses. No published figures are at hand.
 _base_ = 'cam_r50-s8_voc.py'
 model = dict(
     dense_losses=[

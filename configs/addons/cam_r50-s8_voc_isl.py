@@ -1,3 +1,3 @@
-# A plain classifier with the importance sampling loss. The documents at hand give no figures.
+# A plain classifier with the importance sampling loss. No published figures are at hand.
 _base_ = 'cam_r50-s8_voc.py'
 model = dict(dense_losses=[dict(type='bana_mm.ImportanceSamplingLoss', num_samples=10, balance=0.2)])

@@ -1,5 +1,4 @@
-# SEAM with the importance sampling and feature similarity losses, their published host. The documents at hand give no
-# figures.
+# SEAM, the published host, with the importance sampling and feature similarity losses. No published figures at hand.
 _base_ = 'seam_r50_voc.py'
 model = dict(
     dense_losses=[

@@ -13,7 +13,7 @@ from bana_mm.utils.result_tables import BEGIN, END, read_yaml
 
 ROOT = Path(__file__).parents[2]
 BANA = ROOT / 'configs' / 'bana'
-WAY_OUT = 'run `python tools/analysis/results_table.py --write`'
+ADDONS = ROOT / 'configs' / 'addons'
 
 
 @pytest.fixture
@@ -31,25 +31,31 @@ def results_table(monkeypatch, capsys):
     return run
 
 
-def test_readme_and_metafile_are_up_to_date(results_table, tmp_path):
-    folder = tmp_path / 'configs' / 'bana'
+@pytest.mark.parametrize('own', [BANA, ADDONS], ids=lambda path: path.name)
+def test_readme_and_metafile_are_up_to_date(results_table, tmp_path, own):
+    folder = tmp_path / 'configs' / own.name
     shutil.copytree(ROOT / 'configs', tmp_path / 'configs')
     printed = results_table('--configs', folder, '--write')
+    way_out = f'run `python tools/analysis/results_table.py --configs configs/{own.name} --write`'
     for name in ('README.md', 'metafile.yml'):
-        assert (folder / name).read_text() == (BANA / name).read_text(), f'{name} is not up to date: {WAY_OUT}'
-    between = (BANA / 'README.md').read_text().partition(BEGIN)[2].partition(END)[0].strip()
+        assert (folder / name).read_text() == (own / name).read_text(), f'{name} is not up to date: {way_out}'
+    between = (own / 'README.md').read_text().partition(BEGIN)[2].partition(END)[0].strip()
     assert between in printed
-    names = {path.stem for path in BANA.glob('*.py')}
+    names = {path.stem for path in own.glob('*.py')}
     assert {name for name in names if f'({name}.py)' in between} == names
-    assert {model['Name'] for model in read_yaml(BANA / 'metafile.yml')['Models']} == names
+    assert {model['Name'] for model in read_yaml(own / 'metafile.yml')['Models']} == names
+    assert f'configs/{own.name}/metafile.yml' in read_yaml(ROOT / 'model-index.yml')['Import']
 
 
 def test_every_config_says_what_it_is():
-    assert [path.name for path in BANA.glob('*.py') if not description(path)] == []
+    assert [path.name for own in (BANA, ADDONS) for path in own.glob('*.py') if not description(path)] == []
 
 
 def test_reproductions_say_which_row_they_are():
     """The first line of a config names its tables and rows' (first) published figures."""
+    for row in (row for table in read_yaml(ADDONS / 'experiments.yml')['Tables'] for row in table['Rows']):
+        line = (ADDONS / f'{row["Config"]}.py').read_text().splitlines()[0]
+        assert all(str(value) in line for value in row.get('Paper', ())), (row['Config'], line)
     checked = 0
     for table in read_yaml(BANA / 'experiments.yml')['Tables']:
         number = table['Title'].split()[1].rstrip(':')
@@ -99,10 +105,10 @@ def test_work_dirs(results_table, tmp_path):
 
     before = (folder / 'README.md').read_text()
     printed = results_table('--configs', folder, '--work-dirs', work_dirs)
-    assert 'a: mIoU on V = 12.3' in printed and '| M | [a](a.py) | 1.5 | | 12.3 |' in printed
+    assert 'a: mIoU on V = 12.3' in printed and '| M | [a](a.py) | 1.5 | 12.3 |' in printed
     assert (folder / 'README.md').read_text() == before
     results_table('--configs', folder, '--work-dirs', work_dirs, '--write')
-    assert '| M | [a](a.py) | 1.5 | | 12.3 |' in (folder / 'README.md').read_text()
+    assert '| M | [a](a.py) | 1.5 | 12.3 |' in (folder / 'README.md').read_text()
     text = (folder / 'metafile.yml').read_text()
     assert text.startswith('# kept\n')
     (entry,) = read_yaml(folder / 'metafile.yml')['Models']

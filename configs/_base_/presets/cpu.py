@@ -21,6 +21,47 @@ overrides = dict(
         when={'default_hooks.logger.type': 'LoggerHook', 'default_hooks.checkpoint.type': 'CheckpointHook'},
         set=dict(default_hooks=dict(logger=dict(interval=10), checkpoint=dict(interval=100))),
     ),
+    # A VGG-16 in place of a ResNet. Crops show most of an image, as its labels are those of the whole.
+    image_classifier=dict(
+        when={'model.type': ('bana_mm.ImageClassifier', 'bana_mm.SEAMClassifier')},
+        set=dict(
+            model=dict(
+                data_preprocessor=dict(
+                    mean=[103.939, 116.779, 123.68],
+                    std=[1.0, 1.0, 1.0],
+                    bgr_to_rgb=False,
+                    batch_augments=[dict(type='BatchFixedSizePad', size=crop_size)],
+                ),
+                backbone=dict(
+                    _delete_=True,
+                    type='bana_mm.VGG16LargeFOV',
+                    fc6_dilation=1,
+                    pretrained='{{$VGG16_WEIGHTS:open-mmlab://vgg16_caffe}}',
+                ),
+                head=dict(in_channels=1024),
+                dropout=0.0,  # the backbone has its own
+                stride=8,
+                activations=dict(scales=(1.0, 0.5)),
+            ),
+            train_dataloader=dict(
+                batch_size=8,
+                num_workers=1,
+                dataset=dict(pipeline=dict(resize=dict(scale=(240, 240)), crop=dict(crop_size=crop_size))),
+            ),
+            optim_wrapper=dict(
+                constructor='bana_mm.NewLayersOptimWrapperConstructor',
+                optimizer=dict(lr=1e-3, momentum=0.9, weight_decay=5e-4),
+                paramwise_cfg=dict(bias_lr_mult=2.0, bias_decay_mult=0.0, new_layer_lr_mult=10.0),
+            ),
+            param_scheduler=[dict(type='PolyLR', power=0.9, eta_min=0.0, begin=0, end=420, by_epoch=False)],
+            train_cfg=dict(max_iters=420, val_interval=420),
+            auto_scale_lr=dict(base_batch_size=8),
+        ),
+    ),
+    seam=dict(
+        when={'model.type': 'bana_mm.SEAMClassifier'},
+        set=dict(model=dict(correlation=dict(in_channels=(), channels=()))),
+    ),
     vgg16=dict(
         when={'model.backbone.type': 'bana_mm.VGG16LargeFOV'},
         set=dict(model=dict(backbone=dict(channels_last=True))),

@@ -9,7 +9,15 @@ from mmengine.registry import DATASETS, MODELS, DefaultScope
 
 from bana_mm.datasets.synthetic import make_tiny_voc
 from bana_mm.functional import dense_crf, unary_probability
-from bana_mm.labels import LabelItem, LabelItems, StoreSink, answers, build_label_source, make_labels
+from bana_mm.labels import (
+    LabelItem,
+    LabelItems,
+    StoreSink,
+    answers,
+    build_label_source,
+    label_source_of,
+    make_labels,
+)
 from bana_mm.labels.class_weights import weight_of_classes
 from bana_mm.labels.classifier import build_classifier, extract_features
 from bana_mm.labels.generator import LabelGenerator
@@ -58,6 +66,16 @@ def work(tmp_path_factory):
 def source(work):
     folder = work[0]
     return build_label_source(f'image_crf:{folder / "image.py"}:{folder / "image.pth"}')
+
+
+def test_a_classifier_says_who_makes_its_labels(work):
+    assert label_source_of(Config.fromfile(work[0] / 'image.py')) == 'image_crf'
+    for kind, name in (
+        ('SEAMClassifier', 'image_crf'),
+        ('BoxClassifier', 'classifier'),
+        ('VGG16LargeFOV', 'classifier'),
+    ):
+        assert label_source_of(Config(dict(model=dict(type=f'bana_mm.{kind}')))) == name
 
 
 def test_boxes_over_the_whole_image():
