@@ -71,13 +71,19 @@ class Reproduction:
         tables (Sequence[int]): Numbers of the tables. Defaults to none, all on this data.
         options (RunOptions | None): For the making of labels. Defaults to None, the tools' defaults.
         amp (bool): Train in mixed precision. Defaults to False.
+        siblings (bool): Also run the rows' siblings, of our recipe. Defaults to True.
 
     Raises:
         ValueError: If a table is not on this data.
     """
 
     def __init__(
-        self, data: str, tables: Sequence[int] = (), options: RunOptions | None = None, amp: bool = False
+        self,
+        data: str,
+        tables: Sequence[int] = (),
+        options: RunOptions | None = None,
+        amp: bool = False,
+        siblings: bool = True,
     ) -> None:
         self.folder = resource_root() / 'configs' / 'bana'
         self.experiments = read_experiments(
@@ -94,6 +100,7 @@ class Reproduction:
         self.tables = {number: table for number, table in found.items() if not tables or number in tables}
         self.options = options or RunOptions()
         self.amp = amp
+        self.siblings = siblings
         self._configs: dict[str, Config] = {}
 
     @cached_property
@@ -103,6 +110,8 @@ class Reproduction:
         kinds = dict(maps=self._maps, masks=self._masks, trainings=self._training)
         for number, table in self.tables.items():
             for row in table['Rows']:
+                if not self.siblings and row.get('Recipe', {}).get('recipe') == table.get('Sibling', ...):
+                    continue
                 made = [
                     (step, cost) for step, cost in kinds[table['Kind']](row, table) if tuple(step.command) not in known
                 ]
@@ -231,6 +240,7 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('data', choices=tuple(DATA))
     parser.add_argument('--tables', type=int, nargs='+', default=(), metavar='NUMBER', help='only these tables')
+    parser.add_argument('--paper-only', action='store_true', help='leave out the rows of our recipe, bana_mm')
     parser.add_argument('--amp', action='store_true', help='train in mixed precision')
     parser.add_argument('--dry-run', action='store_true', help='only print the commands')
     add_run_options(parser.add_argument_group('making the labels'))
@@ -239,7 +249,7 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    run = Reproduction(args.data, args.tables, RunOptions.from_args(args), args.amp)
+    run = Reproduction(args.data, args.tables, RunOptions.from_args(args), args.amp, not args.paper_only)
     with ended_by_signals():
         for row in run.rows:
             print(f'# {row}', flush=True)

@@ -148,6 +148,7 @@ def test_tables_on_coco(voc, parse, tmp_path):
 def test_some_tables(voc):
     rows = Reproduction('voc', [3]).rows
     assert len(rows) == 10 and all(row.title.startswith('Table 3') for row in rows)
+    assert len(Reproduction('voc', [3], siblings=False).rows) == 5
     with pytest.raises(ValueError, match='table 2 is not on voc, which has tables 1, 3, 4, 5'):
         Reproduction('voc', [2])
 
