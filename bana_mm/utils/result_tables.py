@@ -113,7 +113,7 @@ def render_tables(experiments: Mapping[str, Any], metafile: Mapping[str, Any], d
             cells = [
                 row['Method'],
                 row.get('Run') or f'[{row["Config"]}]({files[row["Config"]]})',
-                *[_recipe(row)] * has_recipes,
+                *[recipe_text(row)] * has_recipes,
                 *map(_cell, (row.get('Paper', ()), *[row.get('Reproduction', ())] * reproduced, ours)),
             ]
             if subset:
@@ -142,7 +142,7 @@ def splice(text: str, tables: str, path: str | Path) -> str:
     return f'{text[: text.index(BEGIN)]}{BEGIN}\n\n{tables}\n\n{text[text.index(END) :]}'
 
 
-def _recipe(row: Mapping[str, Any]) -> str:
+def recipe_text(row: Mapping[str, Any]) -> str:
     """A recipe's name, and what is changed in it."""
     fields = dict(row.get('Recipe', {}))
     return ', '.join(filter(None, (fields.pop('recipe', None), *(f'{key}={value}' for key, value in fields.items()))))

@@ -80,3 +80,31 @@ def test_without_masks_only_what_training_needs(config, tmp_path):
 def test_training_on_masks_needs_no_labels(config, tmp_path):
     (tmp_path / 'masks.py').write_text('work_dir = "masks"\ntrain_cfg = dict(max_iters=9)\npseudo_labels = None')
     assert [title for title, _ in calls(plan_stages('masks.py'))] == ['segmentation', 'test']
+
+
+def test_a_recipe_has_labels_and_a_model_of_its_own(config):
+    plan = plan_stages(config, ['a=1'], ['b=2'], recipe='paper', all_scores=True)
+    classifier, labels, *_, segmentation, test = [command for _, command in calls(plan)]
+    assert classifier[-1] == 'b=2'  # the same for all recipes
+    assert labels[labels.index('--out-dir') + 1] == 'labels_paper'
+    assert labels[-2:] == ['b=2', 'model.label_recipe.recipe=paper']
+    assert segmentation[3] == 'paper/stage3' and segmentation[-2:] == ['a=1', 'pseudo_labels.dir=labels_paper']
+    assert '--all' in test and test[-1] == 'pseudo_labels.dir=labels_paper'
+    assert plan.work_dir == 'paper/stage3' and list(plan.evaluations.values())[0].parts[0] == 'labels_paper'
+    assert plan_stages(config, work_dir='other', recipe='bana_mm').work_dir == 'other'
+    with pytest.raises(ValueError, match="no label recipe 'papre'; there are paper, bana_mm"):
+        plan_stages(config, recipe='papre')
+    with pytest.raises(ValueError, match='stage3.py: trains on no folder of label maps'):
+        plan_stages(config, ['pseudo_labels=None'], recipe='paper')
+
+
+def test_commands_are_shown(config, tmp_path, capsys):
+    plan = plan_stages(config)
+    (tmp_path / 'stage1').mkdir()
+    (tmp_path / 'stage1/iter_5.pth').touch()
+    (tmp_path / 'stage1/last_checkpoint').write_text('iter_5.pth')
+    plan.show()
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == len(plan.steps)
+    assert lines[0].startswith('[classifier] python ') and lines[0].endswith('--resume  (done already)')
+    assert 'done' not in lines[1]

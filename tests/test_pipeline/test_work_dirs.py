@@ -6,6 +6,7 @@ import os
 import pytest
 
 from bana_mm.pipeline.work_dirs import find_scores, match
+from bana_mm.structures import LabelRecipe
 from bana_mm.utils.result_tables import SIX
 
 VOC, COCO, PART = 'voc val', 'coco val', 'part of voc'
@@ -103,6 +104,30 @@ def test_labels_by_recipe_and_subset(root):
     }
     assert len(left_out) == 2 and 'one/val.json (Y_ret): no row' in left_out[0]
     assert 'unknown_recipe.json (Y_crf): no row' in left_out[1]
+
+
+def test_trainings_by_the_recipe_of_their_labels(root):
+    rows = [
+        dict(Config='seg', Recipe=dict(recipe='paper')),
+        dict(Config='seg', Recipe=dict(recipe='bana_mm'), Suffix='x'),
+    ]
+    experiments = dict(
+        Datasets={VOC: 4}, Tables=[dict(Figures=[dict(Dataset=VOC, Metric='mIoU', Score='mIoU')], Rows=rows)]
+    )
+    write_test(root, 'paper/seg/test', 'seg', dict(mIoU=50.0), 'val.txt')
+    _, (left_out,) = match(experiments, find_scores(root))
+    assert left_out.endswith('no row of the tables is about seg on voc val with labels of an unknown recipe')
+    paper = LabelRecipe.from_cfg(dict(recipe='paper', amp=True, crf=dict(backend='torch')))  # the same but for rounding
+    write(root / 'paper/seg/labels.json', dict(recipe=paper.to_dict()))
+    write_test(root, 'seg', 'seg', dict(mIoU=60.0), 'val.txt')  # by tools/train.py
+    with open(root / 'seg/seg.py', 'a') as file:
+        file.write(f'pseudo_labels = dict(dir={str(root / "labels")!r})')
+    write(root / 'labels/meta.json', dict(recipe=LabelRecipe.from_cfg(dict(recipe='bana_mm')).to_dict()))
+    figures, left_out = match(experiments, find_scores(root))
+    assert {key: value for key, (value, _) in figures.items()} == {('seg', VOC, 'mIoU'): 50, ('seg', VOC, 'mIoU x'): 60}
+    assert left_out == []
+    write(root / 'labels/meta.json', dict(recipe=dict(unary={}, margin=1)))  # of instances
+    assert len(match(experiments, find_scores(root))[0]) == 1
 
 
 def test_what_is_left_out(root):

@@ -54,6 +54,36 @@ def test_tables():
     ]
 
 
+def test_siblings(tmp_path):
+    """Another recipe of each row at the table's end, and a column that names them."""
+    (tmp_path / 'experiments.yml').write_text(
+        'Tables: [{Title: T, Sibling: ours, Figures: [{Name: n, Dataset: val, Metric: mIoU, Score: mIoU}], Rows: ['
+        '{Method: A, Config: a, Paper: [1], Suffix: box, Recipe: {recipe: published, background: cam}}, '
+        '{Method: B, Config: a, Paper: [2], Recipe: {recipe: published}, Sibling: false}, {Method: C, Config: a}]}]'
+    )
+    experiments = read_experiments(tmp_path / 'experiments.yml', ['a'])
+    rows = experiments['Tables'][0]['Rows']
+    assert [row['Method'] for row in rows] == ['A', 'B', 'C', 'A']
+    assert rows[3] == dict(Method='A', Config='a', Suffix='box recipe ours', Recipe=dict(recipe='ours'))
+    metafile = dict(
+        Models=[
+            dict(
+                Name='a',
+                Config='x/a.py',
+                Results=[dict(Dataset='val', Metrics={'mIoU box': 5, 'mIoU box recipe ours': 6, 'mIoU': 7})],
+            )
+        ]
+    )
+    assert render_tables(experiments, metafile, {}).splitlines()[4:] == [
+        '| | config | recipe | paper | [Re] | ours |',
+        '| --- | --- | --- | --- | --- | --- |',
+        '| A | [a](a.py) | published, background=cam | 1.0 | | 5.0 |',
+        '| B | [a](a.py) | published | 2.0 | | 7.0 |',
+        '| C | [a](a.py) | | | | 7.0 |',
+        '| A | [a](a.py) | ours | | | 6.0 |',
+    ]
+
+
 def test_metric_name():
     assert metric_name(dict(Metric='mIoU'), {}) == 'mIoU'
     assert metric_name(dict(Metric='mIoU'), dict(Suffix='Y_crf')) == 'mIoU Y_crf'
