@@ -3,6 +3,7 @@ import pytest
 from matplotlib.collections import PolyCollection
 
 from bana_mm.visualization.curves import Curve, draw_precision_recall
+from bana_mm.visualization.spread import draw_spread
 from bana_mm.visualization.violins import draw_violins
 
 
@@ -55,3 +56,25 @@ def test_curves_and_marks(tmp_path):
     assert (tmp_path / 'curves.png').stat().st_size > 1000
     with pytest.raises(ValueError, match='no curve'):
         draw_precision_recall({})
+
+
+def test_spread_of_seeds():
+    figure = draw_spread(
+        {'losses': {'a': [1.0, 2.0, 6.0], 'b': [4.0], 'c': []}, 'none': {}, 'maps': {'d': [3.0]}}, 'mIoU'
+    )
+    losses, maps = figure.axes  # a panel without a row has none
+    assert (losses.get_title(), maps.get_title()) == ('losses', 'maps')
+    assert [tick.get_text() for tick in losses.get_yticklabels()] == ['a', 'b', 'c']
+    assert losses.get_ylim() == (2.5, -0.5)
+    points = {
+        line.get_ydata()[0]: list(line.get_xdata())
+        for line in losses.lines
+        if line.get_marker() == 'o' and len(line.get_xdata())
+    }
+    assert points == {0: [1.0, 2.0, 6.0], 1: [4.0]}
+    bars = {line.get_ydata()[0]: list(line.get_xdata()) for line in losses.lines if line.get_linestyle() == '-'}
+    assert list(bars) == [0] and bars[0] == pytest.approx([3 - 7**0.5, 3 + 7**0.5])  # mean 3, deviation sqrt(7)
+    means = {line.get_ydata()[0]: line.get_xdata()[0] for line in losses.lines if line.get_marker() == '|'}
+    assert means == {0: 3.0, 1: 4.0}
+    with pytest.raises(ValueError, match='no row to draw'):
+        draw_spread({'none': {}}, 'mIoU')

@@ -137,8 +137,10 @@ def report(plan: AblationPlan, figures: Figures, settings: Mapping[str, Any], ro
     for name, what in (('json', json.dumps(content, indent=2)), ('txt', text)):
         with whole_file(root / f'ablations.{name}') as partial:
             partial.write_text(what + '\n')
-    drawn = {title: {row.title: list(row.figures.values()) for row in lines} for title, lines in rows.items()}
-    if any(map(any, (lines.values() for lines in drawn.values()))):
+    drawn = {
+        title: {row.title: list(row.figures.values()) for row in lines if row.figures} for title, lines in rows.items()
+    }
+    if any(drawn.values()):
         draw_spread(drawn, 'mIoU, %').savefig(root / 'ablations.png', dpi=80)
     return _text(rows, '### {}\n\n', markdown_table) if markdown else text
 
