@@ -56,8 +56,8 @@ def parse_args() -> argparse.Namespace:
         default=[],
         metavar='NAME',
         help='also evaluate labels made from the boxes: box, grabcut, box_crf, files:PATH (a folder of '
-        'label maps ID.png, or per-box masks in a .json), bana_crf:CONFIG:CHECKPOINT, or what '
-        'two of them agree on: box_crf+grabcut',
+        'label maps ID.png, or per-box masks in a .json), sam:MODEL, bana_crf:CONFIG:CHECKPOINT, what two of them '
+        'agree on: box_crf+grabcut, or what most of them say: vote:box+box_crf+grabcut',
     )
     parser.add_argument(
         '--voc-root', help='where --sources and --table1 find images and boxes: JPEGImages and Annotations'

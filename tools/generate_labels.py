@@ -14,6 +14,7 @@ torchrun --nproc-per-node 8 tools/generate_labels.py ... --launcher pytorch
   python tools/generate_labels.py configs/bana/bap_vgg16_coco.py CHECKPOINT --coco BOXES.json --out MASKS.json
   python tools/generate_labels.py --source grabcut --coco BOXES.json --out MASKS.json
   python tools/generate_labels.py --source bana_crf:CONFIG:CHECKPOINT+grabcut --split train --out-dir LABELS
+  python tools/generate_labels.py --source 'sam:nielsr/slimsam-77-uniform|box_crf' --coco BOXES.json --out MASKS.json
 """
 
 import argparse
@@ -49,7 +50,8 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument(
         '--source',
-        help='box, grabcut, box_crf, files:PATH, bana_crf:CONFIG:CHECKPOINT, or several joined by +; with a CHECKPOINT '
+        help='box, grabcut, box_crf, files:PATH, sam:MODEL (docs/sam.md), bana_crf:CONFIG:CHECKPOINT; several joined '
+        'by +; A|B, that is B for the boxes where A is no good; trusted:A, vote:A+B+C; with a CHECKPOINT '
         'the names of sources with a classifier stand alone: bana_crf_cam (labels without the background attention), '
         'gap (of a classifier with plain pooling), bana_ret+grabcut',
     )
@@ -116,6 +118,7 @@ def generate(args: argparse.Namespace, cfg):
     if cfg is not None:
         options = options.for_config(cfg)
     source = find_source(args, cfg, options.device)
+    source.use_device(options.device)
     items = LabelItems(find_images(args, cfg))
     if args.out is not None:
         sink = MaskSink(args.out, items)

@@ -15,6 +15,11 @@ from bana_mm.functional.mask_trust import doubt_stability, extent_share, jitter_
 from bana_mm.structures import InstanceMask
 
 MEASURES = ('jitter', 'extent', 'fill_gap', 'agreement', 'doubts')
+# Fitted on masks of GrabCut and of the CRF from boxes, on training images: docs/results/trust.md. Neither says where it
+# is in doubt; doubts compare two opinions on a mask, as the agreement with a second source does, and weigh the same.
+BIAS, USUAL_FILL = 1.09, 0.56
+WEIGHTS = dict(jitter=2.16, extent=1.55, fill_gap=-0.16, agreement=1.87, doubts=1.87)
+USUAL = dict(jitter=0.86, extent=0.85, fill_gap=0.16, agreement=0.73, doubts=0.73)
 
 
 @dataclass
@@ -77,7 +82,7 @@ class TrustRule:
         min_shift (int): But by at least so many pixels. Defaults to 1.
         touch (float): A side is touched by a mask that comes as close as this share of the width or height. Defaults to
             0.05.
-        usual_fill (float): Share of its box that an object has. Defaults to 0.6.
+        usual_fill (float): Share of its box that an object has. Defaults to 0.56, the mean of the images of the fit.
         fills (dict[str, float]): The same for classes of which it is known, by name, such as those that
             ``tools/analysis/filling_rates.py`` prints. Defaults to none.
         bias (float): b. Defaults to the fitted one, as do all weights and usual values.
@@ -95,9 +100,9 @@ class TrustRule:
     shift: float = 0.05
     min_shift: int = 1
     touch: float = 0.05
-    usual_fill: float = 0.6
+    usual_fill: float = USUAL_FILL
     fills: dict[str, float] = field(default_factory=dict)
-    bias: float = 0.0
+    bias: float = BIAS
     weights: dict[str, float] = field(default_factory=dict)
     usual: dict[str, float] = field(default_factory=dict)
     min_score: float = 0.5
@@ -197,11 +202,6 @@ class TrustRule:
 
     def _passes(self, evidence: MaskEvidence, score: float) -> bool:
         return score >= self.min_score and evidence.touched >= self.min_touched and evidence.fill <= self.max_fill
-
-
-# Fitted on masks of GrabCut and of the CRF from boxes, see docs/results/trust.md.
-WEIGHTS = dict(jitter=0.0, extent=0.0, fill_gap=0.0, agreement=0.0, doubts=0.0)
-USUAL = dict(jitter=0.0, extent=0.0, fill_gap=0.0, agreement=0.0, doubts=0.0)
 
 
 def first_that_passes(candidates: Sequence[TrustedMask]) -> int:

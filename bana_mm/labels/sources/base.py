@@ -113,6 +113,13 @@ class LabelSource:
                 Defaults to None.
         """
 
+    def use_device(self, device: str) -> None:
+        """Where networks run, of sources that don't say so themselves.
+
+        Args:
+            device (str): Such as 'cuda'.
+        """
+
     def missing(self, img_ids: Iterable[str]) -> list[str]:
         """Those of the images that are known to have no labels here, before any is read."""
         return []

@@ -65,6 +65,7 @@ class ClassifierSource(LabelSource):
                 raise FileNotFoundError(f'{path}: {kind} of label source {self.name!r} does not exist')
         self.recipe = dict(recipe or {})
         self.device = device
+        self._default_device: str | None = None
         self._single_map = None if both else self.single_map
         self._classes: tuple[str, ...] | None = None
         self._same_as: Mapping[str, str | None] | None = None
@@ -127,6 +128,9 @@ class ClassifierSource(LabelSource):
         _, unseen = self._weight()
         return dict(record, unseen=unseen) if unseen or kind == 'masks' else record
 
+    def use_device(self, device: str) -> None:
+        self._default_device = device
+
     def _changes(self) -> dict[str, Any]:
         return {**self.recipe, **self.recipe_changes}
 
@@ -134,7 +138,9 @@ class ClassifierSource(LabelSource):
         from ..engine import classifier_engine
 
         in_loader = torch.utils.data.get_worker_info() is not None  # forked, where CUDA can't be used
-        device = self.device or ('cuda' if torch.cuda.is_available() and not in_loader else 'cpu')
+        device = (
+            self.device or self._default_device or ('cuda' if torch.cuda.is_available() and not in_loader else 'cpu')
+        )
         if self._loaded is None or self._loaded[0] != device:
             engine = classifier_engine(self.config if self._cfg is None else self._cfg, self.checkpoint, device)
             self.check_model(engine.model, self.config)

@@ -33,6 +33,10 @@ class CompositeSource(LabelSource):
         for source in self.sources:
             source.bind(classes, category_ids, same_as)
 
+    def use_device(self, device: str) -> None:
+        for source in self.sources:
+            source.use_device(device)
+
     def missing(self, img_ids: Iterable[str]) -> list[str]:
         img_ids = list(img_ids)
         lacking = {img_id for source in self.sources for img_id in source.missing(img_ids)}

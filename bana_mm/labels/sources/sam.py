@@ -78,6 +78,9 @@ class SamSource(LabelSource):
     ) -> None:
         self._prompter()  # finds out now that there is no such model
 
+    def use_device(self, device: str) -> None:
+        self._device = self._device or device
+
     def prepare(self, items: Sequence[LabelItem], kind: Kind) -> list[tuple[Task | None, Any]]:
         with measured('network'):
             prompter = self._prompter()

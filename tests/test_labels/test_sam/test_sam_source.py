@@ -91,6 +91,15 @@ def test_record_and_processes(folder):
     assert source._prompter().encoder_dtype == torch.bfloat16 and source._prompter().chunk == 5
 
 
+def test_device(folder):
+    source = TrustedSource(SamSource(folder))
+    source.use_device('meta')
+    assert source.source._device == 'meta' and 'device' not in source.describe()['source']
+    source = SamSource(folder, device='cpu')
+    source.use_device('meta')
+    assert source._device == 'cpu'
+
+
 def test_a_missing_model_is_found_out_before_any_image(monkeypatch):
     monkeypatch.setenv('HF_HUB_OFFLINE', '1')
     with pytest.raises(FileNotFoundError, match='hf download nobody/none'):
