@@ -120,6 +120,9 @@ class ClassifierSource(LabelSource):
         _, unseen = self._weight()
         return dict(record, unseen=unseen) if unseen or kind == 'masks' else record
 
+    def describe(self) -> dict[str, Any]:
+        return dict(super().describe(), device=None)  # it decides on nothing, so a run may go on with another one
+
     def _changes(self) -> dict[str, Any]:
         return {**self.recipe, **self.recipe_changes}
 
