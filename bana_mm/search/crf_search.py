@@ -86,7 +86,7 @@ def grid(values: Mapping[str, Sequence[float]]) -> list[CRFPoint]:
 
 @dataclass
 class StoredImage:
-    """An image of the search: its stored CRF input, see :func:`bana_mm.labels.crf_inputs.write_crf_input`, and mask."""
+    """An image of the search: its stored CRF input, see :func:`bana_mm.search.crf_inputs.write_crf_input`, and mask."""
 
     name: str
     input_path: Path

@@ -131,6 +131,9 @@ class ClassifierSource(LabelSource):
     def use_device(self, device: str) -> None:
         self._default_device = device
 
+    def describe(self) -> dict[str, Any]:
+        return dict(super().describe(), device=None)  # it decides on nothing, so a run may go on with another one
+
     def _changes(self) -> dict[str, Any]:
         return {**self.recipe, **self.recipe_changes}
 

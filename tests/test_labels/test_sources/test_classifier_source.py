@@ -25,7 +25,8 @@ model = dict(
     bap_head=dict(num_classes=2, in_channels=8),
     label_recipe=dict(_delete_=True, background='attention', crf=dict(iterations=2)))
 test_dataloader = dict(
-    num_workers=0, persistent_workers=False,
+    num_workers=0,
+    persistent_workers=False,
     dataset=dict(difficult='ignore', metainfo=dict(classes=('ring', 'triangle'))))
 """
 
@@ -211,7 +212,7 @@ def test_record(work):
     record = source.record(('ring', 'triangle'), 'maps')
     assert record['config'] == 'bap.py' and record['checkpoint']['name'] == 'bap.pth'
     assert record['recipe'] == source.make_recipe().to_dict() and record['classes'] == ['ring', 'triangle']
-    assert 'unseen' not in record
+    assert set(record) == {'config', 'checkpoint', 'recipe', 'classes'}
     record = source.record(('ring', 'triangle'), 'masks')
     assert record['recipe'] == source.make_instance_recipe().to_dict() and record['unseen'] == []
 
@@ -226,6 +227,18 @@ def test_in_a_training_of_mmseg(work):
         assert DefaultScope.get_current_instance().scope_name == 'mmseg'
     for key in ('gt_seg_map', 'gt_reliable_map'):
         assert np.array_equal(made[key], stored[key])
+
+
+def test_description(work):
+    """What decides on labels, in the words of the stores written so far: runs go on on another device."""
+    folder, _ = work
+    files = dict(config=str(folder / 'bap.py'), checkpoint=str(folder / 'bap.pth'))
+    for device in (None, 'cpu', 'cuda'):
+        source = build_label_source(dict(type='bana_ret', device=device, recipe=dict(score='mean'), **files))
+        described = dict(type='bana_ret', **files, recipe=dict(score='mean'), device=None)
+        assert source.describe() == described and source.device == device
+        if device != 'cuda':
+            assert source.record(('ring', 'triangle'), 'maps') == dict(source=described, classes=['ring', 'triangle'])
 
 
 def test_bad_classifiers(work):
