@@ -84,7 +84,7 @@ class SeedRuns:
             cfg.model.label_recipe = {**entry['recipe'], 'crf': cfg.model.label_recipe.crf}
             cfg = self._write_config(f'labels_{name}', cfg)
             title = f'seed {self.seed}: labels {name}'
-            self._run(label_step(title, cfg.filename, checkpoint, folder, SPLIT, self._ids(), RunOptions()))
+            self._run(label_step(title, cfg, checkpoint, folder, SPLIT, self._ids(), RunOptions()))
         store, path = LabelStore(folder), folder / 'figures.json'
         if not is_newer(path, [folder / 'meta.json']):
             figures = measure_labels(store, self.data / 'SegmentationClassAug', self._ids())

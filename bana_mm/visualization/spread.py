@@ -42,14 +42,13 @@ def draw_spread(panels: Mapping[str, Mapping[str, Sequence[float]]], xlabel: str
 
 def _draw_panel(axes, rows: Mapping[str, Sequence[float]]) -> None:
     for position, figures in enumerate(rows.values()):
-        colour = SERIES_COLOURS[2]
-        axes.plot(figures, [position] * len(figures), 'o', color=colour, markersize=4, alpha=0.6, markeredgewidth=0)
+        axes.plot(figures, [position] * len(figures), 'o', color=SERIES_COLOURS[1], markersize=5, zorder=3)
         if len(figures):
             values = spread(figures)
-            axes.plot([values.mean], [position], '|', color='black', markersize=11, markeredgewidth=1.6)
+            axes.plot([values.mean], [position], '|', color='black', markersize=12, markeredgewidth=1.8, zorder=4)
             if len(figures) > 1:
                 ends = [values.mean - values.deviation, values.mean + values.deviation]
-                axes.plot(ends, [position] * 2, '-', color='black', linewidth=1)
+                axes.plot(ends, [position] * 2, '-', color=SERIES_COLOURS[0], linewidth=1.4)
     axes.set_yticks(range(len(rows)), list(rows), fontsize=8)
     axes.set_ylim(len(rows) - 0.5, -0.5)  # the first row on top
     axes.tick_params(axis='x', labelsize=8)

@@ -120,8 +120,7 @@ def test_all_runs_and_their_tables(run, stubs, tmp_path, capsys):
     assert cfg.load_from == str(out / 'start/classifiers/bap/iter_6.pth') and Path(cfg.load_from).is_file()
     assert Config.fromfile(out / 'start/configs/classifier_bap.py').load_from is None
     assert cfg.param_scheduler[0].end == cfg.train_cfg.max_iters == 5
-    folders = [step.label_dir for step in cfg.train_dataloader.dataset.pipeline if 'label_dir' in step]
-    assert folders == [str(out / 'seed_0/labels/filled')]
+    assert find_pseudo_labels(cfg)['dir'] == str(out / 'seed_0/labels/filled')
     recipe = Config.fromfile(out / 'seed_1/configs/labels_good.py').model.label_recipe
     assert recipe == dict(recipe='bana_mm', crf=dict(bilateral=(4, 15, 13), gaussian=(3, 1)))
     images = [(out / f'seed_{seed}/data/JPEGImages/train_00000.jpg').read_bytes() for seed in (0, 1)]

@@ -18,6 +18,7 @@ from bana_mm.pipeline.ablation_plan import (
     Comparison,
     Figures,
     Item,
+    Table,
     Training,
     compare,
     comparison_table,
@@ -44,7 +45,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--plan', default='configs/demo/ablations.yml', help='what to run (default: %(default)s)')
     parser.add_argument('--out-dir', default='work_dirs/ablations', help='folder of everything (default: %(default)s)')
     parser.add_argument('--seeds', type=int, nargs='+', help="these alone (default: as many as the plan's tables ask)")
-    parser.add_argument('--tables', nargs='+', metavar='TEXT', help='only tables whose title contains one of these')
+    parser.add_argument(
+        '--tables', nargs='+', metavar='TEXT', help='run, print and draw only tables whose title contains one of these'
+    )
     parser.add_argument('--num-train', type=int, default=300, help='training images (default: %(default)s)')
     parser.add_argument('--num-val', type=int, default=100, help='validation images (default: %(default)s)')
     parser.add_argument('--classifier-iters', type=int, help="iterations of stage 1 (default: the configs')")
@@ -128,21 +131,28 @@ def collect(plan: AblationPlan, runs: Mapping[int, SeedRuns]) -> dict[str, dict[
     return {key: {seed: one for seed, one in by_seed.items() if one} for key, by_seed in figures.items()}
 
 
-def report(plan: AblationPlan, figures: Figures, settings: Mapping[str, Any], root: Path, markdown: bool) -> str:
-    """Write JSON, tables and plot; the tables to print."""
+def report(
+    plan: AblationPlan,
+    shown: Sequence[Table],
+    figures: Figures,
+    settings: Mapping[str, Any],
+    root: Path,
+    markdown: bool,
+) -> str:
+    """Write JSON and tables with all that there is, and a plot of the tables that are shown; those, to print."""
     rows = {table.title: compare(plan, table, figures) for table in plan.tables}
-    text = _text(rows, '{}\n', format_table)
     tables = [dict(title=title, rows=[row.to_dict() for row in lines]) for title, lines in rows.items()]
     content = dict(settings=settings, runs=figures, tables=tables)
-    for name, what in (('json', json.dumps(content, indent=2)), ('txt', text)):
+    for name, what in (('json', json.dumps(content, indent=2)), ('txt', _text(rows, '{}\n', format_table))):
         with whole_file(root / f'ablations.{name}') as partial:
             partial.write_text(what + '\n')
+    rows = {table.title: rows[table.title] for table in shown}
     drawn = {
         title: {row.title: list(row.figures.values()) for row in lines if row.figures} for title, lines in rows.items()
     }
     if any(drawn.values()):
         draw_spread(drawn, 'mIoU, %').savefig(root / 'ablations.png', dpi=80)
-    return _text(rows, '### {}\n\n', markdown_table) if markdown else text
+    return _text(rows, '### {}\n\n', markdown_table) if markdown else _text(rows, '{}\n', format_table)
 
 
 def _text(rows: Mapping[str, Sequence[Comparison]], heading: str, form: Callable[..., str]) -> str:
@@ -157,13 +167,13 @@ def main() -> None:
     keep_record(root / 'settings.json', settings)
     tables = [table for table in plan.tables if not args.tables or any(text in table.title for text in args.tables)]
     every = range(max(table.seeds for table in plan.tables))
-    start, checkpoint = make_start(plan, root, settings, args.threads)
+    start, checkpoint = (None, None) if args.report else make_start(plan, root, settings, args.threads)
     runs = {seed: SeedRuns(plan, root / f'seed_{seed}', seed, settings, args.threads, checkpoint) for seed in every}
-    if not args.report:
+    if start is not None:
         with ended_by_signals():
             start()
             run_all(plan, runs, make_schedule(plan, tables, every if args.seeds is None else args.seeds), args.jobs)
-    print(report(plan, collect(plan, runs), settings, root, args.markdown))
+    print(report(plan, tables, collect(plan, runs), settings, root, args.markdown))
 
 
 if __name__ == '__main__':
