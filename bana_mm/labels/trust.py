@@ -88,7 +88,7 @@ class TrustRule:
         bias (float): b. Defaults to the fitted one, as do all weights and usual values.
         weights (dict[str, float]): w by the names of the measures: jitter, extent, fill_gap, agreement, doubts.
         usual (dict[str, float]): mu, likewise.
-        min_score (float): A fall-back goes on to the next source where the score is lower. Defaults to 0.5.
+        min_score (float): A fall-back goes on to the next source where the score is lower. Defaults to 0.7.
         min_touched (int): Or where the mask touches fewer sides. Defaults to 4.
         max_fill (float): Or where it has a larger share of its box, as what stands in for a mask that was not found
             often does. Defaults to 0.98.
@@ -105,7 +105,7 @@ class TrustRule:
     bias: float = BIAS
     weights: dict[str, float] = field(default_factory=dict)
     usual: dict[str, float] = field(default_factory=dict)
-    min_score: float = 0.5
+    min_score: float = 0.7
     min_touched: int = 4
     max_fill: float = 0.98
 

@@ -14,8 +14,9 @@ PLAIN = dict(
 
 
 def rule(**changes):
+    """One half for everything that is not asked for."""
     weights = {**PLAIN['weights'], **changes.pop('weights', {})}
-    return TrustRule(**{**PLAIN, **changes, 'weights': weights})
+    return TrustRule(**{'min_score': 0.5, **PLAIN, **changes, 'weights': weights})
 
 
 def rows(*lines):

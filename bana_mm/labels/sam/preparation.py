@@ -61,14 +61,14 @@ class SamPreparation:
                     f"{name}: its image processor makes images of {dict(size)} pixels, but the network's input is "
                     f'{side} x {side}; set size in preprocessor_config.json to that'
                 )
-        normalized = settings.get('do_normalize', True)
+        normalized, resample = settings.get('do_normalize', True), settings.get('resample')
         return cls(
             side=side,
             keep_ratio=keep_ratio,
             mean=tuple(settings.get('image_mean') or default.mean) if normalized else (0.0, 0.0, 0.0),
             std=tuple(settings.get('image_std') or default.std) if normalized else (1.0, 1.0, 1.0),
             scale=settings.get('rescale_factor', default.scale) if settings.get('do_rescale', True) else 1.0,
-            resample=settings.get('resample') or default.resample,
+            resample=default.resample if resample is None else resample,  # 0 is a filter too
         )
 
     def scaled_size(self, size: tuple[int, int]) -> tuple[int, int]:
