@@ -78,12 +78,13 @@ def enable_amp(cfg: Config) -> None:
 
 def keep_whole_checkpoints(cfg: Config) -> None:
     """Let a training that is killed leave a whole checkpoint, and go on from it as if it had not been killed."""
-    hooks = cfg.setdefault('default_hooks', dict())
-    if hooks.setdefault('checkpoint', dict(type='CheckpointHook')).get('type') == 'CheckpointHook':
-        hooks.checkpoint.type = 'bana_mm.WholeCheckpointHook'
-    hook = dict(type='bana_mm.RandomStateHook')
-    if hook not in (cfg.get('custom_hooks') or []):
-        cfg.custom_hooks = [*(cfg.get('custom_hooks') or []), hook]
+    hooks = dict(cfg.get('default_hooks') or {})
+    checkpoint = hooks.get('checkpoint', dict(type='CheckpointHook'))
+    if checkpoint is not None and checkpoint['type'] == 'CheckpointHook':  # None: none are to be written
+        cfg.default_hooks = dict(hooks, checkpoint=dict(checkpoint, type='bana_mm.WholeCheckpointHook'))
+    others, hook = cfg.get('custom_hooks') or [], dict(type='bana_mm.RandomStateHook')
+    if hook not in others:
+        cfg.custom_hooks = [*others, hook]
 
 
 def build_runner(cfg: Config) -> Runner:
