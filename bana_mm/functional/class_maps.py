@@ -7,6 +7,8 @@ background first.
 import torch
 from torch import Tensor
 
+from .precision import at_least_float32
+
 MIN_RANGE = 1e-5
 
 
@@ -54,8 +56,7 @@ def class_predictions(logits: Tensor, present: Tensor, kind: str = 'maxnorm') ->
     own = logits.size(1) - present.size(1)
     if own not in (0, 1):
         raise ValueError(f'logits of {logits.size(1)} classes do not fit labels of {present.size(1)}')
-    if logits.dtype in (torch.float16, torch.bfloat16):
-        logits = logits.float()
+    logits = at_least_float32(logits)
     present = present.to(logits.dtype)
     if present.dim() == 2:
         present = present[:, :, None, None]
@@ -80,7 +81,6 @@ def box_predictions(logits: Tensor, regions: Tensor) -> Tensor:
     Returns:
         Tensor: (N, L + 1, h, w), sums to one over the channels; float32 at least.
     """
-    if logits.dtype in (torch.float16, torch.bfloat16):
-        logits = logits.float()
+    logits = at_least_float32(logits)
     possible = torch.cat([torch.ones_like(regions[:, :1]), regions], dim=1)
     return logits.masked_fill(~possible, -torch.inf).softmax(dim=1)

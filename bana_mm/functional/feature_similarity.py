@@ -15,6 +15,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from .precision import at_least_float32
+
 # Keeps the logarithm of distances 0 and 1 finite.
 MIN_DISTANCE = 1e-5
 
@@ -85,8 +87,7 @@ def feature_similarity_loss(
     if sigma is not None and not sigma > 0:
         raise ValueError(f'sigma must be above 0 or None, got {sigma}')
     with torch.autocast(prediction.device.type, enabled=False):
-        if prediction.dtype in (torch.float16, torch.bfloat16):
-            prediction = prediction.float()
+        prediction = at_least_float32(prediction)
         colours = colours.detach().to(prediction.dtype)
         counts = torch.ones(grid, dtype=torch.bool, device=prediction.device) if valid is None else valid
         known = torch.zeros_like(counts) if fixed is None else fixed & counts

@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .precision import at_least_float32
+
 # Added to posteriors, so that every position may be drawn.
 MIN_POSTERIOR = 1e-5
 
@@ -86,8 +88,7 @@ def importance_sampling_loss(
         Tensor: Scalar, >= 0.
     """
     with torch.autocast(logits.device.type, enabled=False):
-        if logits.dtype in (torch.float16, torch.bfloat16):
-            logits = logits.float()
+        logits = at_least_float32(logits)
         proposal = (logits.detach().sigmoid() if proposal is None else proposal.to(logits.dtype)) + eps
         if region is not None:
             proposal = proposal * region

@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .precision import at_least_float32
+
 
 class WordAssignment(NamedTuple):
     """The words of a batch.
@@ -58,9 +60,8 @@ def assign_words(
     if region is not None and region.shape != (len(feats), *feats.shape[2:]):
         raise ValueError(f'region must have shape {(len(feats), *feats.shape[2:])}, got {tuple(region.shape)}')
     with torch.autocast(feats.device.type, enabled=False):
-        precision = torch.float64 if feats.dtype == torch.float64 else torch.float32
-        directions = F.normalize(feats.detach().to(precision).flatten(2), dim=1)  # (N, D, P)
-        similarity = F.normalize(codebook.to(precision), dim=1) @ directions  # (N, k, P)
+        directions = F.normalize(at_least_float32(feats.detach()).flatten(2), dim=1)  # (N, D, P)
+        similarity = F.normalize(codebook.to(directions.dtype), dim=1) @ directions  # (N, k, P)
         probability = (temperature * similarity).softmax(dim=1)
         index = similarity.detach().argmax(dim=1)  # (N, P)
         if region is not None:
@@ -81,8 +82,7 @@ def word_sums(feats: Tensor, index: Tensor, num_words: int) -> tuple[Tensor, Ten
     Returns:
         tuple[Tensor, Tensor]: (k, D) and (k,), both float; no gradient.
     """
-    rows = feats.detach().flatten(2).transpose(1, 2).flatten(0, 1)  # (N*P, D)
-    rows = rows if rows.dtype == torch.float64 else rows.float()
+    rows = at_least_float32(feats.detach()).flatten(2).transpose(1, 2).flatten(0, 1)  # (N*P, D)
     sums = rows.new_zeros(num_words + 1, rows.size(1)).index_add_(0, index.flatten(), rows)
     counts = rows.new_zeros(num_words + 1).index_add_(0, index.flatten(), rows.new_ones(len(rows)))
     return sums[:-1], counts[:-1]
@@ -125,7 +125,7 @@ def word_decorrelation(codebook: Tensor, eps: float = 1e-12) -> Tensor:
         Tensor: Scalar, >= 0; 0 for orthogonal words.
     """
     with torch.autocast(codebook.device.type, enabled=False):
-        centred = codebook if codebook.dtype == torch.float64 else codebook.float()
+        centred = at_least_float32(codebook)
         centred = centred - centred.mean(dim=1, keepdim=True)
         gram = centred @ centred.T
         return ((gram.square().sum() + eps).sqrt() - (gram.diagonal().square().sum() + eps).sqrt()) / 2

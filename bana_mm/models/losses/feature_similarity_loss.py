@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from bana_mm.functional import box_predictions, class_predictions, feature_similarity_loss, grid_colours
+from bana_mm.functional.precision import at_least_float32
 from bana_mm.registry import MODELS
 
 from .dense_loss import DenseInputs, DenseLoss
@@ -155,7 +155,7 @@ class SegFeatureSimilarityLoss(ReliabilityLoss):
         images, visible = self._colours
         labelled = label != ignore_index
         logits = self._pool(seg_logit)
-        probability = (logits.float() if logits.dtype in (torch.float16, torch.bfloat16) else logits).softmax(dim=1)
+        probability = at_least_float32(logits).softmax(dim=1)
         unreliable = (labelled & ~reliable)[:, None].to(probability.dtype)
         loss = feature_similarity_loss(
             grid_colours(images, probability.shape[2:], 'area', self.cell_size, False, visible),
