@@ -20,6 +20,8 @@ import torch
 
 from .checkpoint import allow_mmengine_checkpoints
 
+# What torch says of a file that is no pickle at all.
+_NO_PICKLE = ('Unsupported operand', 'invalid load key', 'could not find MARK', 'pickle data was truncated')
 _FORCE = 'TORCH_FORCE_WEIGHTS_ONLY_LOAD'  # torch's own; stronger than an argument weights_only=False
 _LOADER = 'mmengine.runner.checkpoint'
 
@@ -78,7 +80,7 @@ def checkpoint_problem(path: str | Path, error: Exception) -> str:
         if previous is None:
             return message
         return f'{message}. The newest whole one beside it is {previous}: take that one (--resume {previous})'
-    if isinstance(error, pickle.UnpicklingError):
+    if isinstance(error, pickle.UnpicklingError) and not any(sign in str(error) for sign in _NO_PICKLE):
         return (
             f'{path}: checkpoint is refused, as it holds more than weights, and reading that may run code ({reason}). '
             "Whoever made it can save the weights alone: torch.save(dict(state_dict=model.state_dict()), 'weights.pth')"

@@ -20,6 +20,7 @@ _base_ = '{REPO}/configs/bana/deeplabv1_vgg16_voc.py'
 model = dict(
     backbone=dict(width_mult=0.0625, out_channels=8, pretrained=None),
     decode_head=dict(head=dict(in_channels=8, channels=8, num_classes=3)))
+train_dataloader = dict(dataset=dict(metainfo=dict(classes=('ring', 'triangle'))))
 test_dataloader = dict(
     num_workers=0, persistent_workers=False, dataset=dict(metainfo=dict(classes=('ring', 'triangle'))))
 test_evaluator = dict(workers=0, crf=dict(bilateral=(4, 20, 10), gaussian=(3, 3), iterations=2))

@@ -1,3 +1,4 @@
+import io
 import json
 import multiprocessing
 import runpy
@@ -168,7 +169,9 @@ def test_ranks_share_what_is_to_do(work, monkeypatch, capsys):
 
 
 def test_one_rank_fails_and_the_other_ends_its_share(work):
-    (work / 'voc/JPEGImages/train_00003.jpg').write_bytes(b'no image')
+    path, whole = work / 'voc/JPEGImages/train_00003.jpg', io.BytesIO()
+    Image.open(path).save(whole, 'PNG')
+    path.write_bytes(whole.getvalue()[:45])  # the head of an image, without its pixels
     (first, second), codes = two_ranks(work)
     assert codes == [1, 1]
     assert sorted({path.stem for path in maps_in(work / 'labels')}) == [f'train_0000{i}' for i in (0, 1, 2, 4)]
