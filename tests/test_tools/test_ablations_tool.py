@@ -14,6 +14,7 @@ from PIL import Image
 
 from bana_mm.pipeline.step import Step
 from bana_mm.structures import LabelStore, read_label_png
+from bana_mm.utils.config import find_pseudo_labels
 
 REPO = Path(__file__).parents[2]
 PLAN = """
