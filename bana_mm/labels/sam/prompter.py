@@ -161,14 +161,14 @@ class BoxPrompter:
             chosen = prompts[start : start + self.chunk]
             output = self.model(**image.inputs, input_boxes=chosen[None], multimask_output=self.multimask)
             logits, ious = output.pred_masks[0].float(), output.iou_scores[0].float()  # (k, C, h, w), (k, C)
-            best = self._best(logits, ious, chosen, image.size)
-            logits, ious = logits[torch.arange(len(best)), best], ious[torch.arange(len(best)), best]
+            best = (torch.arange(len(chosen), device=self.device), self._best(logits, ious, chosen))
+            logits, ious = logits[best], ious[best]
             if axes is None:
                 axes = self.preparation.upsampling(logits.shape[1:], image.size, self.device)
             masks += _cut(logits, ious, windows[start : start + self.chunk].tolist(), *axes)
         return masks
 
-    def _best(self, logits: Tensor, ious: Tensor, prompts: Tensor, size: tuple[int, int]) -> Tensor:
+    def _best(self, logits: Tensor, ious: Tensor, prompts: Tensor) -> Tensor:
         """Which of the C masks of each box is taken: (k,) int64."""
         if self.choice == 'iou' or logits.size(1) == 1:
             return ious.argmax(dim=1)
