@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable
+from random import Random
 from typing import Any
 
 import pytest
@@ -58,34 +59,34 @@ TOKENS = [
 ]
 
 
+SEEDS = st.integers(0, 2**62)  # a draw of one number is many times faster than one of each edit
+
+
 def mutated(seed: bytes) -> st.SearchStrategy[bytes]:
-    """A file with up to six pieces replaced, left out, doubled or put in, or with its end cut off."""
-    place = st.integers(0, len(seed))
-    piece = st.one_of(st.sampled_from(TOKENS), st.binary(max_size=6))
+    """A file with up to six pieces replaced, left out, doubled or put in, and sometimes with its end cut off."""
 
-    def apply(edits: list[tuple[int, int, bytes, bool]], end: int | None) -> bytes:
-        content = seed
-        for start, length, new, doubles in edits:
+    def edited(number: int) -> bytes:
+        random, content = Random(number), seed
+        for _ in range(random.randint(1, 6)):
+            start, length = random.randint(0, len(content)), random.choice([0, 1, 2, 4, 9, 30])
             old = content[start : start + length]
-            content = content[:start] + (old + old if doubles else new) + content[start + length :]
-        return content[:end]
+            new = random.choice([random.choice(TOKENS), random.randbytes(random.randint(0, 6)), old + old])
+            content = content[:start] + new + content[start + length :]
+        return content[: random.randint(0, len(content))] if random.random() < 0.2 else content
 
-    edit = st.tuples(place, st.sampled_from([0, 1, 2, 4, 9, 30]), piece, st.booleans())
-    return st.builds(apply, st.lists(edit, min_size=1, max_size=6), st.one_of(st.none(), place))
+    return SEEDS.map(edited)
 
 
-JSON_VALUES = st.recursive(
-    st.one_of(
-        st.none(),
-        st.booleans(),
-        st.integers(-3, 30),
-        st.sampled_from(
-            [10**25, -(10**400), 2**63, 0.5, -1e300, float('nan'), float('inf'), '', '../a', 'a', '\ud800']
-        ),
-    ),
-    lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(st.sampled_from(['id', 'size']), inner)),
-    max_leaves=5,
-)
+PLAIN = [None, True, False, 0.5, -1e300, float('nan'), float('inf'), 10**25, -(10**400), 2**63, *range(-3, 31)]
+TEXTS = ['', '../a', 'a', '\ud800', '0', 'None']
+
+
+def any_json(random: Random, depth: int = 2) -> Any:
+    """Some value that JSON can hold, and some that Python's reader takes besides."""
+    if depth == 0 or random.random() < 0.7:
+        return random.choice(random.choice([PLAIN, PLAIN, TEXTS]))
+    values = [any_json(random, depth - 1) for _ in range(random.randint(0, 4))]
+    return values if random.random() < 0.7 else dict(zip(['id', 'size', 'counts', 'bbox'], values))
 
 
 def _places(value: Any, place: tuple = ()) -> list[tuple]:
@@ -97,27 +98,25 @@ def _places(value: Any, place: tuple = ()) -> list[tuple]:
     return found
 
 
-def changed(seed: Any, values: st.SearchStrategy = JSON_VALUES) -> st.SearchStrategy:
+def changed(seed: Any) -> st.SearchStrategy:
     """A value of JSON of which up to three parts, at any depth, are replaced or left out."""
-    places = [place for place in _places(seed) if place]
 
-    def apply(edits: list[tuple[tuple, Any, bool]]) -> Any:
-        content = copy.deepcopy(seed)
-        for place, new, removes in edits:
+    def edited(number: int) -> Any:
+        random, content = Random(number), copy.deepcopy(seed)
+        for _ in range(random.randint(1, 3)):
+            *path, key = random.choice([place for place in _places(content) if place] or [('',)])
             parent = content
-            try:
-                for key in place[:-1]:
-                    parent = parent[key]
-                if removes:
-                    del parent[place[-1]]
-                else:
-                    parent[place[-1]] = new
-            except (KeyError, IndexError, TypeError):  # an edit before has taken this part away
-                continue
+            for step in path:
+                parent = parent[step]
+            if not isinstance(parent, (dict, list)) or key == '':
+                break
+            if random.random() < 0.3:
+                del parent[key]
+            else:
+                parent[key] = any_json(random)
         return content
 
-    edit = st.tuples(st.sampled_from(places), values, st.booleans())
-    return st.builds(apply, st.lists(edit, min_size=1, max_size=3))
+    return SEEDS.map(edited)
 
 
 def fuzz(*strategies: st.SearchStrategy, quick: int = 300, long: int = 100_000) -> Callable:
