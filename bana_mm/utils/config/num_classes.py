@@ -12,11 +12,11 @@ from .datasets import inner_dataset
 
 
 def set_num_classes(cfg: Config) -> None:
-    """Set every ``num_classes`` of ``model`` to the number of classes of the training set (without one, the test set).
+    """Set every ``num_classes`` of ``model`` to the number of classes that ``metainfo`` of the training set names.
 
-    This applies to configs that have a ``bana_mm.NumClassesHook``, which compares both again once they are built, and
-    to data sets whose classes are known without building them: by ``metainfo`` or the class of a data set of ours.
-    Region proposals (``rpn_head``) have one class whatever the data.
+    A config without a training set goes by its test set; without ``metainfo`` its numbers stay. This applies to configs
+    that have a ``bana_mm.NumClassesHook``, which compares model and data again once they are built. Region proposals
+    (``rpn_head``) have one class whatever the data.
 
     Args:
         cfg (Config): Changed in place.
@@ -26,9 +26,9 @@ def set_num_classes(cfg: Config) -> None:
     if 'bana_mm.NumClassesHook' not in hooks or loader is None or 'model' not in cfg:
         return
     dataset = inner_dataset(loader['dataset'])
-    classes = class_names(dataset)
-    if classes is None:
+    if not (dataset.get('metainfo') or {}).get('classes'):
         return
+    classes = class_names(dataset)
     for part in _parts(cfg.model):
         if isinstance(part.get('num_classes'), int) and part['num_classes'] > 0:
             part['num_classes'] = len(classes) + bool(dataset.get('background_class'))

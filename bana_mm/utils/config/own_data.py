@@ -70,9 +70,10 @@ def _read(path: str | Path) -> dict[str, Any]:
     missing = [field for field in ('type', 'train') if not data.get(field)]
     if missing:
         raise ValueError(f'{path}: data lacks {" and ".join(missing)}; it must be as in {_EXAMPLE}')
-    if class_names(data) is None:
+    classes = class_names(data)
+    if classes is None:
         raise ValueError(f"{path}: data lacks the names of the classes: metainfo=dict(classes=('cat', 'dog'))")
-    return copy.deepcopy(dict(data))
+    return dict(copy.deepcopy(dict(data)), metainfo={**data.get('metainfo', {}), 'classes': tuple(classes)})
 
 
 def _put_images(cfg: Config, descriptions: Mapping[str, dict[str, Any]]) -> None:

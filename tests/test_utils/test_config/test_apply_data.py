@@ -3,6 +3,7 @@
 import pytest
 from mmengine.config import Config
 
+import bana_mm.registry  # noqa: F401  registers the scope
 from bana_mm.utils.config import apply_data
 
 VOC = "type='bana_mm.VOCBoxDataset', data_root='zoo', metainfo=dict(classes=('lion', 'zebra'))"
@@ -86,6 +87,14 @@ def test_arguments_of_the_type(file):
         cfg = config()
         apply_data(cfg, file(arguments))
         assert cfg.train_dataloader.dataset.get('difficult') == expected
+
+
+def test_classes_of_the_type(file):
+    """Data with COCO's own classes need not name them."""
+    cfg = config()
+    apply_data(cfg, file("type='bana_mm.CocoBoxDataset', train='a.json'"))
+    assert cfg.train_dataloader.dataset.metainfo.classes[:2] == ('person', 'bicycle')
+    assert len(cfg.train_dataloader.dataset.metainfo.classes) == 80
 
 
 def test_wrapped_data(file):
