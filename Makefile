@@ -10,6 +10,9 @@
 VENV ?= .venv
 DEMO_OUT ?= work_dirs/demo
 ARGS ?=
+# Tests run in so many processes, a file in one; each computes with so many threads.
+TEST_JOBS ?= auto
+TEST_THREADS ?= 1
 
 BIN := $(VENV)/bin
 STAMPS := $(VENV)/stamps
@@ -33,7 +36,7 @@ demo: env
 	$(BIN)/python tools/demo.py --out-dir '$(DEMO_OUT)' $(ARGS)
 
 test: env
-	$(BIN)/python -m pytest -q --durations=10 $(ARGS)
+	OMP_NUM_THREADS=$(TEST_THREADS) $(BIN)/python -m pytest -q -n $(TEST_JOBS) --dist loadfile --durations=10 $(ARGS)
 
 test-long: env
 	$(BIN)/python -m pytest -q --durations=0 -m long $(ARGS)
