@@ -41,6 +41,13 @@ def parse_args() -> argparse.Namespace:
         help='folder of the images of --coco (default: ROOT/train2017 for ROOT/annotations/instances_train2017.json)',
     )
     parser.add_argument(
+        '--keep-masks',
+        action=argparse.BooleanOptionalAction,
+        default=False,
+        help='where annotations of --coco have a mask (segmentation), take it as the true one, reliable everywhere, '
+        'and label only the others (default: masks are not used)',
+    )
+    parser.add_argument(
         '--same-as',
         nargs='+',
         action=DictAction,
@@ -90,6 +97,8 @@ def parse_args() -> argparse.Namespace:
         parser.error('give CONFIG and CHECKPOINT of a classifier, or --source')
     if (args.out_dir is None) == (args.out is None):
         parser.error('give --out-dir for label maps, or --out for masks of instances')
+    if args.keep_masks and (args.out is None or args.coco is None):
+        parser.error('--keep-masks is for masks of instances (--coco BOXES.json --out MASKS.json)')
     return args
 
 
@@ -121,7 +130,7 @@ def generate(args: argparse.Namespace, cfg):
     source.use_device(options.device)
     items = LabelItems(find_images(args, cfg))
     if args.out is not None:
-        sink = MaskSink(args.out, items)
+        sink = MaskSink(args.out, items, args.keep_masks)
     else:
         sink = StoreSink(LabelStore(args.out_dir, source.map_names), items.img_ids)
     return make_labels(source, items, sink, options, args.same_as, args.overwrite)

@@ -5,13 +5,14 @@ The config's training set names the classifier in `pseudo_labels`: `config`, `di
 validation set, which are only evaluated. For instances `json` (the masks, COCO's format), `boxes` (COCO's JSON of the
 boxes) and optionally `img_dir` take the place of `dir`; these labels are not evaluated, tools/evaluate_labels.py --coco
 does that. --data and --preset go to all stages. --recipe paper makes the labels as published, in DIR_paper, and trains
-on them in work_dirs/paper/CONFIG_NAME.
+on them in work_dirs/paper/CONFIG_NAME. --rounds N lets the trained model label its training images again, and trains
+anew on these labels (DIR_round2, work_dirs/CONFIG_NAME_round2 and so on) as long as the test's mIoU or AP rises.
 What is done already is skipped; killed and started again, it goes on where it stopped.
 """
 
 import argparse
 
-from bana_mm.pipeline.plan import plan_stages
+from bana_mm.pipeline.rounds import plan_rounds
 from bana_mm.pipeline.step import ended_by_signals
 from bana_mm.structures.label_recipe import RECIPES
 from bana_mm.utils.cli import add_data_and_preset
@@ -32,6 +33,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--all', action='store_true', help='test with one view and with eight, each with and without CRF (segmentation)'
     )
+    parser.add_argument(
+        '--rounds', type=int, default=1, metavar='N', help='rounds of labels and training (default: %(default)s)'
+    )
     parser.add_argument('--dry-run', action='store_true', help='only print the commands')
     parser.add_argument(
         '--cfg-options', nargs='+', default=[], metavar='KEY=VALUE', help='override settings of the segmentation config'
@@ -49,18 +53,16 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    plan = plan_stages(
-        args.config,
-        args.cfg_options,
-        args.classifier_options,
-        args.work_dir,
-        args.amp,
-        RunOptions.from_args(args),
-        args.data,
-        args.preset,
-        args.recipe,
-        args.all,
+    settings = dict(
+        classifier_overrides=args.classifier_options,
+        work_dir=args.work_dir,
+        amp=args.amp,
+        options=RunOptions.from_args(args),
+        recipe=args.recipe,
+        all_scores=args.all,
     )
+    rounds = plan_rounds(args.rounds, args.config, args.cfg_options, args.data, args.preset, **settings)
+    plan = rounds.plans[0] if args.rounds == 1 else rounds
     if args.dry_run:
         plan.show()
         return

@@ -31,7 +31,8 @@ class CocoPseudoMaskDataset(CocoBoxDataset):
         ann_file (str): The JSON file. Defaults to '', that of ``pseudo_labels``.
         pseudo_labels (dict | None): ``json``, the file, which ``data_root`` does not apply to, and how a missing one is
             made: ``config`` and ``checkpoint`` of the classifier, see
-            :class:`bana_mm.utils.label_origin.LabelOrigin`, and ``boxes``, COCO's JSON of the boxes. Defaults to None.
+            :class:`bana_mm.utils.label_origin.LabelOrigin`, and ``boxes``, COCO's JSON of the boxes, whose masks are
+            used with ``keep_masks=True`` alone. Defaults to None.
         args: See :class:`CocoBoxDataset`.
         kwargs: See :class:`CocoBoxDataset` and mmdet's ``CocoDataset``.
 
@@ -64,7 +65,8 @@ class CocoPseudoMaskDataset(CocoBoxDataset):
         """Read the file."""
         if self.backend_args is None and not osp.isfile(self.ann_file):
             boxes = (self.pseudo_labels or {}).get('boxes') or 'BOXES.json'
-            remedy = LabelOrigin.from_cfg(self.pseudo_labels).remedy('--coco', boxes, '--out', self.ann_file)
+            keep = ['--keep-masks'] if (self.pseudo_labels or {}).get('keep_masks') else []
+            remedy = LabelOrigin.from_cfg(self.pseudo_labels).remedy('--coco', boxes, '--out', self.ann_file, *keep)
             raise FileNotFoundError(
                 f'{self.ann_file}: there are no pseudo masks. {remedy}, '
                 "or set the data set's ann_file to a JSON file that has them"

@@ -16,7 +16,7 @@ from bana_mm.utils.record import read_json
 from bana_mm.utils.run_options import RunOptions
 from bana_mm.utils.table import format_table
 
-from .stages import evaluate_step, instance_step, label_step, test_step, train_step
+from .stages import Teacher, evaluate_step, instance_step, label_step, test_step, train_step
 from .step import Step
 from .work_dirs import read_scores
 
@@ -77,12 +77,13 @@ def plan_stages(
     preset: str | None = None,
     recipe: str | None = None,
     all_scores: bool = False,
+    teacher: Teacher | None = None,
 ) -> Plan:
     """The steps that a config needs: those of its labels, its training and its test.
 
     Its training set's ``pseudo_labels`` describe the labels: ``config``, a classifier's; ``checkpoint``, an existing
-    one that replaces its training; ``dir`` of label maps, or for instances ``json`` of the masks, ``boxes`` and
-    ``img_dir``.
+    one that replaces its training; ``dir`` of label maps, or for instances ``json`` of the masks, ``boxes``,
+    ``img_dir`` and ``keep_masks`` (boxes that have a true mask keep it).
 
     Args:
         config (str | os.PathLike): Config of the segmentation model.
@@ -100,6 +101,8 @@ def plan_stages(
             classifier's own.
         all_scores (bool): Test with one view and with eight, each with and without CRF (segmentation). Defaults to
             False, one view.
+        teacher (Teacher | None): A trained model that makes the labels in the classifier's place, see
+            :mod:`bana_mm.pipeline.rounds`. Defaults to None.
 
     Returns:
         Plan: The steps.
@@ -134,16 +137,18 @@ def plan_stages(
             )
         changes = parse_options(classifier_overrides)
         classifier = read_config(labels.config, changes, data=labels.get('data'), preset=labels.get('preset'))
-        origin = LabelOrigin.from_cfg(labels, classifier)
-        problem = origin.problem()
-        if problem is not None:
-            raise FileNotFoundError(f'{config}: {problem}')
-        if origin.trains:
-            plan.steps.append(train_step('classifier', classifier, classifier.work_dir, classifier_overrides, amp))
+        if teacher is None:
+            origin = LabelOrigin.from_cfg(labels, classifier)
+            problem = origin.problem()
+            if problem is not None:
+                raise FileNotFoundError(f'{config}: {problem}')
+            if origin.trains:
+                plan.steps.append(train_step('classifier', classifier, classifier.work_dir, classifier_overrides, amp))
+        checkpoint = origin.checkpoint if teacher is None else teacher.checkpoint
         if is_instances:
-            plan.steps.append(_instances(labels, classifier, origin.checkpoint, label_changes, options))
+            plan.steps.append(_instances(labels, classifier, checkpoint, label_changes, options, teacher))
         else:
-            _add_labels(plan, labels.dir, splits, classifier, origin.checkpoint, label_changes, options)
+            _add_labels(plan, labels.dir, splits, classifier, checkpoint, label_changes, options, teacher)
         described_by = labels.json if is_instances else Path(labels.dir, 'meta.json')
     plan.steps.append(train_step('segmentation', cfg, cfg.work_dir, overrides, amp, described_by))
     if cfg.get('test_dataloader', True) is not None:
@@ -164,11 +169,21 @@ def _instances(
     checkpoint: Path,
     overrides: Sequence[str],
     options: RunOptions | None,
+    teacher: Teacher | None,
 ) -> Step:
     """Masks of instances; ``tools/evaluate_labels.py --coco`` compares them, where true masks are known."""
-    boxes, out, img_dir = labels.boxes, labels.json, labels.get('img_dir')
-    title = 'labels of instances'
-    return instance_step(title, classifier, checkpoint, boxes, out, img_dir, options, overrides)
+    return instance_step(
+        'labels of instances',
+        classifier,
+        checkpoint,
+        labels.boxes,
+        labels.json,
+        labels.get('img_dir'),
+        options,
+        overrides,
+        labels.get('keep_masks', False),
+        teacher,
+    )
 
 
 def _add_labels(
@@ -179,6 +194,7 @@ def _add_labels(
     checkpoint: Path,
     overrides: Sequence[str],
     options: RunOptions | None,
+    teacher: Teacher | None,
 ) -> None:
     """Label maps of one or two splits, and their evaluation where there are masks."""
     evaluations = []
@@ -191,9 +207,11 @@ def _add_labels(
             continue  # its labels are of no use
         ids = [item['img_id'] for item in items]
         title = f'labels of {split}'
-        plan.steps.append(label_step(title, classifier, checkpoint, folder, split, ids, options, overrides))
+        step = label_step(title, classifier, checkpoint, folder, split, ids, options, overrides, teacher)
+        plan.steps.append(step)
         if has_masks:
             mask_dir = Path(items[0]['seg_map_path']).parent
-            evaluations.append(evaluate_step(f'evaluation of {split}', folder, mask_dir, dataset.data_root, split))
+            title, merged = f'evaluation of {split}', teacher is None  # a teacher makes one map
+            evaluations.append(evaluate_step(title, folder, mask_dir, dataset.data_root, split, merged=merged))
             plan.evaluations[split] = Path(folder) / f'{split}.json'
     plan.steps += evaluations  # last, as they ask whether the store has changed since

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,30 @@ from bana_mm.utils.run_options import RunOptions
 
 from .step import Step, StepError
 from .work_dirs import score_files
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """A trained model that labels the images anew on which the next one is trained.
+
+    Args:
+        config (Path): The whole config of its run, as it lies in the work directory.
+        checkpoint (Path): Its checkpoint.
+    """
+
+    config: Path
+    checkpoint: Path
+
+    def source(self, is_instances: bool) -> str:
+        """The source of labels, for the tool.
+
+        Raises:
+            ValueError: If a path holds a sign that parts sources.
+        """
+        for path in (self.config, self.checkpoint):
+            if set(':+|') & set(str(path)):
+                raise ValueError(f"{path}: no ':', '+' or '|' may be in the path of a model that makes labels")
+        return f'{"detector" if is_instances else "segmentor"}:{self.config}:{self.checkpoint}'
 
 
 def train_step(
@@ -71,6 +96,7 @@ def label_step(
     img_ids: Sequence[str],
     options: RunOptions | None = None,
     overrides: Sequence[str] = (),
+    teacher: Teacher | None = None,
 ) -> Step:
     """Make the labels of a split.
 
@@ -85,9 +111,13 @@ def label_step(
         img_ids (Sequence[str]): Images of the split.
         options (RunOptions | None): Processes, batch size and device. Defaults to None, the tool's defaults.
         overrides (Sequence[str]): ``key=value`` changes of the config, for the tool. Defaults to none.
+        teacher (Teacher | None): What makes the labels in the classifier's place; the config then is that of the images
+            alone, and the checkpoint the teacher's. Defaults to None.
     """
-    store = LabelStore(label_dir)
-    command = ['generate_labels.py', cfg.filename, checkpoint, '--out-dir', label_dir, '--split', split]
+    source = None if teacher is None else teacher.source(is_instances=False)
+    store = LabelStore(label_dir, None if source is None else source.split(':')[:1])
+    made_by = [checkpoint] if source is None else ['--source', source]
+    command = ['generate_labels.py', cfg.filename, *made_by, '--out-dir', label_dir, '--split', split]
     return Step(
         title,
         _strings(command + _run_options(options) + _changes(cfg, overrides)),
@@ -104,6 +134,8 @@ def instance_step(
     img_dir: str | os.PathLike | None = None,
     options: RunOptions | None = None,
     overrides: Sequence[str] = (),
+    keep_masks: bool = False,
+    teacher: Teacher | None = None,
 ) -> Step:
     """Make masks of the instances of a COCO file. They are done when their file was written after the checkpoint.
 
@@ -116,8 +148,12 @@ def instance_step(
         img_dir (str | os.PathLike | None): Folder of the images. Defaults to None, the tool's default.
         options (RunOptions | None): Processes, batch size and device. Defaults to None, the tool's defaults.
         overrides (Sequence[str]): ``key=value`` changes of the config, for the tool. Defaults to none.
+        keep_masks (bool): Whether boxes that have a true mask keep it. Defaults to False.
+        teacher (Teacher | None): See :func:`label_step`. Defaults to None.
     """
-    command = ['generate_labels.py', cfg.filename, checkpoint, '--coco', boxes, '--out', out]
+    made_by = [checkpoint] if teacher is None else ['--source', teacher.source(is_instances=True)]
+    command = ['generate_labels.py', cfg.filename, *made_by, '--coco', boxes, '--out', out]
+    command += ['--keep-masks'] if keep_masks else []
     command += [] if img_dir is None else ['--img-dir', img_dir]
     command += _run_options(options) + _changes(cfg, overrides)
     return Step(title, _strings(command), lambda: is_newer(Path(out), [checkpoint]))
@@ -130,6 +166,7 @@ def evaluate_step(
     data_root: str | os.PathLike,
     split: str,
     sources: Sequence[str] = ('box',),
+    merged: bool = True,
 ) -> Step:
     """Compare the labels of a split and those of some sources with masks; writes ``label_dir/SPLIT.json``.
 
@@ -140,10 +177,12 @@ def evaluate_step(
         data_root (str | os.PathLike): Root of the data set in VOC's layout.
         split (str): Name of the split.
         sources (Sequence[str]): Labels made from the boxes to compare with. Defaults to ``('box',)``.
+        merged (bool): Whether there are two maps, of which what they agree on is evaluated too. Defaults to True.
     """
     result = Path(label_dir) / f'{split}.json'
     ids = Path(data_root) / 'ImageSets/Segmentation' / f'{split}.txt'
-    command = ['evaluate_labels.py', label_dir, '--gt', mask_dir, '--split', ids, '--merge', 'agree', '--json', result]
+    command = ['evaluate_labels.py', label_dir, '--gt', mask_dir, '--split', ids, '--json', result]
+    command += ['--merge', 'agree'] if merged else []
     command += ['--sources', *sources, '--voc-root', data_root] if sources else []
     return Step(title, _strings(command), lambda: is_newer(result, [Path(label_dir) / 'meta.json']))
 

@@ -58,6 +58,10 @@ def test_masks_of_a_source_without_a_network(work, monkeypatch, capsys):
     run_tool(monkeypatch, '--source', 'box', '--coco', boxes, '--out', work / 'box.json')
     content = json.loads((work / 'box.json').read_text())
     assert all(one['area'] == one['bbox'][2] * one['bbox'][3] for one in content['annotations'])
+    run_tool(monkeypatch, '--source', 'box', '--coco', boxes, '--keep-masks', '--out', work / 'kept.json')
+    kept, true = json.loads((work / 'kept.json').read_text()), json.loads(boxes.read_text())
+    assert kept['pseudo_masks']['masks_used'] == len(true['annotations'])
+    assert [one['segmentation'] for one in kept['annotations']] == [one['segmentation'] for one in true['annotations']]
     assert content['pseudo_masks']['source'] == dict(type='box')
 
     run_tool(monkeypatch, '--source', 'box', '--coco', boxes, '--out-dir', work / 'maps')
@@ -118,6 +122,8 @@ def test_masks_of_one_of_the_maps(work, monkeypatch):
             'give --out-dir for label maps, or',
         ),
         (['a.py', 'a.pth'], 'give --out-dir'),
+        (['--source', 'box', '--keep-masks', '--coco', 'b.json', '--out-dir', 'd'], '--keep-masks is for masks of'),
+        (['--source', 'box', '--keep-masks', '--out', 'c.json'], '--keep-masks is for masks of'),
         (['a.py', '--coco', 'b.json', '--out', 'c.json'], 'give CONFIG and CHECKPOINT of a classifier, or --source'),
     ],
 )

@@ -1,13 +1,16 @@
 """COCO files of pseudo masks, written from a COCO file of boxes and the labels of its instances."""
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pycocotools import mask as mask_api
 
+from bana_mm.datasets.coco_files import is_ignored
 from bana_mm.structures import encode_mask
+from bana_mm.structures.run_length import mask_of
 from bana_mm.utils.atomic import whole_file
 from bana_mm.utils.json_stream import JSONReader, JSONWriter
 
@@ -32,8 +35,46 @@ def read_record(path: str | Path) -> dict[str, Any] | None:
             return reader.value() if name == RECORD_FIELD else None
 
 
+def find_true_masks(ann_file: str | Path) -> frozenset[int]:
+    """Ids of the annotations that have a mask of their own: polygons or run lengths with a pixel in the image.
+
+    Ignored annotations are none of them, nor are those with a field ``unreliable``, whose masks are pseudo masks.
+
+    Args:
+        ann_file (str | Path): COCO's JSON of instances.
+
+    Raises:
+        ValueError: If a mask can't be drawn or is of another size than its image (the message names the annotation),
+            or the file is one of pseudo masks.
+    """
+    if read_record(ann_file) is not None:
+        raise ValueError(f'{ann_file}: its masks are pseudo masks, which can not be kept as true ones')
+    sizes = _image_sizes(ann_file)
+    found = set()
+    with JSONReader(ann_file) as reader:
+        for name in reader.names():
+            if name == 'annotations':
+                found.update(one['id'] for one in reader.elements() if _has_true_mask(ann_file, one, sizes))
+    return frozenset(found)
+
+
+def _has_true_mask(ann_file: str | Path, annotation: dict[str, Any], sizes: Mapping[int, tuple[int, int]]) -> bool:
+    segmentation = annotation.get('segmentation')
+    if is_ignored(annotation) or annotation.get('unreliable') is not None or not _has_mask(segmentation):
+        return False
+    try:
+        return bool(mask_api.area(mask_of(segmentation, sizes[annotation['image_id']])))
+    except ValueError as error:
+        raise ValueError(f'{ann_file}: annotation {annotation["id"]}: {error}; correct or remove its mask') from error
+
+
 def write_pseudo_masks(
-    path: str | Path, ann_file: str | Path, parts: LabelParts, image_ids: Iterable[int], record: Mapping[str, Any]
+    path: str | Path,
+    ann_file: str | Path,
+    parts: LabelParts,
+    image_ids: Iterable[int],
+    record: Mapping[str, Any],
+    kept: Collection[int] = (),
 ) -> None:
     """Write the file of pseudo masks, without holding either file in memory.
 
@@ -42,6 +83,8 @@ def write_pseudo_masks(
     ``unreliable`` (run lengths), ``area`` and ``score``. The others (crowds, boxes without area, categories that are no
     class) stay as they are; but since pycocotools and mmdet fail on annotations without a mask, one that has none gets
     the pixels of its box, all of them unreliable, and an ``area`` if that is missing. ``iscrowd`` is 0 where missing.
+    An annotation of ``kept`` has its own mask in place of a label: ``segmentation`` as it was, no ``unreliable`` pixel,
+    ``score`` 1, and an ``area`` if that is missing.
 
     Args:
         path (str | Path): File to write, as a whole or not at all. Its folder must exist.
@@ -49,6 +92,7 @@ def write_pseudo_masks(
         parts (LabelParts): Labels of its images.
         image_ids (Iterable[int]): The images that must have their labels.
         record (Mapping): JSON-like: how the masks were made.
+        kept (Collection[int]): Annotations that keep their masks, see :func:`find_true_masks`. Defaults to none.
 
     Raises:
         ValueError: If an image lacks its labels; the message says how many do.
@@ -68,7 +112,7 @@ def write_pseudo_masks(
             if name == RECORD_FIELD:  # the boxes are those of a file of pseudo masks
                 continue
             if name == 'annotations':
-                writer.elements(name, _with_masks(reader.elements(), parts, places, sizes))
+                writer.elements(name, _with_masks(reader.elements(), parts, places, sizes, kept))
             elif reader.is_array():
                 writer.elements(name, reader.elements())
             else:
@@ -91,11 +135,14 @@ def _with_masks(
     parts: LabelParts,
     places: Mapping[int, tuple[int, int]],
     sizes: Mapping[int, tuple[int, int]],
+    kept: Collection[int],
 ) -> Iterator[dict[str, Any]]:
     for annotation in annotations:
         place = places.get(annotation['image_id'])
         label = None if place is None else parts.labels(place).get(annotation['id'])
-        if label is None:
+        if annotation['id'] in kept:
+            label = _true_label(annotation, sizes[annotation['image_id']])
+        elif label is None:
             has_mask = _has_mask(annotation.get('segmentation'))
             label = {} if has_mask else _box_label(annotation, sizes[annotation['image_id']])
         yield {'iscrowd': 0, **annotation, **label}
@@ -106,6 +153,14 @@ def _has_mask(segmentation: Any) -> bool:
     if isinstance(segmentation, dict):
         return bool(segmentation.get('counts')) and bool(segmentation.get('size'))
     return isinstance(segmentation, list) and any(isinstance(one, list) and len(one) >= 6 for one in segmentation)
+
+
+def _true_label(annotation: Mapping[str, Any], size: tuple[int, int]) -> dict[str, Any]:
+    """The label's fields of an annotation that keeps its mask, but for that mask."""
+    area = annotation.get('area')
+    if area is None:
+        area = int(mask_api.area(mask_of(annotation['segmentation'], size)))
+    return dict(unreliable=encode_mask(np.zeros((0, 0), bool), size), area=area, score=1.0)
 
 
 def _box_label(annotation: Mapping[str, Any], size: tuple[int, int]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from ..item import LabelItem, LabelItems
 from ..sources.base import Masks
 from .base import LabelSink, Write
 from .boxes_json import coco_boxes
-from .mask_json import read_record, write_pseudo_masks
+from .mask_json import find_true_masks, read_record, write_pseudo_masks
 from .parts import BOXES, LabelParts
 
 
@@ -28,18 +28,24 @@ class MaskSink(LabelSink):
         out (str | Path): File to write.
         items (LabelItems): Images and boxes. Of those that come from a COCO file, with or without masks, all else that
             it holds is kept; of a data set in another format such a file is made first, see :func:`coco_boxes`.
+        keep_masks (bool): Whether annotations of the COCO file that have a true mask keep it, reliable everywhere, see
+            :func:`find_true_masks`; only the others are labelled then, and the record says as ``masks_used`` how many
+            were kept, if any. Defaults to False: no mask is used.
 
     Raises:
-        ValueError: If ``out`` is the file of the boxes.
+        ValueError: If ``out`` is the file of the boxes, or masks are to be kept of what is no COCO file.
     """
 
     kind = 'masks'
 
-    def __init__(self, out: str | Path, items: LabelItems) -> None:
+    def __init__(self, out: str | Path, items: LabelItems, keep_masks: bool = False) -> None:
         self.out = Path(out)
         ann_file = items.ann_file
         if ann_file is not None and self.out.exists() and self.out.samefile(ann_file):
             raise ValueError(f'{self.out}: is the file of boxes; choose another name for that of the masks')
+        if keep_masks and ann_file is None:
+            raise ValueError(f"{self.out}: only masks of a file in COCO's format can be kept")
+        self.keep_masks = keep_masks
         self.items = items
         self.parts = LabelParts(self.out.with_name(self.out.name + '.parts'))
         self.ann_file = ann_file
@@ -50,7 +56,9 @@ class MaskSink(LabelSink):
 
     def describe(self) -> dict[str, Any]:
         if self.ann_file is not None:
-            return dict(boxes=dict(name=Path(self.ann_file).name, sha256=file_digest(self.ann_file)))
+            boxes = dict(name=Path(self.ann_file).name, sha256=file_digest(self.ann_file))
+            # Without the field no mask was used, as in files of earlier versions.
+            return dict(boxes=boxes, **(dict(masks_used=len(self._kept)) if self._kept else {}))
         return dict(boxes=dict(images=len(self.items), annotations=len(self._boxes['annotations'])))
 
     def is_done(self, record: Mapping[str, Any]) -> bool:
@@ -74,7 +82,7 @@ class MaskSink(LabelSink):
 
     def missing(self) -> list[int]:
         finished = self.parts.index()
-        return [index for index, image_id in enumerate(self._image_ids) if image_id not in finished]
+        return [index for index, image_id in self._to_label if image_id not in finished]
 
     @contextmanager
     def writer(self, rank: int) -> Iterator[Write]:
@@ -99,7 +107,8 @@ class MaskSink(LabelSink):
 
     def end(self, record: Mapping[str, Any]) -> None:
         ann_file = self.parts.root / BOXES if self.ann_file is None else self.ann_file
-        write_pseudo_masks(self.out, ann_file, self.parts, self._image_ids, as_stored(record))
+        image_ids = [image_id for _, image_id in self._to_label]
+        write_pseudo_masks(self.out, ann_file, self.parts, image_ids, as_stored(record), self._kept)
         self.parts.remove()
 
     @cached_property
@@ -111,6 +120,19 @@ class MaskSink(LabelSink):
         if self.ann_file is None:
             return [image['id'] for image in self._boxes['images']]
         return [self.items.dataset.get_data_info(index)['coco_id'] for index in range(len(self.items))]
+
+    @cached_property
+    def _kept(self) -> frozenset[int]:
+        """Annotations that keep their masks."""
+        return find_true_masks(self.ann_file) if self.keep_masks else frozenset()
+
+    @cached_property
+    def _to_label(self) -> list[tuple[int, int]]:
+        """Positions and ids of all images but those in which every box keeps its mask."""
+        numbered = list(enumerate(self._image_ids))
+        if not self._kept:
+            return numbered
+        return [one for one in numbered if not self._kept.issuperset(self._annotation_ids(one[0]))]
 
     @cached_property
     def _made_annotation_ids(self) -> dict[int, list[int]]:

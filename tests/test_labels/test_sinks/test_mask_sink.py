@@ -335,3 +335,95 @@ def test_memory_does_not_grow_with_the_images(source, ann_file, tmp_path):
     after, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert after - before < 60 * 1000
+
+
+@pytest.fixture
+def partly(ann_file, tmp_path):
+    """Boxes of which some have masks, in all of the forms that there are; the first image has masks only."""
+    content = json.loads(ann_file.read_text())
+    annotations = content['annotations']
+    first = annotations[0]['image_id']
+    rest = [one for one in annotations if one['image_id'] != first]
+    for one in rest:
+        one['segmentation'] = None
+    x, y, *_ = rest[0]['bbox']
+    rest[0].update(segmentation=[[x, y, x + 4, y, x + 4, y + 3, x, y + 3]])
+    del rest[0]['area']
+    sizes = {one['id']: (one['height'], one['width']) for one in content['images']}
+    height, width = sizes[rest[1]['image_id']]
+    rest[1].update(segmentation=dict(size=[height, width], counts=[height, 5, height * width - height - 5]), area=4.5)
+    height, width = sizes[rest[2]['image_id']]
+    rest[2].update(segmentation=dict(size=[height, width], counts=[height * width]))  # without a pixel
+    rest[3].update(segmentation=[])
+    rest[4].pop('segmentation')
+    rest[5].update(segmentation=[[1, 1, 9, 1, 9, 9]], iscrowd=1)
+    path = tmp_path / 'partly.json'
+    path.write_text(json.dumps(content))
+    return path, content, [one['id'] for one in annotations if one['image_id'] == first], [one['id'] for one in rest]
+
+
+def make_partly(source, path, out, img_dir, keep_masks):
+    items = LabelItems(build_coco_dataset(path, img_dir))
+    run = make_labels(source, items, MaskSink(out, items, keep_masks), RunOptions())
+    return run, json.loads(out.read_text())
+
+
+def test_true_masks_are_kept_where_there_are_some(coco, partly, tmp_path):
+    path, given, whole, rest = partly
+    kept = {*whole, *rest[:2]}
+    box = build_label_source('box')
+    run, mixed = make_partly(box, path, tmp_path / 'mixed.json', coco / 'train2017', True)
+    pseudo_run, pseudo = make_partly(box, path, tmp_path / 'pseudo.json', coco / 'train2017', False)
+    unmasked = {one['image_id'] for one in given['annotations'] if one['id'] not in kept and not one['iscrowd']}
+    assert (run.images, run.skipped) == (len(unmasked), 6 - len(unmasked))  # nothing to do for images with masks only
+    assert pseudo_run.images == 6 and given['annotations'][0]['image_id'] not in unmasked
+    assert mixed['pseudo_masks']['masks_used'] == len(whole) + 2
+    assert {**mixed['pseudo_masks'], 'masks_used': 0} == {**pseudo['pseudo_masks'], 'masks_used': 0}
+    assert 'masks_used' not in pseudo['pseudo_masks']
+    for before, one, made in zip(given['annotations'], mixed['annotations'], pseudo['annotations'], strict=True):
+        if one['id'] not in kept:
+            assert one == made
+            continue
+        assert one['segmentation'] == before['segmentation'] and one['score'] == 1
+        assert mask_api.area(one['unreliable']) == 0
+        assert one['area'] == before.get('area', 12)  # the square of 4 x 3 pixels had none
+        assert made['segmentation'] != before['segmentation']  # by default the true mask is not used
+    api = COCO(tmp_path / 'mixed.json')
+    assert [int(api.annToMask(api.anns[number]).sum()) for number in rest[:2]] == [12, 5]
+
+
+def test_kept_masks_are_part_of_how_a_file_was_made(coco, partly, tmp_path):
+    path, _, _, rest = partly
+    box, images, out = build_label_source('box'), coco / 'train2017', tmp_path / 'masks.json'
+    make_partly(box, path, out, images, False)
+    with pytest.raises(ValueError, match=r"masks\.json: its masks were made with masks_used = 'nothing', this run has"):
+        make_partly(box, path, out, images, True)
+    with pytest.raises(ValueError, match=r'masks\.json: its masks are pseudo masks, which can not be kept'):
+        make_partly(box, out, tmp_path / 'other.json', images, True)
+    content = json.loads(path.read_text())
+    (bad,) = (one for one in content['annotations'] if one['id'] == rest[1])
+    bad['segmentation']['size'] = [1, 2]
+    path.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=rf'partly\.json: annotation {rest[1]}: run lengths have size \[1, 2\]'):
+        make_partly(box, path, tmp_path / 'other.json', images, True)
+
+
+def test_no_mask_is_needed_and_none_is_used(source, coco, ann_file, references, tmp_path):
+    """Without any segmentation the masks are the same, and with --keep-masks there is nothing to keep."""
+    content = json.loads(ann_file.read_text())
+    for one in content['annotations']:
+        del one['segmentation']
+    (tmp_path / 'bare.json').write_text(json.dumps(content))
+    expected = json.loads(references['classifier'].read_text())
+    for keep_masks in (False, True):
+        out = tmp_path / f'{keep_masks}.json'
+        _, found = make_partly(source, tmp_path / 'bare.json', out, coco / 'train2017', keep_masks)
+        assert found['annotations'] == expected['annotations'] and 'masks_used' not in found['pseudo_masks']
+
+
+def test_masks_are_kept_of_coco_files_only(tmp_path):
+    root = make_tiny_voc(tmp_path / 'voc')
+    classes = dict(classes=('ring', 'triangle'))
+    items = LabelItems(VOCBoxDataset('ImageSets/Segmentation/val.txt', data_root=str(root), metainfo=classes))
+    with pytest.raises(ValueError, match="only masks of a file in COCO's format can be kept"):
+        MaskSink(tmp_path / 'masks.json', items, keep_masks=True)
