@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pycocotools import mask as mask_api
 
 from bana_mm.structures import encode_mask
+from bana_mm.structures.run_length import mask_of
 from bana_mm.utils.atomic import whole_file
 from bana_mm.utils.json_stream import JSONReader, JSONWriter
 
@@ -41,7 +43,8 @@ def write_pseudo_masks(
     :data:`RECORD_FIELD` in front of them. A labelled annotation gets the label's fields: ``segmentation`` and
     ``unreliable`` (run lengths), ``area`` and ``score``. The others (crowds, boxes without area, categories that are no
     class) stay as they are; but since pycocotools and mmdet fail on annotations without a mask, one that has none gets
-    the pixels of its box, all of them unreliable, and an ``area`` if that is missing. ``iscrowd`` is 0 where missing.
+    the pixels of its box, all of them unreliable. Where ``area`` is missing it is added (the pixels of the mask, else
+    the box's), and so is ``iscrowd``, as 0.
 
     Args:
         path (str | Path): File to write, as a whole or not at all. Its folder must exist.
@@ -96,8 +99,13 @@ def _with_masks(
         place = places.get(annotation['image_id'])
         label = None if place is None else parts.labels(place).get(annotation['id'])
         if label is None:
-            has_mask = _has_mask(annotation.get('segmentation'))
-            label = {} if has_mask else _box_label(annotation, sizes[annotation['image_id']])
+            label = {}
+            if not _has_mask(annotation.get('segmentation')):
+                label = _box_label(annotation, sizes[annotation['image_id']])
+                if annotation.get('area') is None:
+                    label['area'] = _box_area(annotation)
+            elif annotation.get('area') is None:
+                label['area'] = _area(annotation, sizes[annotation['image_id']])
         yield {'iscrowd': 0, **annotation, **label}
 
 
@@ -105,7 +113,12 @@ def _has_mask(segmentation: Any) -> bool:
     """Whether it is run lengths, or has a polygon that pycocotools can draw."""
     if isinstance(segmentation, dict):
         return bool(segmentation.get('counts')) and bool(segmentation.get('size'))
-    return isinstance(segmentation, list) and any(isinstance(one, list) and len(one) >= 6 for one in segmentation)
+    return isinstance(segmentation, list) and bool(_drawable(segmentation))
+
+
+def _drawable(polygons: list) -> list[list[float]]:
+    """Those with three points or more."""
+    return [one for one in polygons if isinstance(one, list) and len(one) >= 6]
 
 
 def _box_label(annotation: Mapping[str, Any], size: tuple[int, int]) -> dict[str, Any]:
@@ -114,5 +127,18 @@ def _box_label(annotation: Mapping[str, Any], size: tuple[int, int]) -> dict[str
     x1, x2 = (min(max(round(edge), 0), size[1]) for edge in (x, x + width))
     y1, y2 = (min(max(round(edge), 0), size[0]) for edge in (y, y + height))
     box = encode_mask(np.ones((max(y2 - y1, 0), max(x2 - x1, 0)), bool), size, (x1, y1))
-    area = annotation.get('area')
-    return dict(segmentation=box, unreliable=box, area=max(width * height, 0.0) if area is None else area)
+    return dict(segmentation=box, unreliable=box)
+
+
+def _area(annotation: Mapping[str, Any], size: tuple[int, int]) -> float:
+    """Pixels of the mask that an annotation has; of its box, where that mask can't be drawn."""
+    mask = annotation['segmentation']
+    try:
+        return float(mask_api.area(mask_of(mask if isinstance(mask, dict) else _drawable(mask), size)))
+    except ValueError:
+        return _box_area(annotation)
+
+
+def _box_area(annotation: Mapping[str, Any]) -> float:
+    *_, width, height = annotation['bbox']
+    return max(width * height, 0.0)
