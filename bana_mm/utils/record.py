@@ -8,6 +8,9 @@ from typing import Any
 
 from .atomic import whole_file
 
+# What the networks of a label source hold. Records had no such field once, and one without it says nothing of them.
+NETWORKS_FIELD = 'networks'
+
 
 def file_digest(path: str | Path) -> str:
     """The first 16 digits of a file's SHA-256, which tell files apart wherever they lie.
@@ -86,6 +89,8 @@ def check_record(
 ) -> None:
     """Make sure that results which are there were made as this run would make them.
 
+    A record that was stored without :data:`NETWORKS_FIELD` is not compared in it, so that what was begun then goes on.
+
     Args:
         where (str | Path): File or folder, for the message.
         stored (Mapping): The record that is there, as read from JSON.
@@ -96,7 +101,10 @@ def check_record(
     Raises:
         ValueError: If a field differs; the message names the first, and both values.
     """
-    for field, old, new in differences(stored, as_stored(content)):
+    content = as_stored(content)
+    if NETWORKS_FIELD not in stored:
+        content.pop(NETWORKS_FIELD, None)
+    for field, old, new in differences(stored, content):
         raise ValueError(f'{where}: {made} with {field} = {old!r}, this run has {new!r}; {way_out}')
 
 

@@ -32,6 +32,15 @@ def test_check_says_what_differs_and_what_to_do():
         check_record('labels', stored, dict(crf=dict(bilateral=5)), 'its labels were made', 'go away')
 
 
+def test_networks_are_compared_only_with_records_that_name_them():
+    check_record('labels', dict(ids=1), dict(ids=1, networks=dict(a=1)))
+    for stored, new in ((dict(networks=dict(a=2)), dict(networks=dict(a=1))), (dict(networks=dict(a=2)), {})):
+        with pytest.raises(ValueError, match='made with networks'):
+            check_record('labels', stored, new)
+    with pytest.raises(ValueError, match='made with ids = 1, this run has 2'):
+        check_record('labels', dict(ids=1), dict(ids=2, networks=dict(a=1)))
+
+
 def test_record_is_written_once_and_compared(tmp_path):
     path = tmp_path / 'record.json'
     content = dict(ids=('a', 'b'), recipe=dict(crf=dict(iterations=10)))

@@ -82,9 +82,9 @@ def write_pseudo_masks(
     :data:`RECORD_FIELD` in front of them. A labelled annotation gets the label's fields: ``segmentation`` and
     ``unreliable`` (run lengths), ``area`` and ``score``. The others (crowds, boxes without area, categories that are no
     class) stay as they are; but since pycocotools and mmdet fail on annotations without a mask, one that has none gets
-    the pixels of its box, all of them unreliable, and an ``area`` if that is missing. ``iscrowd`` is 0 where missing.
-    An annotation of ``kept`` has its own mask in place of a label: ``segmentation`` as it was, no ``unreliable`` pixel,
-    ``score`` 1, and an ``area`` if that is missing.
+    the pixels of its box, all of them unreliable. Where ``area`` is missing it is added (the pixels of the mask, else
+    the box's), and so is ``iscrowd``, as 0. An annotation of ``kept`` has its own mask in place of a label:
+    ``segmentation`` as it was, no ``unreliable`` pixel and ``score`` 1.
 
     Args:
         path (str | Path): File to write, as a whole or not at all. Its folder must exist.
@@ -138,13 +138,14 @@ def _with_masks(
     kept: Collection[int],
 ) -> Iterator[dict[str, Any]]:
     for annotation in annotations:
-        place = places.get(annotation['image_id'])
+        size, place = sizes[annotation['image_id']], places.get(annotation['image_id'])
         label = None if place is None else parts.labels(place).get(annotation['id'])
         if annotation['id'] in kept:
-            label = _true_label(annotation, sizes[annotation['image_id']])
+            label = dict(unreliable=encode_mask(np.zeros((0, 0), bool), size), score=1.0)
         elif label is None:
-            has_mask = _has_mask(annotation.get('segmentation'))
-            label = {} if has_mask else _box_label(annotation, sizes[annotation['image_id']])
+            label = {} if _has_mask(annotation.get('segmentation')) else _box_label(annotation, size)
+        if annotation.get('area') is None and 'area' not in label:
+            label['area'] = _area(annotation, size)
         yield {'iscrowd': 0, **annotation, **label}
 
 
@@ -152,15 +153,12 @@ def _has_mask(segmentation: Any) -> bool:
     """Whether it is run lengths, or has a polygon that pycocotools can draw."""
     if isinstance(segmentation, dict):
         return bool(segmentation.get('counts')) and bool(segmentation.get('size'))
-    return isinstance(segmentation, list) and any(isinstance(one, list) and len(one) >= 6 for one in segmentation)
+    return isinstance(segmentation, list) and bool(_drawable(segmentation))
 
 
-def _true_label(annotation: Mapping[str, Any], size: tuple[int, int]) -> dict[str, Any]:
-    """The label's fields of an annotation that keeps its mask, but for that mask."""
-    area = annotation.get('area')
-    if area is None:
-        area = int(mask_api.area(mask_of(annotation['segmentation'], size)))
-    return dict(unreliable=encode_mask(np.zeros((0, 0), bool), size), area=area, score=1.0)
+def _drawable(polygons: list) -> list[list[float]]:
+    """Those with three points or more."""
+    return [one for one in polygons if isinstance(one, list) and len(one) >= 6]
 
 
 def _box_label(annotation: Mapping[str, Any], size: tuple[int, int]) -> dict[str, Any]:
@@ -169,5 +167,14 @@ def _box_label(annotation: Mapping[str, Any], size: tuple[int, int]) -> dict[str
     x1, x2 = (min(max(round(edge), 0), size[1]) for edge in (x, x + width))
     y1, y2 = (min(max(round(edge), 0), size[0]) for edge in (y, y + height))
     box = encode_mask(np.ones((max(y2 - y1, 0), max(x2 - x1, 0)), bool), size, (x1, y1))
-    area = annotation.get('area')
-    return dict(segmentation=box, unreliable=box, area=max(width * height, 0.0) if area is None else area)
+    return dict(segmentation=box, unreliable=box)
+
+
+def _area(annotation: Mapping[str, Any], size: tuple[int, int]) -> float:
+    """Pixels of the mask that an annotation has; of its box, where it has none or that can't be drawn."""
+    mask = annotation.get('segmentation')
+    try:
+        return float(mask_api.area(mask_of(_drawable(mask) if isinstance(mask, list) else mask, size)))
+    except ValueError:
+        *_, width, height = annotation['bbox']
+        return max(width * height, 0.0)

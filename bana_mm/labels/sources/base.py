@@ -13,6 +13,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 
 from bana_mm.structures import IGNORE, InstanceMask, agree, cut_masks, paint_masks, reliable_region
+from bana_mm.utils.record import NETWORKS_FIELD
 
 from ..item import LabelItem
 
@@ -131,7 +132,24 @@ class LabelSource:
             classes (Sequence[str]): Names of the object classes 1..L.
             kind (str): 'maps' or 'masks'.
         """
-        return dict(source=self.describe(), classes=list(classes))
+        record = dict(source=self.describe(), classes=list(classes))
+        networks: dict[str, Any] = {}
+        for name, network in self.networks(kind):
+            taken = sum(other == name or other.rpartition('_')[0] == name for other in networks)
+            networks[f'{name}_{taken + 1}' if taken else name] = network
+        return {**record, NETWORKS_FIELD: networks} if networks else record
+
+    def networks(self, kind: Kind) -> list[tuple[str, dict[str, Any]]]:
+        """What decides on the labels beyond :meth:`describe`, which names files and not what they hold.
+
+        Args:
+            kind (str): 'maps' or 'masks'.
+
+        Returns:
+            list[tuple[str, dict]]: Of each network that is asked, its source's name and, JSON-like, ``checkpoint``, see
+            :func:`bana_mm.utils.record.file_digest`, and ``recipe`` with all of its fields, where there is one.
+        """
+        return []
 
     def describe(self) -> dict[str, Any]:
         """Name and parameters, JSON-like: two sources with the same description make the same labels."""

@@ -10,6 +10,7 @@ from mmengine.config import Config
 from bana_mm.registry import LABEL_SOURCES, MODELS
 from bana_mm.structures import InstanceRecipe, LabelRecipe
 from bana_mm.utils.config import run_name
+from bana_mm.utils.record import file_digest
 from bana_mm.utils.stopwatch import measured
 
 from ..class_weights import weight_of_classes
@@ -117,22 +118,27 @@ class ClassifierSource(LabelSource):
         self._weight()  # finds out now what does not fit
 
     def record(self, classes: Sequence[str], kind: Kind) -> dict[str, Any]:
-        recipe = self.make_recipe() if kind == 'maps' else self.make_instance_recipe()
         if self._single_map is not None:
             record = super().record(classes, kind)
         else:
             from ..classifier import describe_run
 
             config = self.config if self._cfg is None else f'{run_name(self._cfg)}.py'
-            record = describe_run(config, self.checkpoint, recipe.to_dict(), classes)
+            record = describe_run(config, self.checkpoint, self._recipe_fields(kind), classes)
         _, unseen = self._weight()
         return dict(record, unseen=unseen) if unseen or kind == 'masks' else record
+
+    def networks(self, kind: Kind) -> list[tuple[str, dict[str, Any]]]:
+        return [(self.name, dict(checkpoint=file_digest(self.checkpoint), recipe=self._recipe_fields(kind)))]
 
     def use_device(self, device: str) -> None:
         self._default_device = device
 
     def describe(self) -> dict[str, Any]:
         return dict(super().describe(), device=None)  # it decides on nothing, so a run may go on with another one
+
+    def _recipe_fields(self, kind: Kind) -> dict[str, Any]:
+        return (self.make_recipe() if kind == 'maps' else self.make_instance_recipe()).to_dict()
 
     def _changes(self) -> dict[str, Any]:
         return {**self.recipe, **self.recipe_changes}

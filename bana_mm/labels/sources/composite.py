@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .base import LabelSource, Task
+from .base import Kind, LabelSource, Task
 
 
 class CompositeSource(LabelSource):
@@ -44,6 +44,9 @@ class CompositeSource(LabelSource):
 
     def describe(self) -> dict[str, Any]:
         return dict(type=self.name, sources=[source.describe() for source in self.sources])
+
+    def networks(self, kind: Kind) -> list[tuple[str, dict[str, Any]]]:
+        return [network for source in self.sources for network in source.networks(kind)]
 
 
 @dataclass

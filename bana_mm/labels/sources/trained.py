@@ -57,7 +57,10 @@ class TrainedSource(LabelSource):
         self._rows = rows_of_classes(self._trained().classes, classes, same_as or {})
 
     def record(self, classes: Sequence[str], kind: Kind) -> dict[str, Any]:
-        return dict(super().record(classes, kind), checkpoint=file_digest(self.checkpoint))
+        return dict(source=self.describe(), classes=list(classes), checkpoint=file_digest(self.checkpoint))
+
+    def networks(self, kind: Kind) -> list[tuple[str, dict[str, Any]]]:
+        return [(self.name, dict(checkpoint=file_digest(self.checkpoint)))]
 
     @abstractmethod
     def check_model(self, model: torch.nn.Module) -> None:

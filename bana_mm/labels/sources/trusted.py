@@ -30,6 +30,9 @@ class _JudgedSource(CompositeSource):
     def masks(self, item: LabelItem) -> list[TrustedMask]:
         """One judged mask a box; of a source with a network see :meth:`finish`."""
 
+    def networks(self, kind: Kind) -> list[tuple[str, dict[str, Any]]]:
+        return super().networks('masks')  # what is judged, whichever is asked for
+
     def label_maps(self, item: LabelItem) -> LabelMaps:
         return self._maps(item, self.masks(item))
 

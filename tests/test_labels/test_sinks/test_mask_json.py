@@ -112,5 +112,29 @@ def test_a_file_of_masks_can_be_the_source_of_another(parts, boxes, tmp_path):
     assert again[RECORD_FIELD] == dict(RECORD, more=1) and len(again['annotations']) == 5
 
 
+@pytest.mark.parametrize(
+    'mask, area',
+    [
+        (dict(size=[6, 8], counts=[0, 13, 30, 5]), 18),
+        (encode_mask(np.ones((2, 3), bool), (6, 8), (1, 1)), 6),
+        ([[0, 0, 4, 0, 4, 3, 0, 3], [1, 1, 2, 2]], 12),  # the second has two points, and is not drawn
+        ([[4, 0, 8, 0, 8, 6, 4, 6], [2, 0, 8, 0, 8, 6, 2, 6]], 36),  # both together
+        (dict(size=[6, 8], counts=[0, 13, 30]), 20),  # too few runs: the box's
+        ([], 20),
+    ],
+)
+@pytest.mark.parametrize('given', [{}, dict(area=None), dict(area=7.5)])
+def test_every_annotation_gets_an_area(parts, tmp_path, mask, area, given):
+    crowd = dict(id=3, image_id=20, category_id=3, bbox=[0, 0, 5, 4], iscrowd=1, segmentation=mask, **given)
+    images, categories = [dict(id=20, file_name='b.jpg', height=6, width=8)], [dict(id=3, name='cat')]
+    path = tmp_path / 'boxes.json'
+    path.write_text(json.dumps(dict(images=images, annotations=[crowd], categories=categories)))
+    write(parts, 0, (20, []))
+    write_pseudo_masks(tmp_path / 'masks.json', path, parts, [20], RECORD)
+    (found,) = json.loads((tmp_path / 'masks.json').read_text())['annotations']
+    assert found['area'] == (given.get('area') or area) and found['iscrowd'] == 1
+    assert not mask or found['segmentation'] == mask
+
+
 def test_a_file_without_record(boxes):
     assert read_record(boxes[0]) is None

@@ -17,6 +17,7 @@ from bana_mm.labels.data import build_label_dataset
 from bana_mm.labels.generator import LabelGenerator
 from bana_mm.labels.instance_generator import InstanceLabelGenerator
 from bana_mm.structures import BoxLayout, LabelStore
+from bana_mm.utils.record import as_stored, check_record, file_digest
 
 CONFIG = f"""
 _base_ = '{Path(__file__).parents[3]}/configs/bana/bap_vgg16_voc.py'
@@ -238,7 +239,64 @@ def test_description(work):
         described = dict(type='bana_ret', **files, recipe=dict(score='mean'), device=None)
         assert source.describe() == described and source.device == device
         if device != 'cuda':
-            assert source.record(('ring', 'triangle'), 'maps') == dict(source=described, classes=['ring', 'triangle'])
+            record = source.record(('ring', 'triangle'), 'maps')
+            assert list(record.pop('networks')) == ['bana_ret']
+            assert record == dict(source=described, classes=['ring', 'triangle'])
+
+
+def test_networks_are_known_by_what_they_hold(work, tmp_path):
+    """Files of the same names with another content, and changes of the config on the command line."""
+    folder, _ = work
+    config, checkpoint = tmp_path / 'bap.py', tmp_path / 'bap.pth'
+    config.write_text(CONFIG), checkpoint.write_bytes((folder / 'bap.pth').read_bytes())
+    names = [f'{name}:{config}:{checkpoint}' for name in ('bana_ret', 'bana_crf')]
+
+    def record(source=f'{names[0]}+box+{names[1]}+{names[1]}', kind='maps', **changes):
+        engine._engine.cache_clear()
+        return build_label_source(source, **changes).record(('ring', 'triangle'), kind)
+
+    first = record()
+    assert list(first['networks']) == ['bana_ret', 'bana_crf', 'bana_crf_2']
+    recipe = build_label_source(names[0]).make_recipe().to_dict()
+    digest = file_digest(checkpoint)
+    assert first['networks']['bana_crf'] == dict(checkpoint=digest, recipe=recipe) and recipe['crf']['iterations'] == 2
+    assert 'side' in record(kind='masks')['networks']['bana_crf']['recipe']
+    judged = record(f'trusted:{names[0]}', second=names[1])
+    assert list(judged['networks']) == ['bana_ret', 'bana_crf'] and judged == record(
+        f'trusted:{names[0]}', 'masks', second=names[1]
+    )
+    assert 'side' in judged['networks']['bana_ret']['recipe']
+    assert 'networks' not in build_label_source('box+grabcut').record(('ring', 'triangle'), 'maps')
+    config.write_text(CONFIG.replace('iterations=2', 'iterations=4'))
+    message = r'networks\.bana_ret\.recipe\.crf\.iterations = 2, this run has 4'
+    with pytest.raises(ValueError, match=message):
+        check_record('labels', as_stored(first), record())
+    changed = Config.fromfile(folder / 'bap.py')
+    changed.merge_from_dict({'model.label_recipe.crf.iterations': 4})
+    single = dict(type='bana_ret', checkpoint=checkpoint)
+    with pytest.raises(ValueError, match=message):
+        stored = as_stored(record(dict(single, config=folder / 'bap.py')))
+        check_record('labels', stored, record(dict(single, config=changed)))
+    config.write_text(CONFIG)
+    check_record('labels', as_stored(first), record())
+    state = torch.load(checkpoint)
+    torch.save(dict(state, meta=dict(epoch=2)), checkpoint)
+    with pytest.raises(ValueError, match=rf"networks\.bana_ret\.checkpoint = '{digest}', this run has"):
+        check_record('labels', as_stored(first), record())
+
+
+def test_a_store_from_before_networks_were_recorded_goes_on(work, tmp_path):
+    folder, _ = work
+    source = build_label_source(name_of(folder, 'bana_ret'))
+    record = source.record(('ring', 'triangle'), 'maps')
+    store = LabelStore(tmp_path, source.map_names)
+    store.begin({field: value for field, value in record.items() if field != 'networks'})
+    store.begin(record)
+    other = dict(record, networks=dict(bana_ret=dict(record['networks']['bana_ret'], checkpoint='other')))
+    with pytest.raises(ValueError, match=r'networks\.bana_ret\.checkpoint = '):
+        store.begin(other)
+    with pytest.raises(ValueError, match=r"classes = \['ring', 'triangle'\]"):
+        store.begin(dict(record, classes=['ring']))
 
 
 def test_bad_classifiers(work):

@@ -141,8 +141,11 @@ class TestSegmentor:
         assert np.array_equal(pickle.loads(pickle.dumps(task)).run(), task.run())
 
     def test_record_knows_the_checkpoint_by_its_content(self, segmentor):
-        record = self.source(segmentor).record(['cat', 'dog'], 'maps')
+        source = self.source(segmentor)
+        record = source.record(['cat', 'dog'], 'maps')
+        assert set(record) == {'source', 'classes', 'checkpoint'}
         assert record['source']['type'] == 'segmentor' and len(record['checkpoint']) == 16
+        assert source.networks('maps') == [('segmentor', dict(checkpoint=record['checkpoint']))]  # of a merged one
 
     def test_another_model(self, detector):
         with pytest.raises(ValueError, match='config.py: label source segmentor needs a segmentation model of mmseg'):
