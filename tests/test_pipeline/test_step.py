@@ -79,6 +79,8 @@ def test_the_tool_ends_with_its_caller(tools, tmp_path, number):
     (tools / 'wait.py').write_text(WAITS)
     file = tmp_path / 'pid'
     script = (
+        'import signal\n'
+        'signal.signal(signal.SIGINT, signal.default_int_handler)\n'  # ignored in what runs in the background
         'from pathlib import Path\n'
         'from bana_mm.utils import resources\n'
         'from bana_mm.pipeline.step import Step, ended_by_signals\n'
