@@ -37,6 +37,7 @@ class LabelRun:
         classes (Sequence[str]): Names of the object classes 1..L. Defaults to none.
         collapse (CollapseCounts | None): How many of the masks made now are whole boxes or empty, by class. Defaults to
             None, not counted.
+        failed (Sequence[str]): Files of images that worker processes died of. Defaults to none.
     """
 
     images: int
@@ -48,6 +49,7 @@ class LabelRun:
     ranks: int = 1
     classes: Sequence[str] = ()
     collapse: CollapseCounts | None = None
+    failed: Sequence[str] = ()
 
     @classmethod
     def total(cls, runs: Sequence['LabelRun'], skipped: int) -> 'LabelRun':
@@ -69,6 +71,7 @@ class LabelRun:
             skipped=skipped,
             ranks=len(runs),
             classes=runs[0].classes,
+            failed=[path for run in runs for path in run.failed],
             collapse=reduce(add, counts) if (counts := [run.collapse for run in runs if run.collapse]) else None,
         )
 

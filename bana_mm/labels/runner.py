@@ -12,7 +12,7 @@ from bana_mm.structures.collapse import CollapseCounts
 from bana_mm.utils.distributed import on_all_ranks, on_first_rank, share
 from bana_mm.utils.run_options import RunOptions
 from bana_mm.utils.stopwatch import stopwatch
-from bana_mm.utils.worker_pool import WorkerPool
+from bana_mm.utils.worker_pool import Done, Failed, WorkerPool
 
 from .item import LabelItem, LabelItems
 from .report import LabelRun, share_progress
@@ -49,7 +49,8 @@ def make_labels(
     Raises:
         FileNotFoundError: If the source lacks the labels of an image.
         ValueError: If the sink holds labels that were made in another way, or source and data set don't fit.
-        RuntimeError: If an image can't be labelled (the message names it), a worker dies, or another rank fails.
+        RuntimeError: If an image can't be labelled (the message names it), or another rank fails. If worker processes
+            die of some images, even on their own: once all others are done, with the names of these.
     """
     source.bind(items.classes, items.category_ids, same_as)
     record = {**source.record(items.classes, sink.kind), **sink.describe()}
@@ -62,9 +63,16 @@ def make_labels(
         return sink.missing()
 
     todo = on_first_rank(begin)
-    runs = on_all_ranks(label_images, source, items, sink, options or RunOptions(), share(todo))
+    runs = on_all_ranks(label_images, source, items, sink, options or RunOptions(), share(todo), True)
     if get_rank() != 0:
         return None
+    run = LabelRun.total(runs, len(items) - len(todo))
+    if run.failed:
+        raise RuntimeError(
+            f'{sink.where}: {len(run.failed)} of {len(items)} images have no labels, since the worker process died '
+            f'(killed, out of memory, or a crash) each time that it had one of them alone: {", ".join(run.failed)}; '
+            'all others are done. Start again to try these once more, with fewer workers if memory is short'
+        )
     missing = sink.missing()
     if missing:
         names = ', '.join(items.path(index) for index in missing[:3]) + (', ...' if len(missing) > 3 else '')
@@ -72,7 +80,7 @@ def make_labels(
             f'{sink.where}: {len(missing)} of {len(items)} images have no labels yet ({names}); start again to go on'
         )
     sink.end(record)
-    return LabelRun.total(runs, len(items) - len(todo))
+    return run
 
 
 def check_complete(source: LabelSource, items: LabelItems) -> None:
@@ -88,13 +96,20 @@ def check_complete(source: LabelSource, items: LabelItems) -> None:
 
 
 def label_images(
-    source: LabelSource, items: LabelItems, sink: LabelSink, options: RunOptions, indices: Sequence[int]
+    source: LabelSource,
+    items: LabelItems,
+    sink: LabelSink,
+    options: RunOptions,
+    indices: Sequence[int],
+    keep_going: bool = False,
 ) -> LabelRun:
     """Label some images: the network here, what is left of an image (the CRF, GrabCut) in worker processes meanwhile.
 
     Args:
         source, items, sink, options: See :func:`make_labels`; the sink was begun.
         indices (Sequence[int]): Which images.
+        keep_going (bool): Whether to leave out images that worker processes die of, see :class:`WorkerPool`, and name
+            them in ``failed``. Defaults to False.
 
     Returns:
         LabelRun: Counts and times.
@@ -103,24 +118,29 @@ def label_images(
         RuntimeError: If an image can't be loaded or labelled (the message names it), or a worker dies.
     """
     collapse = CollapseCounts(len(items.classes))
+    failed = []
     with (
         stopwatch() as clock,
-        WorkerPool(_run, options.workers) as pool,
+        WorkerPool(_run, options.workers, keep_going=keep_going) as pool,
         share_progress(len(items), len(indices)) as progress,
         sink.writer(get_rank()) as write,
     ):
         prepared = _prepared(source, items, sink, options, indices)
-        for path, (index, item, context), result in _worked(pool, prepared):
-            with naming(path):
-                answer = complete(source, item, sink.kind, context, result)
-                write(index, item, answer)
-                collapse.add_masks(item.layout, first_masks(item, answer))
+        for worked in _worked(pool, prepared):
+            if isinstance(worked, Failed):
+                failed.append(worked.name)
+            else:
+                path, (index, item, context), result = worked
+                with naming(path):
+                    answer = complete(source, item, sink.kind, context, result)
+                    write(index, item, answer)
+                    collapse.add_masks(item.layout, first_masks(item, answer))
             progress.update()
     seconds = dict(clock.seconds)
     if pool.submitted:
         seconds['waiting for workers'] = pool.wait_seconds
     return LabelRun(
-        len(indices),
+        len(indices) - len(failed),
         clock.total,
         pool.busy_seconds + seconds.get('on the device', 0.0),
         options.workers if pool.submitted else 0,
@@ -128,6 +148,7 @@ def label_images(
         len(items) - len(indices),
         classes=items.classes,
         collapse=collapse,
+        failed=failed,
     )
 
 
@@ -197,7 +218,7 @@ def _batches(
     )
 
 
-def _worked(pool: WorkerPool, waiting: Iterator[Waiting]) -> Iterator[tuple[str, tuple, Any]]:
+def _worked(pool: WorkerPool, waiting: Iterator[Waiting]) -> Iterator[Done | Failed]:
     """The second step of every image, in the order in which they come."""
     for path, task, context in waiting:
         yield from pool.submit(path, task, context=context, here=task is None)

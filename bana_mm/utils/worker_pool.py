@@ -8,17 +8,17 @@ By hand around the standard library's executor, since neither that nor joblib or
 when images come from a generator that runs a network, name the image that failed, and end with a killed parent.
 """
 
-import multiprocessing
-import os
-import signal
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, NamedTuple
+
+from .watched_executor import WatchedExecutor
+
+TRIES = 2  # that an image gets on its own, after it was under way when a worker died
 
 
 class Done(NamedTuple):
@@ -29,11 +29,38 @@ class Done(NamedTuple):
     result: Any
 
 
+class Failed(NamedTuple):
+    """An image that workers died of: its name, what the caller attached to it, and what happened."""
+
+    name: str
+    context: Any
+    reason: str
+
+
+@dataclass(eq=False)
+class _Pending:
+    """An image that is under way, or finished and not yet handed back."""
+
+    name: str
+    context: Any
+    args: tuple  # for another try
+    future: Future
+    deaths: int = 0  # on its own
+
+    @property
+    def is_lost(self) -> bool:
+        return self.future.done() and isinstance(self.future.exception(), BrokenProcessPool)
+
+
 class WorkerPool:
     """Runs ``function(*args)`` for one image after the other; use it in a ``with`` block.
 
-    A worker that fails raises here, with the image's name; a worker that is killed raises too. Ctrl-C reaches only the
-    main process, whose ``with`` block then ends the workers; and the workers end when the main process is killed.
+    A function that fails raises here, with the image's name. Ctrl-C reaches only the main process, whose ``with`` block
+    then ends the workers; and the workers end when the main process is killed.
+
+    A worker that dies (killed, out of memory, a crash in native code) takes all images that are under way with it. That
+    raises, or, with ``keep_going``, they are tried one by one with new workers, and the one that kills its worker twice
+    more is handed back as :class:`Failed`.
 
     Args:
         function (Callable): Defined at the top level of a module that is quick to import; arguments and result are
@@ -42,23 +69,23 @@ class WorkerPool:
             Defaults to 0.
         max_pending (int, optional): Most images that are waiting, being worked on, or finished and not yet handed back.
             It bounds the memory. Defaults to None, which means ``2 * workers + 2``.
+        keep_going (bool): Whether images that workers die of are handed back, and all others done. Defaults to False.
     """
 
-    def __init__(self, function: Callable, workers: int = 0, max_pending: int | None = None) -> None:
+    def __init__(
+        self, function: Callable, workers: int = 0, max_pending: int | None = None, keep_going: bool = False
+    ) -> None:
         if workers < 0:
             raise ValueError(f'workers must be at least 0, got {workers}')
         self.function = function
         self.workers = workers
         self.max_pending = max_pending or 2 * workers + 2
+        self.keep_going = keep_going
         self.submitted = 0  # images but for those that were to be done here in any case
         self.busy_seconds = 0.0  # spent in the function, summed over workers
         self.wait_seconds = 0.0  # that the caller was held up
-        self._pending: deque[tuple[str, Any, Future]] = deque()
-        self._executor = (
-            ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context('spawn'), initializer=_start_worker)
-            if workers
-            else None
-        )
+        self._pending: deque[_Pending] = deque()
+        self._executor = WatchedExecutor(workers) if workers else None
 
     def __enter__(self) -> 'WorkerPool':
         return self
@@ -69,10 +96,10 @@ class WorkerPool:
     def close(self) -> None:
         """Drop what has not begun, wait for what has, and end the workers."""
         if self._executor is not None:
-            self._executor.shutdown(wait=True, cancel_futures=True)
+            self._executor.close()
         self._pending.clear()
 
-    def submit(self, name: str, *args: Any, context: Any = None, here: bool = False) -> list[Done]:
+    def submit(self, name: str, *args: Any, context: Any = None, here: bool = False) -> list[Done | Failed]:
         """Queue one image; wait for the oldest one first where ``max_pending`` are under way.
 
         Args:
@@ -83,106 +110,125 @@ class WorkerPool:
                 is handed back in its turn all the same. Defaults to False.
 
         Returns:
-            list[Done]: Images that have finished meanwhile, in the order of submission; often none.
+            list[Done | Failed]: Images that have finished meanwhile, in the order of submission; often none.
 
         Raises:
-            RuntimeError: If the function fails or a worker dies.
+            RuntimeError: If the function fails, or a worker dies and that is not to be outlived.
         """
-        done = []
+        done: list[Done | Failed] = []
         self.submitted += not here
         while len(self._pending) >= self.max_pending:
             done.append(self._take_oldest())
         if self._executor is None or here:
-            future = Future()
+            future: Future = Future()
             try:
                 future.set_result(_timed(self.function, args))
             except Exception as error:
                 future.set_exception(error)
         else:
             try:
-                with _interrupt_held_back():
-                    future = self._executor.submit(_timed, self.function, args)
+                future = self._start(args)
             except BrokenProcessPool as error:
-                raise self._worker_died() from error
-        self._pending.append((name, context, future))
-        while self._pending and self._pending[0][2].done():
+                self._outlive(error)
+                future = self._start(args)
+        for one in self._pending:
+            if one.future.done() and not one.is_lost:
+                one.args = ()  # they would take memory beside the result
+        self._pending.append(_Pending(name, context, args if self.keep_going and not here else (), future))
+        while self._pending and self._pending[0].future.done():
             done.append(self._take_oldest())
         return done
 
-    def drain(self) -> list[Done]:
+    def drain(self) -> list[Done | Failed]:
         """Wait for all images that are under way.
 
         Returns:
-            list[Done]: The rest, in the order of submission.
+            list[Done | Failed]: The rest, in the order of submission.
         """
         return [self._take_oldest() for _ in range(len(self._pending))]
 
-    def map(self, items: Iterable[tuple[str, tuple, Any]]) -> Iterator[Done]:
+    def map(self, items: Iterable[tuple[str, tuple, Any]]) -> Iterator[Done | Failed]:
         """Run the function over ``(name, args, context)`` items, taking the next item only when there is room for it.
 
         Args:
             items (Iterable): Made while the workers work, so a generator may run the network.
 
         Yields:
-            Done: One an item, in order.
+            Done | Failed: One an item, in order.
         """
         for name, args, context in items:
             yield from self.submit(name, *args, context=context)
         while self._pending:
             yield self._take_oldest()
 
-    def _take_oldest(self) -> Done:
-        name, context, future = self._pending[0]
+    def _take_oldest(self) -> Done | Failed:
+        oldest = self._pending[0]
         start = time.perf_counter()
+        if self._executor is not None and not oldest.deaths:
+            try:
+                self._executor.outcome(oldest.future)
+            except BrokenProcessPool as error:
+                self._outlive(error)
+            except Exception:
+                pass  # raised below
+        waited = time.perf_counter() - start
+        if oldest.is_lost:
+            self._pending.popleft()
+            self.wait_seconds += waited
+            return Failed(oldest.name, oldest.context, f'its worker process died {1 + oldest.deaths} times')
         try:
-            seconds, result = future.result()
+            seconds, result = oldest.future.result()
+        except Exception as error:
+            raise RuntimeError(f'{oldest.name}: {type(error).__name__}: {error}') from error
+        self._pending.popleft()
+        self.wait_seconds += waited if self._executor else seconds
+        self.busy_seconds += seconds
+        return Done(oldest.name, oldest.context, result)
+
+    def _start(self, args: tuple) -> Future:
+        return self._executor.submit(_timed, self.function, args)
+
+    def _outlive(self, error: BrokenProcessPool) -> None:
+        """Start new workers, and try the images that were lost one by one, so that none is blamed for another.
+
+        Raises:
+            RuntimeError: If that is not to be done, or new workers die too, with nothing to do.
+        """
+        if not self.keep_going:
+            raise self._worker_died() from error
+        self._renew()
+        for one in self._pending:
+            while one.is_lost and one.deaths < TRIES:
+                try:
+                    one.future = self._start(one.args)
+                    self._executor.outcome(one.future)
+                except BrokenProcessPool:
+                    one.deaths += 1
+                    self._renew()
+                except Exception:
+                    pass  # raised when it is this image's turn
+
+    def _renew(self) -> None:
+        """New workers, of which one has started up."""
+        self._executor.restart()
+        try:
+            self._executor.outcome(self._executor.submit(_nothing))
         except BrokenProcessPool as error:
             raise self._worker_died() from error
-        except Exception as error:
-            raise RuntimeError(f'{name}: {type(error).__name__}: {error}') from error
-        self._pending.popleft()
-        self.wait_seconds += time.perf_counter() - start if self._executor else seconds
-        self.busy_seconds += seconds
-        return Done(name, context, result)
 
     def _worker_died(self) -> RuntimeError:
-        names = ', '.join(name for name, _, _ in list(self._pending)[:3])
+        names = ', '.join(one.name for one in list(self._pending)[:3])
         return RuntimeError(
             f'a worker process died (killed, or out of memory) with {names} under way; '
             'start again to go on, with fewer workers if memory is short'
         )
 
 
+def _nothing() -> None:
+    """To see whether a worker starts up."""
+
+
 def _timed(function: Callable, args: tuple) -> tuple[float, Any]:
     start = time.perf_counter()
     result = function(*args)
     return time.perf_counter() - start, result
-
-
-def _start_worker() -> None:
-    """One thread a worker, and no worker without its parent."""
-    import cv2
-    import torch
-
-    torch.set_num_threads(1)
-    cv2.setNumThreads(1)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    # The executor's workers never notice that a killed parent is gone: each keeps the queue open for the others.
-    multiprocessing.parent_process().join()
-    os._exit(1)
-
-
-@contextmanager
-def _interrupt_held_back() -> Iterator[None]:
-    """Block Ctrl-C for a moment: processes started meanwhile inherit that and keep it, this process gets it after."""
-    if not hasattr(signal, 'pthread_sigmask'):  # not POSIX
-        yield
-        return
-    previous = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, previous)

@@ -1,3 +1,4 @@
+import os
 import shutil
 import xml.etree.ElementTree as ET
 from types import SimpleNamespace
@@ -309,6 +310,34 @@ def test_a_source_without_a_network(voc, tmp_path, workers):
         boxes = item.layout.boxes.numpy().astype(float)
         expected = source(item.image, boxes, item.layout.box_classes)
         assert np.array_equal(maps['grabcut', item.img_id], expected)
+
+
+class DeadlySource(BoxSource):
+    """Ends the worker process that gets one of some images."""
+
+    def __init__(self, img_ids):
+        self.img_ids, self.main_process = tuple(img_ids), os.getpid()
+
+    def answer(self, item, kind):
+        if item.img_id in self.img_ids and os.getpid() != self.main_process:
+            os._exit(1)
+        return super().answer(item, kind)
+
+    def describe(self):
+        return dict(type=self.name)
+
+
+def test_images_that_workers_die_of_are_named_once_all_others_are_done(voc, tmp_path, monkeypatch):
+    monkeypatch.setattr('bana_mm.utils.watched_executor._start_worker', int)
+    items = items_of(voc)
+    deadly = [items.img_ids[1], items.img_ids[4]]
+    sink = StoreSink(LabelStore(tmp_path, ['box']), items.img_ids)
+    message = rf'2 of 6 images have no labels.*: \S*{deadly[0]}\.jpg, \S*{deadly[1]}\.jpg; all others are done'
+    with pytest.raises(RuntimeError, match=message):
+        make_labels(DeadlySource(deadly), items, sink, RunOptions(workers=1))
+    assert sink.missing() == [1, 4]
+    run = make_labels(DeadlySource([]), items, sink, RunOptions(workers=0))
+    assert (run.images, run.skipped, run.failed) == (2, 4, []) and not sink.missing()
 
 
 def test_images_without_labels_are_told_before_any_is_read(voc, tmp_path):

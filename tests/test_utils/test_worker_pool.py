@@ -2,14 +2,16 @@
 
 import os
 import signal
+import struct
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 
 import pytest
 
-from bana_mm.utils.worker_pool import WorkerPool
+from bana_mm.utils.worker_pool import Done, Failed, WorkerPool
 
 
 def slow_square(number):
@@ -27,6 +29,39 @@ def killed_on_three(number):
     if number == 3:
         os.kill(os.getpid(), signal.SIGKILL)
     return number
+
+
+def dies_on_three(number, folder, times):
+    """Ends its process so often when it gets three; times are counted in a folder."""
+    if number == 3 and len(os.listdir(folder)) < int(times):
+        open(os.path.join(folder, str(len(os.listdir(folder)))), 'w').close()
+        os._exit(1)
+    time.sleep(0.02)
+    return number
+
+
+def notes_its_process(number, folder):
+    open(os.path.join(folder, f'{number}-{os.getpid()}'), 'w').close()
+    time.sleep(0.3)
+    return number
+
+
+def killed_while_sending(number, folder):
+    """Leaves a part of a result in the executor's pipe, the first time that it gets three."""
+    if number == 3 and not os.listdir(folder):
+        open(os.path.join(folder, 'once'), 'w').close()
+        frame = sys._getframe()
+        while 'result_queue' not in frame.f_locals:
+            frame = frame.f_back
+        os.write(frame.f_locals['result_queue']._writer.fileno(), struct.pack('!i', 1000) + b'the beginning')
+        os.kill(os.getpid(), signal.SIGKILL)
+    return number
+
+
+def fails_or_dies(number):
+    if number == 1:
+        os._exit(1)
+    return fails_on_three(number)
 
 
 def process_of(number):
@@ -103,6 +138,71 @@ def test_killed_worker_is_an_error_not_a_hang():
             list(pool.map(numbers(20)))
 
 
+@pytest.fixture
+def light_workers(monkeypatch):
+    """Workers that start up without torch, since many are started anew."""
+    monkeypatch.setattr('bana_mm.utils.watched_executor._start_worker', int)
+
+
+def ask(function, count, *args, **kwargs):
+    """What is handed back of so many images, by two workers that may die."""
+    with WorkerPool(function, 2, keep_going=True, **kwargs) as pool:
+        return list(pool.map((f'image{i}', (i, *map(str, args)), f'context{i}') for i in range(count)))
+
+
+@pytest.mark.parametrize('times', [1, 2])
+def test_an_image_whose_worker_dies_is_tried_again(light_workers, tmp_path, times):
+    done = ask(dies_on_three, 9, tmp_path, times)
+    assert done == [(f'image{i}', f'context{i}', i) for i in range(9)]
+    assert len(os.listdir(tmp_path)) == times
+
+
+def test_an_image_whose_workers_always_die_is_handed_back(light_workers, tmp_path):
+    done = ask(dies_on_three, 9, tmp_path, 99)
+    failed = Failed('image3', 'context3', 'its worker process died 3 times')
+    assert done[3] == failed and isinstance(done[3], Failed)
+    assert all(isinstance(one, Done) for one in done[:3] + done[4:])
+    assert [one.result for one in done[:3] + done[4:]] == [0, 1, 2, 4, 5, 6, 7, 8]
+    assert len(os.listdir(tmp_path)) == 3
+
+
+@pytest.mark.parametrize('max_pending', [1, None])
+def test_a_worker_killed_from_outside(light_workers, tmp_path, max_pending):
+    def kill_the_first():
+        while not (found := os.listdir(tmp_path)):
+            time.sleep(0.01)
+        os.kill(int(found[0].split('-')[1]), signal.SIGKILL)
+
+    killer = threading.Thread(target=kill_the_first)
+    killer.start()
+    done = ask(notes_its_process, 5, tmp_path, max_pending=max_pending)
+    killer.join()
+    assert done == [(f'image{i}', f'context{i}', i) for i in range(5)]
+    assert len(os.listdir(tmp_path)) > 5  # one was begun twice
+
+
+@pytest.mark.parametrize('keep_going', [False, True])
+def test_a_worker_killed_while_it_sends_its_result(light_workers, tmp_path, keep_going):
+    if keep_going:
+        assert [one.result for one in ask(killed_while_sending, 8, tmp_path)] == list(range(8))
+        return
+    with pytest.raises(RuntimeError, match='a worker process died.*image'):
+        with WorkerPool(killed_while_sending, workers=2) as pool:
+            list(pool.map((f'image{i}', (i, str(tmp_path)), None) for i in range(8)))
+
+
+def test_a_function_that_fails_raises_whatever_dies(light_workers):
+    with pytest.raises(RuntimeError, match='image3: ValueError: three is bad'):
+        ask(fails_or_dies, 6)
+
+
+def test_workers_that_never_start_up(monkeypatch):
+    """No image is to blame."""
+    monkeypatch.setattr('bana_mm.utils.watched_executor._start_worker', os.abort)
+    with pytest.raises(RuntimeError, match='a worker process died.*image0'):
+        ask(slow_square, 6)
+
+
 def test_workers_have_one_thread_each():
     with WorkerPool(thread_counts, workers=1) as pool:
         pool.submit('a')
@@ -126,7 +226,7 @@ SCRIPT = textwrap.dedent("""
         with WorkerPool(time.sleep, workers=2) as pool:
             for i in range(4):
                 pool.submit(str(i), .2)
-            print(*pool._executor._processes, flush=True)
+            print(*pool._executor.pids, flush=True)
             pool.drain()
             pool.submit('long', 1)
             print('ready', flush=True)
