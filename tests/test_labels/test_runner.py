@@ -1,4 +1,3 @@
-import os
 import shutil
 import xml.etree.ElementTree as ET
 from types import SimpleNamespace
@@ -23,6 +22,7 @@ from bana_mm.labels import (
     build_label_source,
     engine,
     make_labels,
+    runner,
 )
 from bana_mm.labels.crf import LabelTask
 from bana_mm.labels.generator import LabelGenerator
@@ -30,6 +30,7 @@ from bana_mm.labels.instance_generator import InstanceLabelGenerator
 from bana_mm.labels.runner import check_complete, label_images, size_batches
 from bana_mm.structures import LabelStore, read_label_png
 from bana_mm.utils.run_options import RunOptions
+from bana_mm.utils.worker_pool import Failed, WorkerPool
 
 
 @pytest.fixture(scope='module')
@@ -312,31 +313,23 @@ def test_a_source_without_a_network(voc, tmp_path, workers):
         assert np.array_equal(maps['grabcut', item.img_id], expected)
 
 
-class DeadlySource(BoxSource):
-    """Ends the worker process that gets one of some images."""
-
-    def __init__(self, img_ids):
-        self.img_ids, self.main_process = tuple(img_ids), os.getpid()
-
-    def answer(self, item, kind):
-        if item.img_id in self.img_ids and os.getpid() != self.main_process:
-            os._exit(1)
-        return super().answer(item, kind)
-
-    def describe(self):
-        return dict(type=self.name)
-
-
 def test_images_that_workers_die_of_are_named_once_all_others_are_done(voc, tmp_path, monkeypatch):
-    monkeypatch.setattr('bana_mm.utils.watched_executor._start_worker', int)
     items = items_of(voc)
-    deadly = [items.img_ids[1], items.img_ids[4]]
+    deadly = [items.path(1), items.path(4)]
+
+    class Pool(WorkerPool):
+        def submit(self, name, *args, **kwargs):
+            assert self.keep_going
+            return [Failed(name, None, 'died')] if name in deadly else super().submit(name, *args, **kwargs)
+
     sink = StoreSink(LabelStore(tmp_path, ['box']), items.img_ids)
-    message = rf'2 of 6 images have no labels.*: \S*{deadly[0]}\.jpg, \S*{deadly[1]}\.jpg; all others are done'
-    with pytest.raises(RuntimeError, match=message):
-        make_labels(DeadlySource(deadly), items, sink, RunOptions(workers=1))
+    with monkeypatch.context() as patch, pytest.raises(RuntimeError) as caught:
+        patch.setattr(runner, 'WorkerPool', Pool)
+        make_labels(BoxSource(), items, sink)
+    assert '2 of 6 images have no labels' in str(caught.value)
+    assert f': {deadly[0]}, {deadly[1]}; all others are done' in str(caught.value)
     assert sink.missing() == [1, 4]
-    run = make_labels(DeadlySource([]), items, sink, RunOptions(workers=0))
+    run = make_labels(BoxSource(), items, sink)
     assert (run.images, run.skipped, run.failed) == (2, 4, []) and not sink.missing()
 
 
