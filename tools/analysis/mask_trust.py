@@ -90,7 +90,9 @@ def table(summaries: dict[str, dict]) -> str:
             lines.append([f'unreliable, {cause}: {name}', *cells])
     lines.append(['rank correlation of score and IoU', *(number(part['correlation']) for part in parts)])
     for name in MEASURES:
-        lines.append([f'  of {name}', *(number(part['correlations'].get(name)) for part in parts)])
+        lines.append(
+            [f'rank correlation of {name} and IoU', *(number(part['correlations'].get(name)) for part in parts)]
+        )
     return format_table(['', *summaries], lines)
 
 
