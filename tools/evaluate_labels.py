@@ -157,6 +157,7 @@ def find_splits(args: argparse.Namespace) -> dict[str, Path]:
 
 def compare_maps(args: argparse.Namespace) -> None:
     from bana_mm.datasets import VOC_CLASSES, VOCBoxDataset
+    from bana_mm.datasets.metainfo import object_classes
     from bana_mm.datasets.voc_files import read_ids
     from bana_mm.evaluation import (
         SourceLabels,
@@ -173,10 +174,15 @@ def compare_maps(args: argparse.Namespace) -> None:
     from bana_mm.structures import LabelStore
 
     paths = find_splits(args)
-    splits = {name: read_ids(path) for name, path in paths.items()}
     truth = args.gt or os.path.join(args.voc_root, 'SegmentationClassAug')
+    splits = {
+        name: read_ids(path, lambda img_id: os.path.isfile(os.path.join(truth, f'{img_id}.png')))
+        for name, path in paths.items()
+    }
     folders = [where for where in (text.partition('=')[2] for text in args.table1 or ()) if os.path.isdir(where)]
-    class_lists = {tuple(LabelStore(folder).meta.get('classes', VOC_CLASSES)) for folder in (*args.dirs, *folders)}
+    class_lists = {
+        object_classes(LabelStore(folder).meta.get('classes', VOC_CLASSES)) for folder in (*args.dirs, *folders)
+    }
     class_names, *others = class_lists or {VOC_CLASSES}
     if others:
         raise ValueError(

@@ -59,7 +59,7 @@ def object_classes(classes: str | Sequence[str]) -> tuple[str, ...]:
     wrong = [name for name in names if not isinstance(name, str) or not name.strip()]
     if wrong or not names:
         raise ValueError(f'classes must be names, got {wrong[0]!r}' if wrong else 'classes is empty')
-    background = [name for name in names if name.strip().strip('_').lower() == 'background']
+    background = [name for name in names if is_background(name)]
     if background:
         raise ValueError(
             f'{background[0]!r} is no object class: leave it out of classes ({", ".join(names)}); the background is '
@@ -68,6 +68,11 @@ def object_classes(classes: str | Sequence[str]) -> tuple[str, ...]:
     if len(set(names)) != len(names):
         raise ValueError(f'classes are named twice in {", ".join(names)}')
     return names
+
+
+def is_background(name: str) -> bool:
+    """Whether a class is called the background, as some programs name it: Background, __background__."""
+    return name.strip().strip('_').lower() == 'background'
 
 
 def without_background(classes: Sequence[str]) -> list[str]:

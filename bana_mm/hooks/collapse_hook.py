@@ -10,6 +10,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
+from bana_mm.datasets.metainfo import without_background
 from bana_mm.functional import pixel_boxes
 from bana_mm.registry import HOOKS
 from bana_mm.structures.collapse import CollapseCounts, CollapseRule, fills, whole_regions
@@ -139,7 +140,7 @@ class CollapseHook(Hook):
 
 
 def _object_classes(dataloader: DataLoader) -> list[str]:
-    return [name for name in dataloader.dataset.metainfo.get('classes') or () if name != 'background']
+    return without_background(dataloader.dataset.metainfo.get('classes') or ())
 
 
 def _background(dataloader: DataLoader, sample: Any) -> int:

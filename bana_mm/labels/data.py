@@ -12,6 +12,7 @@ from mmengine.registry import DATASETS, DefaultScope
 
 from bana_mm.datasets import CocoBoxDataset
 from bana_mm.datasets.coco_files import read_coco
+from bana_mm.datasets.metainfo import is_background
 from bana_mm.utils.config import LIST_FOLDER, label_splits
 
 DEFAULT_SPLIT = 'train_aug'
@@ -75,8 +76,11 @@ def build_coco_dataset(
         FileNotFoundError: If the file, the folder or an image is missing.
         ValueError: If the file is not as it must be.
     """
-    categories = read_coco(ann_file, with_masks=False)['categories']
-    if not categories:
+    content = read_coco(ann_file, with_masks=False)
+    used = {annotation['category_id'] for annotation in content['annotations']}
+    # some programs list the background, which no annotation has
+    classes = [one['name'] for one in content['categories'] if one['id'] in used or not is_background(one['name'])]
+    if not classes:
         raise ValueError(f'{ann_file}: categories is empty')
     with DefaultScope.overwrite_default_scope('mmdet'):
         return CocoBoxDataset(
@@ -84,7 +88,7 @@ def build_coco_dataset(
             data_prefix=dict(img=str(img_dir or image_folder(ann_file))),
             pipeline=[],
             id_from=id_from,
-            metainfo=dict(classes=[category['name'] for category in categories]),
+            metainfo=dict(classes=classes),
             test_mode=True,
             backend_args=backend_args,
         )

@@ -35,7 +35,7 @@ class Stop(Hook):
 
 @pytest.fixture
 def train(tmp_path):
-    def run(iters=4, hooks=(), name=None, **checkpoint):
+    def run(iters=4, hooks=(), name=None, load_from=None, resume=False, **checkpoint):
         settings = dict(type='bana_mm.WholeCheckpointHook', by_epoch=False, interval=1, max_keep_ckpts=1)
         runner = Runner(
             Toy(),
@@ -48,6 +48,8 @@ def train(tmp_path):
             default_scope='mmengine',
             experiment_name=name or f'toy_{iters}_{len(hooks)}_{len(checkpoint)}_{tmp_path.name}',
             randomness=dict(seed=0),
+            load_from=load_from,
+            resume=resume,
         )
         runner.train()
         return sorted(path.name for path in (tmp_path / 'work').glob('*.pth'))
@@ -125,3 +127,22 @@ def test_weights_to_start_from_bring_no_state(train, tmp_path):
     torch.rand(1)
     hook.before_train_epoch(Fresh)
     assert not torch.equal(torch.get_rng_state(), before)
+
+
+class Payload:
+    """Unpickles as a call that leaves a trace."""
+
+    def __init__(self, trace):
+        self.trace = trace
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.trace),)
+
+
+@pytest.mark.parametrize('resume', [False, True])
+def test_a_runner_refuses_code(train, tmp_path, resume):
+    path = tmp_path / 'hostile.pth'
+    torch.save(dict(state_dict={}, meta=Payload(tmp_path / 'trace')), path)
+    with pytest.raises(ValueError, match=r'hostile\.pth: checkpoint is refused'):
+        train(name=f'hostile_{resume}', load_from=str(path), resume=resume)
+    assert not (tmp_path / 'trace').exists()

@@ -75,6 +75,14 @@ def test_a_coco_file_alone(tmp_path):
         expected = [[x, y, x + width, y + height] for x, y, width, height in boxes]
         assert item.layout.boxes.tolist() == expected
 
+    listed = [dict(id=0, name='background'), *content['categories']]  # as some programs write it
+    ann_file.write_text(json.dumps(dict(content, categories=listed)))
+    assert LabelItems(build_coco_dataset(ann_file)).classes == items.classes
+    taken = [dict(one, name='Background') for one in content['categories']]  # but with boxes
+    ann_file.write_text(json.dumps(dict(content, categories=taken)))
+    with pytest.raises(ValueError, match="'Background' is no object class"):
+        build_coco_dataset(ann_file)
+    ann_file.write_text(json.dumps(content))
     (root / 'train2017').rename(root / 'elsewhere')
     with pytest.raises(FileNotFoundError, match='train2017: the folder of .*json.s images does not exist.*--img-dir'):
         build_coco_dataset(ann_file)

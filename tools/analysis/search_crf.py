@@ -82,6 +82,7 @@ def main() -> None:
     args = parse_args()
     from mmengine.registry import MODELS, init_default_scope
 
+    from bana_mm.datasets.metainfo import without_background
     from bana_mm.evaluation.label_evaluation import class_indices
     from bana_mm.labels.classifier import build_classifier, describe_run, load_strictly
     from bana_mm.labels.data import build_label_dataset
@@ -107,7 +108,7 @@ def main() -> None:
     values.update({name: getattr(args, name) for name in OPTIONS if getattr(args, name) is not None})
     points = grid(values)
     dataset = build_label_dataset(cfg, args.split)
-    classes = [name for name in dataset.metainfo['classes'] if name != 'background']
+    classes = without_background(dataset.metainfo['classes'])
     chosen = class_indices([name for name in args.classes.split(',') if name], classes) if args.classes else None
     indices = range(min(args.number, len(dataset)))
 
