@@ -162,10 +162,10 @@ def test_goes_on_where_it_was_killed(sources, ann_file, references, tmp_path, mo
 def test_shares_of_ranks_give_the_same_file(sources, ann_file, references, tmp_path, monkeypatch, name):
     """One rank has finished its share, the other was killed; the next run has one rank."""
 
-    def killed(function, source, items, sink, options, indices):
+    def killed(function, source, items, sink, options, indices, keep_going):
         for rank, share in ((1, indices[1::2]), (0, indices[:1])):
             patch.setattr(runner, 'get_rank', lambda rank=rank: rank)
-            label_images(source, items, sink, options, share)
+            label_images(source, items, sink, options, share, keep_going)
         raise KeyboardInterrupt
 
     out = tmp_path / 'masks.json'
