@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from mmengine.dist import get_world_size
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
@@ -36,8 +37,8 @@ class RandomStateHook(Hook):
         checkpoint[KEY] = random_state() if self._before_val is None else self._before_val
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        """Keep the state until the training goes on."""
-        self._loaded = checkpoint.get(KEY)
+        """Keep the state until the training goes on; it is that of a single process."""
+        self._loaded = checkpoint.get(KEY) if get_world_size() == 1 else None
 
     def before_train(self, runner: Runner) -> None:
         """Set the state between the data that is skipped and the first that is used."""
