@@ -6,6 +6,7 @@ from typing import Any
 
 from bana_mm.registry import DATASETS
 from bana_mm.utils.label_origin import LabelOrigin
+from bana_mm.utils.shortened import shortened
 
 from .coco_box import CheckedCOCO, CocoBoxDataset
 from .named_steps import Step, pipeline_steps
@@ -105,10 +106,9 @@ class CocoPseudoMaskDataset(CocoBoxDataset):
         mask = annotation[field]
         if not isinstance(mask, dict) or not {'size', 'counts'} <= set(mask):
             raise ValueError(self._problem(annotation, f'{field} must be run lengths, with size and counts'))
-        if list(mask['size']) != size:
-            raise ValueError(
-                self._problem(annotation, f'{field} has height and width {mask["size"]}, but the image {size}')
-            )
+        if mask['size'] != size:
+            told = f'{field} has height and width {shortened(mask["size"])}, but the image {size}'
+            raise ValueError(self._problem(annotation, told))
 
     def _problem(self, annotation: dict, what: str) -> str:
         return f'{self.ann_file}: annotation {annotation["id"]}: {what}'

@@ -201,6 +201,11 @@ def test_stock_pipeline(build, content, planes, type):
         (dict(segmentation=None), r'labels.json: annotation 10: no segmentation; make masks'),
         (dict(segmentation=[]), 'annotation 10: no segmentation'),
         (dict(segmentation=dict(size=[W, H], counts='0')), r'height and width \[60, 40\], but the image \[40, 60\]'),
+        (
+            dict(segmentation=dict(size=7, counts='0')),
+            'labels.json: annotation 10: .*height and width 7, but the image',
+        ),
+        (dict(unreliable=dict(size=None, counts='0')), 'labels.json: annotation 10: unreliable has height and width'),
         (dict(segmentation=dict(size=[H, W])), 'segmentation must be run lengths, with size and counts'),
         (dict(unreliable=[[1, 2, 3, 4, 5, 6]]), 'unreliable must be run lengths'),
         (dict(unreliable=dict(size=[1, 2], counts='0')), r'unreliable has height and width \[1, 2\]'),
