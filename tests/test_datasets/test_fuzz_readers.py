@@ -118,6 +118,16 @@ def test_the_data_set_of_masks(tmp_path, annotations):
         assert result['gt_masks'].masks.shape[1:] == result['ori_shape']
 
 
+@pytest.mark.parametrize('size', [25, 0.5, None, '10', [10], [10, 20, 1], True])
+@pytest.mark.parametrize('field', ['segmentation', 'unreliable'])
+def test_sizes_of_masks_that_are_none(tmp_path, field, size):
+    content = json.loads(json.dumps(COCO))
+    content['annotations'][2][field]['size'] = size
+    (tmp_path / 'a.json').write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=rf'a\.json: annotation 3: {field} has height and width'):
+        CocoPseudoMaskDataset('a.json', str(tmp_path), metainfo=dict(classes=('cat',)))
+
+
 SEGMENTATION = st.one_of(
     st.builds(
         lambda size, counts: dict(size=size, counts=counts),
