@@ -1,4 +1,4 @@
-"""Train all stages on made-up images, print what each gains, and draw panels.
+"""Train all stages on synthetic images, print what each gains, and draw panels.
 
 Two classifiers (plain and background-aware pooling) give labels; four segmentation models are trained: on whole boxes,
 on Y_crf with cross entropy, on Y_crf with the noise-aware loss, and on the full masks. What is done is skipped when it

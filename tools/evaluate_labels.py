@@ -122,25 +122,25 @@ def compare_instances(args: argparse.Namespace) -> None:
     from bana_mm.utils.run_options import RunOptions
 
     options = RunOptions.from_args(args)
-    truth = read_true_masks(args.gt)
-    rows = {name: read_label_masks(path, truth) for name, path in zip(file_names(args.coco), args.coco)}
+    ground_truth = read_true_masks(args.gt)
+    rows = {name: read_label_masks(path, ground_truth) for name, path in zip(file_names(args.coco), args.coco)}
     if rows:
         img_ids = next(iter(rows.values())).img_ids
         for path, labels in zip(args.coco, rows.values()):
             if set(labels.img_ids) != set(img_ids):
                 raise ValueError(f'{path}: has other images than {args.coco[0]}; compare them one by one')
-        truth = truth.only(img_ids)
+        ground_truth = ground_truth.only(img_ids)
     rows.update(
-        {name: make_label_masks(build_label_source(name), truth, args.img_dir, options) for name in args.sources}
+        {name: make_label_masks(build_label_source(name), ground_truth, args.img_dir, options) for name in args.sources}
     )
-    summaries = {name: evaluate_instances(truth, labels, args.rank) for name, labels in rows.items()}
+    summaries = {name: evaluate_instances(ground_truth, labels, args.rank) for name, labels in rows.items()}
     print(
-        f'{len(truth.objects())} instances in {len(truth.images)} images of {args.gt}, in percent; for AP ranked by '
-        f'{args.rank}'
+        f'{len(ground_truth.objects())} instances in {len(ground_truth.images)} images of {args.gt}, in percent; '
+        f'for AP ranked by {args.rank}'
     )
     print(instance_table(summaries))
     if args.json:
-        content = dict(gt=args.gt, images=len(truth.images), rank=args.rank, rows=summaries)
+        content = dict(gt=args.gt, images=len(ground_truth.images), rank=args.rank, rows=summaries)
         Path(args.json).write_text(json.dumps(content, indent=2) + '\n')
 
 
@@ -174,9 +174,9 @@ def compare_maps(args: argparse.Namespace) -> None:
     from bana_mm.structures import LabelStore
 
     paths = find_splits(args)
-    truth = args.gt or os.path.join(args.voc_root, 'SegmentationClassAug')
+    ground_truth = args.gt or os.path.join(args.voc_root, 'SegmentationClassAug')
     splits = {
-        name: read_ids(path, lambda img_id: os.path.isfile(os.path.join(truth, f'{img_id}.png')))
+        name: read_ids(path, lambda img_id: os.path.isfile(os.path.join(ground_truth, f'{img_id}.png')))
         for name, path in paths.items()
     }
     folders = [where for where in (text.partition('=')[2] for text in args.table1 or ()) if os.path.isdir(where)]
@@ -208,10 +208,10 @@ def compare_maps(args: argparse.Namespace) -> None:
     rows.update((f'stored {name}' if name in rows else name, reader) for name, reader in stored.items())
 
     for img_ids in splits.values():
-        check_files(rows, truth, img_ids)
+        check_files(rows, ground_truth, img_ids)
     results = {}
     for name, img_ids in splits.items():
-        confusions = evaluate_labels(rows, truth, img_ids, len(class_names), args.workers, args.contours)
+        confusions = evaluate_labels(rows, ground_truth, img_ids, len(class_names), args.workers, args.contours)
         results[name] = dict(
             split=str(paths[name]),
             images=len(img_ids),

@@ -1,4 +1,4 @@
-"""A small made-up data set in PASCAL VOC's layout, for demonstrations and tests."""
+"""A small synthetic data set in PASCAL VOC's layout, for demonstrations and tests."""
 
 import json
 import os

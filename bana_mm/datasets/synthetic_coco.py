@@ -1,4 +1,4 @@
-"""A small made-up data set in COCO's format, for tests."""
+"""A small synthetic data set in COCO's format, for tests."""
 
 import json
 import os

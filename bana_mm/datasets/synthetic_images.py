@@ -1,4 +1,4 @@
-"""Drawing of made-up images with exact masks, for :mod:`bana_mm.datasets.synthetic`.
+"""Drawing of synthetic images with exact masks, for :mod:`bana_mm.datasets.synthetic`.
 
 Each class has a shape and a texture, both the same in all images; colours say nothing about the class. In each image
 two colours are drawn for each patch of the background and two for each object, all from one distribution. Patches and

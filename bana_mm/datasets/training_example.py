@@ -24,14 +24,14 @@ class TrainingExample:
         labels (dict[str, np.ndarray]): Its label maps by name, (H, W) uint8, 0 background, 1..L, 255 ignored. The first
             is trained on.
         reliable (np.ndarray | None): S, (H, W) bool; None where the pipeline does not say.
-        truth (np.ndarray | None): Its mask, (H, W) uint8, if it has one beside these labels.
+        ground_truth (np.ndarray | None): Its mask, (H, W) uint8, if it has one beside these labels.
     """
 
     name: str
     image: np.ndarray
     labels: dict[str, np.ndarray]
     reliable: np.ndarray | None
-    truth: np.ndarray | None
+    ground_truth: np.ndarray | None
 
     @property
     def label(self) -> np.ndarray:
@@ -96,12 +96,12 @@ def load_example(item: dict, dataset: BaseDataset) -> TrainingExample:
         raise ValueError(f'image {img_id!r} has no labels: no transform of its pipeline adds gt_seg_map')
 
     label, reliable = results['gt_seg_map'], results.get('gt_reliable_map')
-    labels, truth = {'label': label}, None
+    labels, ground_truth = {'label': label}, None
     if isinstance(transform, BoxPseudoLabel) and img_id not in transform.mask_ids:
-        truth = read_label_png(mask) if mask else None
+        ground_truth = read_label_png(mask) if mask else None
         if transform.store is not None and transform.store.has(img_id):
             first, *others = transform.store.maps
             labels = {first: label, **{other: transform.store.read(other, img_id) for other in others}}
     return TrainingExample(
-        img_id, results['img'].astype(np.uint8), labels, None if reliable is None else reliable == 1, truth
+        img_id, results['img'].astype(np.uint8), labels, None if reliable is None else reliable == 1, ground_truth
     )

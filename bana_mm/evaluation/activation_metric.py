@@ -67,7 +67,7 @@ class ActivationMapMetric(BaseMetric):
             self.results.append(result)
 
     def _count(self, sample: dict) -> dict[str, np.ndarray]:
-        truth, num_classes = label_map_of(sample['gt_sem_seg']), len(self._classes)
+        ground_truth, num_classes = label_map_of(sample['gt_sem_seg']), len(self._classes)
         maps = sample['pred_activations']['data'].cpu()
         classes = np.concatenate([[0], sample['activation_classes'].cpu().numpy()]).astype(np.uint8)
 
@@ -78,12 +78,12 @@ class ActivationMapMetric(BaseMetric):
         counts = []
         for level in self.levels:
             confusion = ConfusionMatrix(num_classes)
-            confusion.update(truth, label(level), sample.get('img_path'))
+            confusion.update(ground_truth, label(level), sample.get('img_path'))
             counts.append(confusion.counts)
         result = dict(counts=np.stack(counts))
         if self.contours is not None:
             one = ContourCounts(num_classes, self.contours)
-            one.update(truth, label(self.contour_level))
+            one.update(ground_truth, label(self.contour_level))
             result.update(contours=one.counts)
         return result
 

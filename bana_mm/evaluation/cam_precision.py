@@ -69,21 +69,21 @@ class CAMPrecision:
         self.boxes = 0
         self.without_cam = 0
 
-    def update(self, scores: Mapping[str, list[np.ndarray]], layout: BoxLayout, truth: np.ndarray) -> None:
+    def update(self, scores: Mapping[str, list[np.ndarray]], layout: BoxLayout, ground_truth: np.ndarray) -> None:
         """Count the boxes of an image.
 
         Args:
             scores (Mapping[str, list[np.ndarray]]): From :func:`box_foreground_scores`.
             layout (BoxLayout): Its boxes.
-            truth (np.ndarray): (H, W) uint8, 255 ignored.
+            ground_truth (np.ndarray): (H, W) uint8, 255 ignored.
 
         Raises:
             ValueError: If the mask has another size than the image.
         """
-        if truth.shape != layout.size:
-            raise ValueError(f'mask has shape {truth.shape}, but its image {layout.size}')
+        if ground_truth.shape != layout.size:
+            raise ValueError(f'mask has shape {ground_truth.shape}, but its image {layout.size}')
         for k, (row, (x1, y1, x2, y2)) in enumerate(zip(layout.rows, layout.boxes.tolist())):
-            inside, index = truth[y1:y2, x1:x2], layout.classes[row + 1]
+            inside, index = ground_truth[y1:y2, x1:x2], layout.classes[row + 1]
             for name, curve in self.curves.items():
                 curve.update(scores[name][k], inside == index, index, inside != IGNORE)
             self.boxes += 1

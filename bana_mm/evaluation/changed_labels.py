@@ -54,7 +54,7 @@ def fill_boxes(label: np.ndarray, layout: BoxLayout, share: float, rng: np.rando
 
 
 def correct_doubted(
-    y_crf: np.ndarray, y_ret: np.ndarray, truth: np.ndarray, share: float, rng: np.random.Generator
+    y_crf: np.ndarray, y_ret: np.ndarray, ground_truth: np.ndarray, share: float, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
     """Correct doubted labels, so that they stay doubted but are right more often.
 
@@ -63,7 +63,7 @@ def correct_doubted(
     Args:
         y_crf (np.ndarray): (H, W) uint8.
         y_ret (np.ndarray): (H, W) uint8; pixels where it differs from ``y_crf`` are doubted.
-        truth (np.ndarray): (H, W) uint8; where it is 255 nothing is corrected.
+        ground_truth (np.ndarray): (H, W) uint8; where it is 255 nothing is corrected.
         share (float): Probability of each region, 0 to 1.
         rng (np.random.Generator): Draws them.
 
@@ -71,18 +71,18 @@ def correct_doubted(
         tuple[np.ndarray, np.ndarray]: ``y_crf``, corrected, and ``y_ret`` with 255 at all doubted pixels.
     """
     doubted = y_crf != y_ret
-    wrong = doubted & (y_crf != truth) & (y_crf != IGNORE) & (truth != IGNORE)
+    wrong = doubted & (y_crf != ground_truth) & (y_crf != IGNORE) & (ground_truth != IGNORE)
     count, regions = cv2.connectedComponents(wrong.astype(np.uint8), connectivity=8)
     chosen = rng.random(count) < share
     chosen[0] = False  # number 0 is everything else
-    return np.where(chosen[regions], truth, y_crf), np.where(doubted, np.uint8(IGNORE), y_ret)
+    return np.where(chosen[regions], ground_truth, y_crf), np.where(doubted, np.uint8(IGNORE), y_ret)
 
 
 def change_labels(
     change: str,
     amount: float,
     maps: Mapping[str, np.ndarray],
-    truth: np.ndarray,
+    ground_truth: np.ndarray,
     layout: BoxLayout,
     rng: np.random.Generator,
 ) -> dict[str, np.ndarray]:
@@ -92,7 +92,7 @@ def change_labels(
         change (str): 'grow', 'fill_boxes' or 'correct_doubted'.
         amount (float): Its ``pixels`` or ``share``.
         maps (Mapping[str, np.ndarray]): ``Y_crf`` and ``Y_ret``, (H, W) uint8.
-        truth (np.ndarray): (H, W) uint8.
+        ground_truth (np.ndarray): (H, W) uint8.
         layout (BoxLayout): Boxes of the image.
         rng (np.random.Generator): For what is drawn.
 
@@ -108,7 +108,7 @@ def change_labels(
     elif change == 'fill_boxes':
         y_crf = fill_boxes(y_crf, layout, amount, rng)
     elif change == 'correct_doubted':
-        y_crf, y_ret = correct_doubted(y_crf, y_ret, truth, amount, rng)
+        y_crf, y_ret = correct_doubted(y_crf, y_ret, ground_truth, amount, rng)
     else:
         raise ValueError(f"labels are changed by 'grow', 'fill_boxes' or 'correct_doubted', not {change!r}")
     return dict(Y_crf=y_crf, Y_ret=y_ret)

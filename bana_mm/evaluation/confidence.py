@@ -57,11 +57,12 @@ def image_confidence(model: nn.Module, image: np.ndarray, label: np.ndarray, gam
 
 @dataclass
 class ConfidenceQuality:
-    """Sums over the doubted pixels of some images, that is those with a label that is not reliable and with a truth.
+    """Sums over the doubted pixels of some images: those with a ground truth and a label that is not reliable.
 
     Attributes:
-        pixels (int): Pixels with a label and a truth, doubted or not.
-        right_sum, wrong_sum (float): Sums of sigma over the doubted pixels whose label is the truth, and the others.
+        pixels (int): Pixels with a label and a ground truth, doubted or not.
+        right_sum, wrong_sum (float): Sums of sigma over the doubted pixels whose label is the ground truth, and the
+            others.
         curve (PrecisionRecall): Of sigma as a score for being right, class 1; it counts these pixels.
     """
 
@@ -72,17 +73,17 @@ class ConfidenceQuality:
     def __post_init__(self) -> None:
         self.curve = PrecisionRecall(1)
 
-    def update(self, sigma: np.ndarray, label: np.ndarray, reliable: np.ndarray, truth: np.ndarray) -> None:
+    def update(self, sigma: np.ndarray, label: np.ndarray, reliable: np.ndarray, ground_truth: np.ndarray) -> None:
         """Add an image.
 
         Args:
             sigma (np.ndarray): (H, W) float in [0, 1].
             label (np.ndarray): (H, W) uint8, 255 where there is none.
             reliable (np.ndarray): S, (H, W) bool.
-            truth (np.ndarray): (H, W) uint8, 255 where nobody knows.
+            ground_truth (np.ndarray): (H, W) uint8, 255 where nobody knows.
         """
-        known = (label != IGNORE) & (truth != IGNORE)
-        doubted, right = known & ~reliable, label == truth
+        known = (label != IGNORE) & (ground_truth != IGNORE)
+        doubted, right = known & ~reliable, label == ground_truth
         self.pixels += int(known.sum())
         self.right_sum += float(sigma[doubted & right].sum(dtype=np.float64))
         self.wrong_sum += float(sigma[doubted & ~right].sum(dtype=np.float64))
@@ -107,7 +108,7 @@ class ConfidenceQuality:
 
 
 def measure_confidence(model: nn.Module, examples: Iterable, gamma: float | None = None) -> ConfidenceQuality:
-    """Sigma of a model against the truth of training images.
+    """Sigma of a model against the ground truth of training images.
 
     Args:
         model (nn.Module): See :func:`image_confidence`.
@@ -119,11 +120,11 @@ def measure_confidence(model: nn.Module, examples: Iterable, gamma: float | None
     """
     quality = ConfidenceQuality()
     for example in examples:
-        for what, value in (('mask beside its labels', example.truth), ('reliable map', example.reliable)):
+        for what, value in (('mask beside its labels', example.ground_truth), ('reliable map', example.reliable)):
             if value is None:
                 raise ValueError(f'image {example.name!r} has no {what}; both are needed to judge its confidence')
         sigma = image_confidence(model, example.image, example.label, gamma)
-        quality.update(sigma, example.label, example.reliable, example.truth)
+        quality.update(sigma, example.label, example.reliable, example.ground_truth)
     return quality
 
 

@@ -1,4 +1,4 @@
-"""Agreement of label maps with the truth, counted image by image.
+"""Agreement of label maps with the ground truth, counted image by image.
 
 By hand, since the metrics of torchmetrics, scikit-learn and mmseg have no column for predictions of "ignored".
 """
@@ -19,16 +19,17 @@ NOTHING_COMPARED = (
 class ConfusionMatrix:
     """Pixel counts by true and predicted class.
 
-    Pixels whose truth is 255 count nowhere. Pixels whose prediction is 255 are wrong, as if a class had been predicted
-    that never occurs: a single map must not score better by saying nothing. What several maps agree on is another
-    question, for which they are left out of every IoU. :meth:`ignored_share` says how many they are.
+    Pixels whose ground truth is 255 count nowhere. Pixels whose prediction is 255 are wrong, as if a class had been
+    predicted that never occurs: a single map must not score better by saying nothing. What several maps agree on is
+    another question, for which they are left out of every IoU. :meth:`ignored_share` says how many they are.
 
     Args:
         num_classes (int): Number L of object classes; maps hold 0..L and 255.
         leave_out_ignored (bool): Leave pixels whose prediction is 255 out of every IoU. Defaults to False.
 
     Attributes:
-        counts (np.ndarray): (L + 1, L + 2) int64; rows are the truth, columns the prediction, the last column 255.
+        counts (np.ndarray): (L + 1, L + 2) int64; rows are the ground truth, columns the prediction, the last column
+            255.
     """
 
     def __init__(self, num_classes: int, leave_out_ignored: bool = False) -> None:
@@ -36,11 +37,11 @@ class ConfusionMatrix:
         self.leave_out_ignored = leave_out_ignored
         self.counts = np.zeros((num_classes + 1, num_classes + 2), dtype=np.int64)
 
-    def update(self, truth: np.ndarray, prediction: np.ndarray, image: str | None = None) -> None:
+    def update(self, ground_truth: np.ndarray, prediction: np.ndarray, image: str | None = None) -> None:
         """Count the pixels of an image.
 
         Args:
-            truth (np.ndarray): (H, W) uint8.
+            ground_truth (np.ndarray): (H, W) uint8.
             prediction (np.ndarray): (H, W) uint8.
             image (str | None): What messages call the image. Defaults to None, not at all.
 
@@ -48,14 +49,14 @@ class ConfusionMatrix:
             ValueError: If the shapes differ or a class is out of range.
         """
         where = '' if image is None else f'{image}: '
-        if truth.shape != prediction.shape:
-            raise ValueError(f'{where}truth has shape {truth.shape}, prediction {prediction.shape}')
-        for name, label in (('truth', truth), ('prediction', prediction)):
+        if ground_truth.shape != prediction.shape:
+            raise ValueError(f'{where}ground truth has shape {ground_truth.shape}, prediction {prediction.shape}')
+        for name, label in (('ground truth', ground_truth), ('prediction', prediction)):
             check_classes(label, self.num_classes, f'{where}{name}')
-        valid = truth != IGNORE
+        valid = ground_truth != IGNORE
         columns = self.num_classes + 2
         column = np.minimum(prediction[valid], columns - 1)  # 255 to the last one
-        cell = truth[valid].astype(np.int64) * columns + column
+        cell = ground_truth[valid].astype(np.int64) * columns + column
         self.counts += np.bincount(cell, minlength=self.counts.size).reshape(self.counts.shape)
 
     def iou(self) -> np.ndarray:
@@ -68,11 +69,11 @@ class ConfusionMatrix:
             return hits / union
 
     def present(self) -> np.ndarray:
-        """Classes that the truth holds: (L + 1,) bool."""
+        """Classes that the ground truth holds: (L + 1,) bool."""
         return self.counts.sum(1) > 0
 
     def compares_objects(self) -> bool:
-        """Whether the truth holds any pixel of an object class, without which no figure means anything."""
+        """Whether the ground truth holds any pixel of an object class, without which no figure means anything."""
         return bool(self.present()[1:].any())
 
     def require_objects(self, where: str) -> None:
@@ -81,14 +82,14 @@ class ConfusionMatrix:
             raise ValueError(f'{where}: {NOTHING_COMPARED}')
 
     def mean_iou(self, classes: Sequence[int] | None = None) -> float:
-        """Mean IoU over classes that the truth holds.
+        """Mean IoU over classes that the ground truth holds.
 
         Args:
             classes (Sequence[int], optional): Class indices to average over, the background (0) only if it is among
                 them. Defaults to None, all.
 
         Returns:
-            float: In [0, 1]; NaN if the truth holds none of them, or nothing but background. With
+            float: In [0, 1]; NaN if the ground truth holds none of them, or nothing but background. With
             ``leave_out_ignored`` a class whose pixels are all ignored and that is predicted nowhere has no IoU and is
             left out.
         """
@@ -100,6 +101,6 @@ class ConfusionMatrix:
         return float(iou.mean()) if len(iou) else float('nan')
 
     def ignored_share(self) -> float:
-        """Share of the pixels with a truth whose prediction is 255, in [0, 1]; NaN without such pixels."""
+        """Share of the pixels with a ground truth whose prediction is 255, in [0, 1]; NaN without such pixels."""
         total = self.counts.sum()
         return float(self.counts[:, -1].sum() / total) if total else float('nan')

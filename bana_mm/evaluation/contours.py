@@ -1,4 +1,4 @@
-"""How well the contours of label maps agree with the truth's: the contour F-measure of Perazzi et al. (DAVIS, 2016)."""
+"""Contours of label maps against those of the ground truth: the F-measure of Perazzi et al. (DAVIS, 2016)."""
 
 import math
 from collections.abc import Sequence
@@ -39,19 +39,19 @@ def tolerance_pixels(size: tuple[int, int], tolerance: float = TOLERANCE) -> int
     return math.ceil(tolerance * math.hypot(*size) if tolerance < 1 else tolerance)
 
 
-def contour_matches(truth: np.ndarray, prediction: np.ndarray, pixels: int) -> tuple[int, int, int, int]:
+def contour_matches(ground_truth: np.ndarray, prediction: np.ndarray, pixels: int) -> tuple[int, int, int, int]:
     """Compare the contours of two regions.
 
     Args:
-        truth (np.ndarray): (H, W) bool.
+        ground_truth (np.ndarray): (H, W) bool.
         prediction (np.ndarray): (H, W) bool.
         pixels (int): Distance at which a pixel of one contour still matches one of the other.
 
     Returns:
-        tuple[int, int, int, int]: Pixels of the predicted contour that match the truth's, all of them, pixels of the
-        true contour that match the prediction's, all of them.
+        tuple[int, int, int, int]: Pixels of the predicted contour that match the ground truth's, all of them, pixels of
+        the true contour that match the prediction's, all of them.
     """
-    true, predicted = contour(truth), contour(prediction)
+    true, predicted = contour(ground_truth), contour(prediction)
     return (
         int((predicted & _dilated(true, pixels)).sum()),
         int(predicted.sum()),
@@ -61,19 +61,20 @@ def contour_matches(truth: np.ndarray, prediction: np.ndarray, pixels: int) -> t
 
 
 class ContourCounts:
-    r"""Contours of label maps against the truth, counted image by image.
+    r"""Contours of label maps against the ground truth, counted image by image.
 
     .. math:: F_c = \frac{2 P_c R_c}{P_c + R_c}
 
     with the precision and recall of a class's contour pixels, each summed over all images. Pixels without a class (255)
-    count as background, in truth and prediction. The background has no contour of its own.
+    count as background, in ground truth and prediction. The background has no contour of its own.
 
     Args:
         num_classes (int): Number L of object classes; maps hold 0..L and 255.
         tolerance (float): See :func:`tolerance_pixels`. Defaults to 0.008.
 
     Attributes:
-        counts (np.ndarray): (L, 5) int64: of each class what :func:`contour_matches` gives, and the truth's pixels.
+        counts (np.ndarray): (L, 5) int64: of each class what :func:`contour_matches` gives, and the ground truth's
+            pixels.
 
     Raises:
         ValueError: For a negative tolerance.
@@ -86,24 +87,24 @@ class ContourCounts:
         self.tolerance = tolerance
         self.counts = np.zeros((num_classes, 5), dtype=np.int64)
 
-    def update(self, truth: np.ndarray, prediction: np.ndarray) -> None:
+    def update(self, ground_truth: np.ndarray, prediction: np.ndarray) -> None:
         """Count the contours of an image.
 
         Args:
-            truth (np.ndarray): (H, W) int, class indices and 255.
+            ground_truth (np.ndarray): (H, W) int, class indices and 255.
             prediction (np.ndarray): (H, W) int, likewise.
 
         Raises:
             ValueError: If the shapes differ or a class is out of range.
         """
-        if truth.shape != prediction.shape:
-            raise ValueError(f'truth has shape {truth.shape}, prediction {prediction.shape}')
-        classes = set(np.unique(truth)) | set(np.unique(prediction))
-        pixels = tolerance_pixels(truth.shape, self.tolerance)
+        if ground_truth.shape != prediction.shape:
+            raise ValueError(f'ground truth has shape {ground_truth.shape}, prediction {prediction.shape}')
+        classes = set(np.unique(ground_truth)) | set(np.unique(prediction))
+        pixels = tolerance_pixels(ground_truth.shape, self.tolerance)
         for index in sorted(int(one) for one in classes - {0, IGNORE}):
             if index > self.num_classes:
                 raise ValueError(f'a map holds class {index}; allowed are 0..{self.num_classes} and {IGNORE}')
-            true = truth == index
+            true = ground_truth == index
             self.counts[index - 1] += (*contour_matches(true, prediction == index, pixels), int(true.sum()))
 
     def f_score(self) -> np.ndarray:
@@ -117,11 +118,11 @@ class ContourCounts:
         return np.divide(2 * precision * recall, total, out=np.zeros_like(total), where=total > 0)
 
     def present(self) -> np.ndarray:
-        """Object classes that the truth holds: (L,) bool."""
+        """Object classes that the ground truth holds: (L,) bool."""
         return self.counts[:, 4] > 0
 
     def mean_f(self, classes: Sequence[int] | None = None) -> float:
-        """Mean F over the object classes that the truth holds, as the mean IoU beside it.
+        """Mean F over the object classes that the ground truth holds, as the mean IoU beside it.
 
         The published mean is over all classes, where one that occurs nowhere scores 1; both are the same on data in
         which all occur.
@@ -131,7 +132,7 @@ class ContourCounts:
                 Defaults to None, all.
 
         Returns:
-            float: In [0, 1]; NaN if the truth holds none of them.
+            float: In [0, 1]; NaN if the ground truth holds none of them.
         """
         chosen = self.present()
         if classes is not None:

@@ -54,7 +54,8 @@ class DenseCRFIoUMetric(IoUMetric):
         img_dir (str | None): Folder of the images, whose subfolders ``output_dir`` gets too. Defaults to None: files
             are named after the images alone.
         contours (float | None): Tolerance of :class:`ContourCounts`, 0.008 as published. Defaults to None, no contours.
-        kwargs: See ``IoUMetric``. With ``format_only`` the samples need no truth, and only what goes to ``output_dir``
+        kwargs: See ``IoUMetric``. With ``format_only`` the samples need no ground truth, and only what goes to
+        ``output_dir``
             is refined.
     """
 
@@ -93,9 +94,9 @@ class DenseCRFIoUMetric(IoUMetric):
                 share a file in ``output_dir``; the message names the file.
         """
         for sample in data_samples:
-            truth = None if self.format_only else sample['gt_sem_seg']['data'].squeeze(0).cpu()
-            if truth is not None:
-                self._check_truth(truth, sample)
+            ground_truth = None if self.format_only else sample['gt_sem_seg']['data'].squeeze(0).cpu()
+            if ground_truth is not None:
+                self._check_ground_truth(ground_truth, sample)
             index = len(self.results)
             self.results.append({})
             fields = {'': ''}
@@ -108,10 +109,12 @@ class DenseCRFIoUMetric(IoUMetric):
                 prediction = sample[f'{prefix}pred_sem_seg']['data'].squeeze(0).cpu()
                 # what is added to the classes of a saved map: 1 for data whose label 0 is no class, as in mmseg
                 shift = int(bool(sample.get('reduce_zero_label'))) if figure == final else None
-                self._record(index, figure, sample['img_path'], prediction, truth, None if self.with_crf else shift)
+                self._record(
+                    index, figure, sample['img_path'], prediction, ground_truth, None if self.with_crf else shift
+                )
                 if self.with_crf:
                     logits = sample[f'{prefix}seg_logits']['data']
-                    self._refine(sample['img_path'], logits, context=(index, f'{figure}_crf', truth, shift))
+                    self._refine(sample['img_path'], logits, context=(index, f'{figure}_crf', ground_truth, shift))
 
     def evaluate(self, size: int) -> dict[str, float]:
         """Wait for the CRF and compute the scores of the whole set of ``size`` images."""
@@ -178,18 +181,18 @@ class DenseCRFIoUMetric(IoUMetric):
 
     def _finish(self, refined: Sequence[Done]) -> None:
         """Add images that come from the CRF to the results."""
-        for img_path, (index, figure, truth, shift), labels in refined:
-            self._record(index, figure, img_path, torch.from_numpy(labels), truth, shift)
+        for img_path, (index, figure, ground_truth, shift), labels in refined:
+            self._record(index, figure, img_path, torch.from_numpy(labels), ground_truth, shift)
 
     def _record(
-        self, index: int, figure: str, img_path: str, prediction: Tensor, truth: Tensor | None, shift: int | None
+        self, index: int, figure: str, img_path: str, prediction: Tensor, ground_truth: Tensor | None, shift: int | None
     ) -> None:
-        if truth is not None:
+        if ground_truth is not None:
             classes = len(self.dataset_meta['classes'])
-            self.results[index][figure] = self.intersect_and_union(prediction, truth, classes, self.ignore_index)
+            self.results[index][figure] = self.intersect_and_union(prediction, ground_truth, classes, self.ignore_index)
             if self.contours is not None:
                 one = ContourCounts(classes - 1, self.contours)
-                one.update(truth.numpy(), prediction.numpy())
+                one.update(ground_truth.numpy(), prediction.numpy())
                 self.results[index][f'contours{figure}'] = one.counts
         if shift is not None and self.output_dir is not None:
             name = prediction_name(img_path, self.img_dir)
@@ -198,9 +201,9 @@ class DenseCRFIoUMetric(IoUMetric):
             path.parent.mkdir(parents=True, exist_ok=True)
             write_label_png(path, (prediction + shift).to(torch.uint8).numpy())
 
-    def _check_truth(self, truth: Tensor, sample: dict) -> None:
+    def _check_ground_truth(self, ground_truth: Tensor, sample: dict) -> None:
         classes = len(self.dataset_meta['classes'])
-        wrong = truth[(truth < 0) | (truth >= classes) & (truth != self.ignore_index)]
+        wrong = ground_truth[(ground_truth < 0) | (ground_truth >= classes) & (ground_truth != self.ignore_index)]
         if len(wrong):
             name = sample.get('seg_map_path') or f'mask of {sample["img_path"]}'
             raise ValueError(

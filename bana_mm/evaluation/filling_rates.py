@@ -13,7 +13,7 @@ from bana_mm.structures import IGNORE, check_classes, read_label_png
 from bana_mm.utils.progress import Progress
 from bana_mm.utils.worker_pool import WorkerPool
 
-TRUTH = 'truth'
+GROUND_TRUTH = 'ground truth'
 
 
 def box_filling_rates(
@@ -30,8 +30,8 @@ def box_filling_rates(
         label (np.ndarray): (H, W) uint8, 0 background, 1..L classes, 255 ignored.
         boxes (np.ndarray): (K, 4) float, xyxy in pixel edges; rounded and clipped to the image.
         classes (np.ndarray): (K,) int, class index of each box, 1..L.
-        valid (np.ndarray | None): (H, W) bool, pixels that may count; those with a truth, for example, to compare label
-            maps on the same pixels. Defaults to None, all.
+        valid (np.ndarray | None): (H, W) bool, pixels that may count; those with a ground truth, for example, to
+            compare label maps on the same pixels. Defaults to None, all.
 
     Returns:
         np.ndarray: (K,) float64 in [0, 1], NaN for a box without a pixel that counts.
@@ -95,7 +95,7 @@ class FillingRates:
         """Mean absolute difference, box by box, to the rates that other labels give the same boxes.
 
         Args:
-            other (FillingRates): The truth, say.
+            other (FillingRates): The ground truth, say.
 
         Returns:
             float: In [0, 1]; over boxes that have both rates, NaN without any.
@@ -134,7 +134,7 @@ class FillingRates:
 
 
 def measure_filling_rates(
-    sources: Mapping[str, LabelSource], dataset: BaseDataset, with_truth: bool = True, workers: int = 0
+    sources: Mapping[str, LabelSource], dataset: BaseDataset, with_ground_truth: bool = True, workers: int = 0
 ) -> dict[str, FillingRates]:
     """Filling rates of the boxes of a data set by several kinds of labels.
 
@@ -142,13 +142,13 @@ def measure_filling_rates(
 
     Args:
         sources (Mapping[str, LabelSource]): Labels by name.
-        dataset (BaseDataset): Items with ``img_path``, ``instances`` and for the truth ``seg_map_path``.
-        with_truth (bool): Whether the masks are measured too, as :data:`TRUTH`; all labels then count only where the
-            mask is not 255. Defaults to True.
+        dataset (BaseDataset): Items with ``img_path``, ``instances`` and for the ground truth ``seg_map_path``.
+        with_ground_truth (bool): Whether the masks are measured too, as :data:`GROUND_TRUTH`; all labels then count
+            only where the mask is not 255. Defaults to True.
         workers (int): Processes; they pay where labels are made, not just read. Defaults to 0.
 
     Returns:
-        dict[str, FillingRates]: By name, the truth first; boxes in the order of the items.
+        dict[str, FillingRates]: By name, the ground truth first; boxes in the order of the items.
 
     Raises:
         FileNotFoundError: If masks or stored labels are missing: how many, and the first of them.
@@ -157,8 +157,8 @@ def measure_filling_rates(
     num_classes = len(dataset.metainfo['classes'])
     items = [dataset.get_data_info(index) for index in range(len(dataset))]
     missing = {name: source.missing([item['img_id'] for item in items]) for name, source in sources.items()}
-    if with_truth:
-        missing[TRUTH] = [item['img_id'] for item in items if 'seg_map_path' not in item]
+    if with_ground_truth:
+        missing[GROUND_TRUTH] = [item['img_id'] for item in items if 'seg_map_path' not in item]
     for name, ids in missing.items():
         if ids:
             raise FileNotFoundError(
@@ -166,8 +166,8 @@ def measure_filling_rates(
                 f'{", ".join(ids[:3])}{", ..." if len(ids) > 3 else ""}'
             )
 
-    totals = {name: FillingRates() for name in ([TRUTH] if with_truth else []) + list(sources)}
-    jobs = ((item['img_path'], (item, sources, num_classes, with_truth), item) for item in items)
+    totals = {name: FillingRates() for name in ([GROUND_TRUTH] if with_ground_truth else []) + list(sources)}
+    jobs = ((item['img_path'], (item, sources, num_classes, with_ground_truth), item) for item in items)
     with WorkerPool(image_filling_rates, workers) as pool, Progress(len(items), title='filling rates') as progress:
         for _, item, rates in pool.map(jobs):
             for name, total in totals.items():
@@ -177,16 +177,16 @@ def measure_filling_rates(
 
 
 def image_filling_rates(
-    item: Mapping[str, Any], sources: Mapping[str, LabelSource], num_classes: int, with_truth: bool
+    item: Mapping[str, Any], sources: Mapping[str, LabelSource], num_classes: int, with_ground_truth: bool
 ) -> dict[str, np.ndarray]:
     """Rates of the boxes of an item by name, (K,) each, see :func:`measure_filling_rates`. Runs in any process."""
     image = LabelItem.from_info(item)
     boxes, classes = _kept(item)
     rates, valid = {}, None
-    if with_truth:
-        truth = read_label_png(item['seg_map_path'], image.layout.size, num_classes)
-        valid = truth != IGNORE
-        rates[TRUTH] = box_filling_rates(truth, boxes, classes)
+    if with_ground_truth:
+        ground_truth = read_label_png(item['seg_map_path'], image.layout.size, num_classes)
+        valid = ground_truth != IGNORE
+        rates[GROUND_TRUTH] = box_filling_rates(ground_truth, boxes, classes)
     for name, source in sources.items():
         label = label_map(source, image)
         check_classes(label, num_classes, name)

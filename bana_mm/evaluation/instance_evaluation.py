@@ -24,14 +24,14 @@ SIZES = ('S', 'M', 'L')  # COCO's: up to 32^2, up to 96^2 pixels, and larger
 RANKS = ('area', 'score')
 
 
-def rank(truth: TrueMasks, labels: LabelMasks, by: str = 'area') -> dict[int, int]:
+def rank(ground_truth: TrueMasks, labels: LabelMasks, by: str = 'area') -> dict[int, int]:
     """The order of labels for average precision, the same on every machine.
 
     By 'area', labels with larger boxes come first; by 'score', those with a higher ``score``. Boxes of one area, or of
     one score and area, are ordered by annotation id.
 
     Args:
-        truth (TrueMasks): Their boxes are those of the labels.
+        ground_truth (TrueMasks): Their boxes are those of the labels.
         labels (LabelMasks): The labels to order.
         by (str): 'area' or 'score'. Defaults to 'area', which is the same for all labels of a data set.
 
@@ -49,19 +49,19 @@ def rank(truth: TrueMasks, labels: LabelMasks, by: str = 'area') -> dict[int, in
         )
 
     def key(number: int) -> tuple[float, float, int]:
-        width, height = truth.annotations[number]['bbox'][2:]
+        width, height = ground_truth.annotations[number]['bbox'][2:]
         return (-labels.scores[number] if by == 'score' else 0.0, -width * height, number)
 
     return {number: position for position, number in enumerate(sorted(labels.masks, key=key))}
 
 
-def evaluate_instances(truth: TrueMasks, labels: LabelMasks, by: str = 'area') -> dict[str, Any]:
+def evaluate_instances(ground_truth: TrueMasks, labels: LabelMasks, by: str = 'area') -> dict[str, Any]:
     """The figures of one set of labels.
 
     Crowds and ignored annotations are neither objects nor labels; sizes are those of the true masks.
 
     Args:
-        truth (TrueMasks): Images to evaluate on, and their true masks.
+        ground_truth (TrueMasks): Images to evaluate on, and their true masks.
         labels (LabelMasks): Masks to judge; objects without one have IoU 0.
         by (str): Order of the labels, see :func:`rank`. Defaults to 'area'.
 
@@ -72,7 +72,7 @@ def evaluate_instances(truth: TrueMasks, labels: LabelMasks, by: str = 'area') -
         without these pixels, and ``unreliable``, their share of all box pixels. Beside it ``instances``, the number
         of objects, and ``without_mask``, how many of them have no or an empty label.
     """
-    objects = truth.objects()
+    objects = ground_truth.objects()
     known = LabelMasks(
         *(
             {number: value for number, value in part.items() if number in objects}
@@ -80,7 +80,7 @@ def evaluate_instances(truth: TrueMasks, labels: LabelMasks, by: str = 'area') -
         )
     )
     sizes = {number: _area(mask) for number, mask in known.masks.items()}
-    result = _average_precision(truth, known, sizes, by)
+    result = _average_precision(ground_truth, known, sizes, by)
 
     overlap = {number: _overlap(known, number, annotation) for number, annotation in objects.items()}
     areas = np.array([annotation['area'] for annotation in objects.values()])
@@ -129,17 +129,17 @@ def instance_table(summaries: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def _average_precision(
-    truth: TrueMasks, labels: LabelMasks, sizes: Mapping[int, int], by: str
+    ground_truth: TrueMasks, labels: LabelMasks, sizes: Mapping[int, int], by: str
 ) -> dict[str, float | None]:
-    places = rank(truth, labels, by)
+    places = rank(ground_truth, labels, by)
     # Numbered from 1: pycocotools takes an annotation with id 0 for none. Copies, for it writes into them.
-    true = [dict(annotation, id=number) for number, annotation in enumerate(truth.annotations.values(), 1)]
+    true = [dict(annotation, id=number) for number, annotation in enumerate(ground_truth.annotations.values(), 1)]
     found = [
         dict(
             id=place + 1,
-            image_id=truth.annotations[number]['image_id'],
+            image_id=ground_truth.annotations[number]['image_id'],
             score=1 - place / len(places),
-            category_id=truth.annotations[number]['category_id'],
+            category_id=ground_truth.annotations[number]['category_id'],
             segmentation=labels.masks[number],
             area=sizes[number],
             iscrowd=0,
@@ -151,7 +151,7 @@ def _average_precision(
     if not true:
         return dict.fromkeys(names)
     with contextlib.redirect_stdout(io.StringIO()):
-        evaluation = COCOeval(*(_coco(truth, annotations) for annotations in (true, found)), iouType='segm')
+        evaluation = COCOeval(*(_coco(ground_truth, annotations) for annotations in (true, found)), iouType='segm')
         evaluation.params.maxDets = [max(per_class.values(), default=1)]  # no image has too many objects
         evaluation.evaluate()
         evaluation.accumulate()
@@ -166,15 +166,17 @@ def _average_precision(
     return {name: _mean(part[part > -1]) for name, part in zip(names, parts)}
 
 
-def _coco(truth: TrueMasks, annotations: list[dict[str, Any]]) -> COCO:
+def _coco(ground_truth: TrueMasks, annotations: list[dict[str, Any]]) -> COCO:
     coco = COCO()
-    coco.dataset = dict(images=list(truth.images.values()), categories=truth.categories, annotations=annotations)
+    coco.dataset = dict(
+        images=list(ground_truth.images.values()), categories=ground_truth.categories, annotations=annotations
+    )
     coco.createIndex()
     return coco
 
 
 def _overlap(labels: LabelMasks, number: int, annotation: Mapping[str, Any]) -> tuple[float, float]:
-    """IoU of a label with the truth, and the same without the unreliable pixels (NaN where there are no others)."""
+    """IoU of a label with the ground truth, and without the unreliable pixels (NaN where there are no others)."""
     mask, true = labels.masks.get(number), annotation['segmentation']
     if mask is None:
         return 0.0, 0.0

@@ -66,7 +66,7 @@ class LabelMasks:
 
 
 def read_true_masks(path: str | Path) -> TrueMasks:
-    """Read a COCO file whose masks are the truth.
+    """Read a COCO file whose masks are the ground truth.
 
     Raises:
         FileNotFoundError: If the file is missing.
@@ -89,30 +89,33 @@ def read_true_masks(path: str | Path) -> TrueMasks:
     return TrueMasks(Path(path), images, content['categories'], annotations)
 
 
-def read_label_masks(path: str | Path, truth: TrueMasks) -> LabelMasks:
+def read_label_masks(path: str | Path, ground_truth: TrueMasks) -> LabelMasks:
     """Read a COCO file of masks that were made from the boxes of another.
 
     Args:
         path (str | Path): Has the images and annotation ids of the true masks, or some of them; ``segmentation``, and
             maybe ``unreliable`` (run lengths) and ``score``.
-        truth (TrueMasks): The true masks.
+        ground_truth (TrueMasks): The true masks.
 
     Returns:
-        LabelMasks: Masks of the annotations that are neither crowd nor ignored in the truth. Those without a mask in
-        the file are missing in it.
+        LabelMasks: Masks of the annotations that are neither crowd nor ignored in the ground truth. Those without a
+        mask in the file are missing in it.
 
     Raises:
         FileNotFoundError: If the file is missing.
-        ValueError: If it is no such file, or its images, annotations or categories are not those of the truth; the
+        ValueError: If it is no such file, or its images, annotations or categories are not those of the ground truth;
+        the
             message names file, entry and field.
     """
     content = read_coco(path)
     images = {image['id']: image for image in content['images']}
     for img_id, image in images.items():
-        true = truth.images.get(img_id)
+        true = ground_truth.images.get(img_id)
         if true is None or (true['height'], true['width']) != (image['height'], image['width']):
-            raise ValueError(f'{path}: image {img_id} is not in {truth.path}' + (' in this size' if true else ''))
-    known = truth.annotations
+            raise ValueError(
+                f'{path}: image {img_id} is not in {ground_truth.path}' + (' in this size' if true else '')
+            )
+    known = ground_truth.annotations
     labels = LabelMasks({}, {}, {}, tuple(images))
     for annotation, run_lengths in _masks(path, content, images):
         number, true = annotation['id'], known.get(annotation['id'])
@@ -122,7 +125,7 @@ def read_label_masks(path: str | Path, truth: TrueMasks) -> LabelMasks:
             if true is None or annotation[field] != true[field]:
                 found = 'is not there' if true is None else f'has {field} {true[field]}, not {annotation[field]}'
                 raise ValueError(
-                    f'{path}: annotation {number} {found} in {truth.path}; labels are compared by annotation id'
+                    f'{path}: annotation {number} {found} in {ground_truth.path}; labels are compared by annotation id'
                 )
         if run_lengths is None:
             continue
@@ -136,13 +139,13 @@ def read_label_masks(path: str | Path, truth: TrueMasks) -> LabelMasks:
 
 
 def make_label_masks(
-    source: LabelSource, truth: TrueMasks, image_dir: str | Path, options: RunOptions | None = None
+    source: LabelSource, ground_truth: TrueMasks, image_dir: str | Path, options: RunOptions | None = None
 ) -> LabelMasks:
     """Let a source find the object in each box of a data set.
 
     Args:
         source (LabelSource): Any source, see :func:`bana_mm.labels.build_label_source`.
-        truth (TrueMasks): Images and boxes; the masks are not looked at.
+        ground_truth (TrueMasks): Images and boxes; the masks are not looked at.
         image_dir (str | Path): Folder of the images.
         options (RunOptions | None): Processes and batch size. Defaults to None, none and 1.
 
@@ -152,9 +155,9 @@ def make_label_masks(
     Raises:
         RuntimeError: If an image is missing or of another size; the message names it.
     """
-    dataset = build_coco_dataset(truth.path, image_dir, id_from='file_name')  # after which label maps are named
+    dataset = build_coco_dataset(ground_truth.path, image_dir, id_from='file_name')  # after which label maps are named
     items = LabelItems(dataset)
-    chosen = [index for index in range(len(items)) if dataset.get_data_info(index)['coco_id'] in truth.images]
+    chosen = [index for index in range(len(items)) if dataset.get_data_info(index)['coco_id'] in ground_truth.images]
     sink = MemorySink(len(items), 'masks')
     source.bind(items.classes, items.category_ids)
     label_images(source, items, sink, options or RunOptions(), chosen)

@@ -91,11 +91,11 @@ class LabelCounts(ConfusionMatrix):
         super().__init__(num_classes, leave_out_ignored)
         self.contours = None if contours is None else ContourCounts(num_classes, contours)
 
-    def update(self, truth: np.ndarray, prediction: np.ndarray, image: str | None = None) -> None:
+    def update(self, ground_truth: np.ndarray, prediction: np.ndarray, image: str | None = None) -> None:
         """See :meth:`ConfusionMatrix.update`."""
-        super().update(truth, prediction, image)
+        super().update(ground_truth, prediction, image)
         if self.contours is not None:
-            self.contours.update(truth, prediction)
+            self.contours.update(ground_truth, prediction)
 
     def parts(self) -> list[np.ndarray]:
         """The counts, to send to another process."""
@@ -109,7 +109,7 @@ class LabelCounts(ConfusionMatrix):
 
 def evaluate_labels(
     rows: Mapping[str, LabelReader],
-    truth_dir: str | Path,
+    ground_truth_dir: str | Path,
     img_ids: Sequence[str],
     num_classes: int,
     workers: int = 0,
@@ -122,7 +122,7 @@ def evaluate_labels(
 
     Args:
         rows (Mapping[str, LabelReader]): What to compare, by name.
-        truth_dir (str | Path): Folder of the masks ``ID.png``.
+        ground_truth_dir (str | Path): Folder of the masks ``ID.png``.
         img_ids (Sequence[str]): Images.
         num_classes (int): Number L of object classes.
         workers (int): Worker processes; they pay where labels are made, not just read. Defaults to 0.
@@ -136,32 +136,38 @@ def evaluate_labels(
         RuntimeError: If an image fails; the message names it and the file.
         ValueError: If the masks of all images hold no pixel of any class.
     """
-    truth_dir = Path(truth_dir)
-    check_files(rows, truth_dir, img_ids)
+    ground_truth_dir = Path(ground_truth_dir)
+    check_files(rows, ground_truth_dir, img_ids)
     totals = {name: LabelCounts(num_classes, _is_agreement(reader), contours) for name, reader in rows.items()}
-    jobs = ((img_id, (img_id, truth_dir, num_classes, _for_image(rows, img_id), contours), None) for img_id in img_ids)
+    jobs = (
+        (img_id, (img_id, ground_truth_dir, num_classes, _for_image(rows, img_id), contours), None)
+        for img_id in img_ids
+    )
     with WorkerPool(compare_image, workers) as pool, Progress(len(img_ids), title='compare') as progress:
         for _, _, counts in pool.map(jobs):
             for name, total in totals.items():
                 total.add(counts[name])
             progress.update()
     for total in totals.values():
-        total.require_objects(str(truth_dir))
+        total.require_objects(str(ground_truth_dir))
     return totals
 
 
-def check_files(rows: Mapping[str, LabelReader], truth_dir: str | Path, img_ids: Sequence[str]) -> None:
+def check_files(rows: Mapping[str, LabelReader], ground_truth_dir: str | Path, img_ids: Sequence[str]) -> None:
     """Find out before any work that masks or stored maps are missing.
 
     Args:
-        rows, truth_dir, img_ids: As for :func:`evaluate_labels`.
+        rows, ground_truth_dir, img_ids: As for :func:`evaluate_labels`.
 
     Raises:
         FileNotFoundError: How many are missing, and the first of them.
     """
-    truth_dir = Path(truth_dir)
+    ground_truth_dir = Path(ground_truth_dir)
     _refuse(
-        truth_dir, [img_id for img_id in img_ids if not (truth_dir / f'{img_id}.png').exists()], len(img_ids), 'masks'
+        ground_truth_dir,
+        [img_id for img_id in img_ids if not (ground_truth_dir / f'{img_id}.png').exists()],
+        len(img_ids),
+        'masks',
     )
     for name, reader in rows.items():
         if isinstance(reader, StoredMap):
@@ -172,17 +178,17 @@ def check_files(rows: Mapping[str, LabelReader], truth_dir: str | Path, img_ids:
 
 def compare_image(
     img_id: str,
-    truth_dir: Path,
+    ground_truth_dir: Path,
     num_classes: int,
     rows: Mapping[str, LabelReader],
     contours: float | None = None,
 ) -> dict[str, list[np.ndarray]]:
     """Counts of one image for each row, see :meth:`LabelCounts.parts`. Runs in any process."""
-    truth = read_label_png(truth_dir / f'{img_id}.png', num_classes=num_classes)
+    ground_truth = read_label_png(ground_truth_dir / f'{img_id}.png', num_classes=num_classes)
     counts = {}
     for name, reader in rows.items():
         row = LabelCounts(num_classes, contours=contours)
-        row.update(truth, reader(img_id, truth.shape, num_classes), f'{img_id}, {name}')
+        row.update(ground_truth, reader(img_id, ground_truth.shape, num_classes), f'{img_id}, {name}')
         counts[name] = row.parts()
     return counts
 
@@ -213,10 +219,10 @@ def summarise(confusion: ConfusionMatrix, class_names: Sequence[str], chosen: Se
         chosen (Sequence[int]): Class indices of a second mean, see :func:`class_indices`. Defaults to none.
 
     Returns:
-        dict: ``mIoU`` over background and classes that the truth holds; ``mIoU_chosen`` if some are chosen;
-        ``ignored``, the share of pixels; ``IoU`` by class that the truth holds; with contours also ``contour_F``, the
-        mean over the object classes, ``contour_F_chosen`` and ``contours`` by class. NaN becomes None, as JSON wants
-        it.
+        dict: ``mIoU`` over background and classes that the ground truth holds; ``mIoU_chosen`` if some are chosen;
+        ``ignored``, the share of pixels; ``IoU`` by class that the ground truth holds; with contours also
+        ``contour_F``, the mean over the object classes, ``contour_F_chosen`` and ``contours`` by class. NaN becomes
+        None, as JSON wants it.
     """
     names = ['background', *class_names]
     result = dict(mIoU=percent(confusion.mean_iou()))

@@ -25,14 +25,14 @@ class JudgedCase:
 
     Args:
         class_index (int): Class of the box, 1..L.
-        iou (float): IoU with the true mask, on the pixels of the box of which the truth says something.
+        iou (float): IoU with the true mask, on the pixels of the box of which the ground truth says something.
         score (float): The score of the mask.
         evidence (MaskEvidence): What it was made of.
         true_fill (float): Share of the box that the true mask has.
         pixels (dict[str, list[int]]): By cause of the doubt ('jitter' for pixels that flip when the box moves, 'rest'
             for the other ones, 'all'): wrong pixels that are unreliable, right ones that are, and wrong ones that are
             not.
-        known (int): Pixels of the box of which the truth says something.
+        known (int): Pixels of the box of which the ground truth says something.
     """
 
     class_index: int
@@ -49,16 +49,16 @@ class JudgedCase:
 
 
 def judge_source(
-    source: TrustedSource, items: LabelItems, truth: TrueMasks | None = None, options: RunOptions | None = None
+    source: TrustedSource, items: LabelItems, ground_truth: TrueMasks | None = None, options: RunOptions | None = None
 ) -> list[JudgedCase]:
     """Compare the masks that a source makes of some images with the true ones.
 
     Args:
         source (TrustedSource): The source.
         items (LabelItems): Images and boxes; of those that come from no COCO file, with label maps.
-        truth (TrueMasks | None): True masks of the instances of a COCO file. Defaults to None: the pixels of its class
-            in the image's label map are the true mask of a box, which is left out if another box of that class, or an
-            ignored one, overlaps with it.
+        ground_truth (TrueMasks | None): True masks of the instances of a COCO file. Defaults to None: the pixels of its
+            class in the image's label map are the true mask of a box, which is left out if another box of that class,
+            or an ignored one, overlaps with it.
         options (RunOptions | None): Processes and batch size. Defaults to None, none and 1.
 
     Returns:
@@ -73,7 +73,7 @@ def judge_source(
     cases = []
     for index in range(len(items)):
         layout = items[index].layout
-        true = _of_map(items, index) if truth is None else _of_instances(items, index, truth)
+        true = _of_map(items, index) if ground_truth is None else _of_instances(items, index, ground_truth)
         for one, pair, class_index in zip(sink.answers[index], true, layout.box_classes, strict=True):
             if pair is not None and pair[0].any():
                 cases.append(judge_case(one, *pair, class_index))
@@ -86,7 +86,7 @@ def judge_case(one: TrustedMask, true: np.ndarray, known: np.ndarray, class_inde
     Args:
         one (TrustedMask): The mask.
         true (np.ndarray): (h, w) bool, the true mask on the pixels of the box.
-        known (np.ndarray): (h, w) bool, where the truth says something.
+        known (np.ndarray): (h, w) bool, where the ground truth says something.
         class_index (int): Class of the box. Defaults to 1.
     """
     wrong = (one.mask != true) & known
@@ -235,8 +235,8 @@ def _of_map(items: LabelItems, index: int) -> list[Pair]:
     return pairs
 
 
-def _of_instances(items: LabelItems, index: int, truth: TrueMasks) -> list[Pair]:
-    layout, objects = items[index].layout, truth.objects()
+def _of_instances(items: LabelItems, index: int, ground_truth: TrueMasks) -> list[Pair]:
+    layout, objects = items[index].layout, ground_truth.objects()
     instances: list[Mapping[str, Any]] = items.dataset.get_data_info(index)['instances']
     kept = [one for one in instances if not one['ignore_flag']]
     pairs: list[Pair] = []

@@ -45,15 +45,15 @@ class PseudoLabelMetric(BaseMetric):
         """
         num_classes = len(self._classes)
         for sample in data_samples:
-            truth, predicted = (_array(sample[key]['labels']) for key in ('gt_instances', 'pred_instances'))
-            if truth.shape != predicted.shape:
+            ground_truth, predicted = (_array(sample[key]['labels']) for key in ('gt_instances', 'pred_instances'))
+            if ground_truth.shape != predicted.shape:
                 raise ValueError(
-                    f'{sample.get("img_path", "sample")}: {len(truth)} boxes in gt_instances.labels but '
+                    f'{sample.get("img_path", "sample")}: {len(ground_truth)} boxes in gt_instances.labels but '
                     f'{len(predicted)} in pred_instances.labels'
                 )
             result = dict(
-                boxes=np.bincount(truth, minlength=num_classes),
-                correct=np.bincount(truth[truth == predicted], minlength=num_classes),
+                boxes=np.bincount(ground_truth, minlength=num_classes),
+                correct=np.bincount(ground_truth[ground_truth == predicted], minlength=num_classes),
             )
             if 'gt_sem_seg' in sample and ('pred_sem_seg' in sample or 'activation_maps' in sample):
                 predicted = label_map_of(sample['pred_sem_seg']) if 'pred_sem_seg' in sample else _make_label(sample)

@@ -30,9 +30,9 @@ class CollapseHook(Hook):
     """Warns of classes whose training labels or predictions are whole rectangles, or whose predictions are empty.
 
     Labels are looked at in the first iterations of a training, predictions in every validation; of label maps the
-    connected regions of a class, of instances their masks inside their boxes. An image whose truth has a class that is
-    nowhere in the prediction counts as an empty mask of that class. What it finds is logged as a warning that names the
-    class and says what to do; the training goes on.
+    connected regions of a class, of instances their masks inside their boxes. An image whose ground truth has a class
+    that is nowhere in the prediction counts as an empty mask of that class. What it finds is logged as a warning that
+    names the class and says what to do; the training goes on.
 
     Args:
         label_iters (int): How many iterations' labels are looked at; 0 for none. Defaults to 50.
@@ -95,8 +95,8 @@ class CollapseHook(Hook):
         for sample in outputs or ():
             if 'pred_sem_seg' in sample:
                 background = _background(runner.val_dataloader, sample)
-                truth = _plane(sample.gt_sem_seg) if 'gt_sem_seg' in sample else None
-                self._count_map(self._predictions, _plane(sample.pred_sem_seg), background, truth)
+                ground_truth = _plane(sample.gt_sem_seg) if 'gt_sem_seg' in sample else None
+                self._count_map(self._predictions, _plane(sample.pred_sem_seg), background, ground_truth)
             elif 'pred_instances' in sample and 'masks' in sample.pred_instances:
                 sure = sample.pred_instances[sample.pred_instances.scores >= self.score_thr]
                 masks = np.asarray(torch.as_tensor(sure.masks).cpu())
@@ -108,15 +108,15 @@ class CollapseHook(Hook):
         self._warn(runner, self._predictions, names, 'predictions', PREDICTION_ADVICE)
 
     def _count_map(
-        self, counts: CollapseCounts, label: np.ndarray, background: int, truth: np.ndarray | None = None
+        self, counts: CollapseCounts, label: np.ndarray, background: int, ground_truth: np.ndarray | None = None
     ) -> None:
         classes = range(background, background + len(counts.counts) - 1)  # a value outside says nothing here
         for value in np.unique(label).tolist():
             if value in classes:
                 for whole in whole_regions(label, value, self.min_pixels, self.min_fill):
                     counts.add(value + 1 - background, whole=whole)
-        if truth is not None:
-            values, pixels = np.unique(truth, return_counts=True)
+        if ground_truth is not None:
+            values, pixels = np.unique(ground_truth, return_counts=True)
             for value in values[pixels >= self.min_pixels].tolist():
                 if value in classes and not (label == value).any():
                     counts.add(value + 1 - background, empty=True)

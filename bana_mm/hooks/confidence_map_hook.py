@@ -29,8 +29,8 @@ class ConfidenceMapHook(Hook):
     r"""Saves the confidence sigma (paper Eq. 11 and 12) of chosen training images at chosen times.
 
     For every image, ``vis_data/confidence_maps`` in the run's folder gets ``ID.png``, a row of pictures: image, labels,
-    where they disagree, truth if there is a mask, and sigma at all times so far; and ``ID/iter_NUMBER.png``, sigma
-    alone as 8-bit grey, 255 for 1. A training that goes on after an interruption takes the maps of before over.
+    where they disagree, ground truth if there is a mask, and sigma at all times so far; and ``ID/iter_NUMBER.png``,
+    sigma alone as 8-bit grey, 255 for 1. A training that goes on after an interruption takes the maps of before over.
 
     The network sees the whole image, in evaluation mode. The training itself is not changed: modes of the modules,
     random numbers and gradients are as without this hook.
@@ -145,7 +145,9 @@ class ConfidenceMapHook(Hook):
             rgb = np.ascontiguousarray(example.image[..., ::-1])
             _write(
                 self._folder / f'{example.name}.png',
-                confidence_strip(rgb, classes, example.labels, example.reliable, sigmas, example.truth, self.height),
+                confidence_strip(
+                    rgb, classes, example.labels, example.reliable, sigmas, example.ground_truth, self.height
+                ),
             )
 
 

@@ -90,7 +90,7 @@ class StoredImage:
 
     name: str
     input_path: Path
-    truth_path: Path
+    ground_truth_path: Path
 
 
 class SearchTable:
@@ -198,7 +198,7 @@ def search_crf(
         ValueError: If a mask holds an unknown class, or is of another size than the image.
     """
     num_classes = len(table.header) - len(CRFPoint._fields) - 2
-    truths = {image.name: read_label_png(image.truth_path, num_classes=num_classes) for image in images}
+    truths = {image.name: read_label_png(image.ground_truth_path, num_classes=num_classes) for image in images}
     todo = [point for point in points if point not in table.rows]
 
     def jobs() -> Iterator[tuple[str, tuple, tuple[CRFPoint, str]]]:

@@ -25,23 +25,23 @@ class SearchImage:
     Args:
         img_id (str): Its id.
         img_path (str): Image file.
-        truth_path (str): Mask file.
+        ground_truth_path (str): Mask file.
         layout (BoxLayout): Its boxes.
     """
 
     img_id: str
     img_path: str
-    truth_path: str
+    ground_truth_path: str
     layout: BoxLayout
 
 
 def recipe_counts(image: SearchImage, cache: MapCache, recipe: LabelRecipe, num_classes: int) -> np.ndarray:
     """Counts of Y_crf against the mask for one image, see :class:`ConfusionMatrix`. Runs in any process."""
-    truth = read_label_png(image.truth_path, num_classes=num_classes)
+    ground_truth = read_label_png(image.ground_truth_path, num_classes=num_classes)
     maps = cache.read(image.img_id, image.layout, recipe) if len(image.layout.classes) > 1 else None
     task = label_task(read_rgb(image.img_path), maps, image.layout, recipe)
     confusion = ConfusionMatrix(num_classes)
-    confusion.update(truth, task.run())
+    confusion.update(ground_truth, task.run())
     return confusion.counts
 
 
@@ -172,5 +172,5 @@ class ParallelEvaluation:
         total = ConfusionMatrix(self.num_classes)
         for _, _, counts in self.pool.map(jobs):
             total.counts += counts
-        total.require_objects(os.path.dirname(self.images[0].truth_path))
+        total.require_objects(os.path.dirname(self.images[0].ground_truth_path))
         return total

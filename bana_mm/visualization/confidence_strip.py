@@ -17,10 +17,10 @@ def confidence_strip(
     labels: Mapping[str, np.ndarray],
     reliable: np.ndarray | None,
     confidences: Mapping[str, np.ndarray],
-    truth: np.ndarray | None = None,
+    ground_truth: np.ndarray | None = None,
     height: int = 224,
 ) -> np.ndarray:
-    """Columns: image, every label map, where they disagree, truth, every confidence map.
+    """Columns: image, every label map, where they disagree, ground truth, every confidence map.
 
     Args:
         image (np.ndarray): (H, W, 3) uint8 RGB.
@@ -29,7 +29,7 @@ def confidence_strip(
             one that is trained on.
         reliable (np.ndarray | None): S, (H, W) bool; pixels outside it are white. None leaves the column out.
         confidences (Mapping[str, np.ndarray]): Caption to sigma, (H, W) in [0, 1]. Ignored pixels are white.
-        truth (np.ndarray | None): (H, W) uint8. Defaults to None, no such column.
+        ground_truth (np.ndarray | None): (H, W) uint8. Defaults to None, no such column.
         height (int): Of each cell in pixels; the width follows. Defaults to 224.
 
     Returns:
@@ -42,8 +42,8 @@ def confidence_strip(
     maps = dict(labels)
     if reliable is not None:
         maps['disagreement (white)'] = np.where(reliable, trained, IGNORE).astype(np.uint8)
-    if truth is not None:
-        maps['truth'] = truth
+    if ground_truth is not None:
+        maps['ground truth'] = ground_truth
     scale = height / image.shape[0]
     cells = {'image': resize(image, scale, cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)}
     for caption, label in maps.items():

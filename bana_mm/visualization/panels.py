@@ -117,13 +117,13 @@ def render_panels(
     y_crf: np.ndarray | None = None,
     y_ret: np.ndarray | None = None,
     predictions: Mapping[str, np.ndarray] | None = None,
-    truth: np.ndarray | None = None,
+    ground_truth: np.ndarray | None = None,
     height: int = 224,
 ) -> np.ndarray:
     """What is known of an image, as one row; columns that are not given are left out.
 
     Columns: image, boxes, attention, CAM, Y_crf, Y_ret, agreement (of those two; white where they differ), one for each
-    prediction, truth.
+    prediction, ground truth.
 
     Args:
         image (np.ndarray): (H, W, 3) uint8 RGB.
@@ -135,7 +135,7 @@ def render_panels(
         y_crf (np.ndarray | None): (H, W) uint8. Defaults to None.
         y_ret (np.ndarray | None): (H, W) uint8. Defaults to None.
         predictions (Mapping[str, np.ndarray] | None): Caption to (H, W) uint8. Defaults to None.
-        truth (np.ndarray | None): (H, W) uint8. Defaults to None.
+        ground_truth (np.ndarray | None): (H, W) uint8. Defaults to None.
         height (int): Of each cell in pixels; the width follows. Defaults to 224.
 
     Returns:
@@ -147,7 +147,7 @@ def render_panels(
     maps = {'Y_crf': y_crf, 'Y_ret': y_ret}
     if y_crf is not None and y_ret is not None:
         maps['agreement'] = agree(y_crf, y_ret)[0]
-    maps.update({**(predictions or {}), 'truth': truth})
+    maps.update({**(predictions or {}), 'ground truth': ground_truth})
     maps = {caption: label for caption, label in maps.items() if label is not None}
 
     scale = height / image.shape[0]

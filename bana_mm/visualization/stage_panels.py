@@ -89,7 +89,7 @@ def write_stage_panels(
                 for name, folder in folders.items()
                 if (folder / f'{img_id}.png').exists()
             },
-            truth=read_label_png(info['seg_map_path']) if 'seg_map_path' in info else None,
+            ground_truth=read_label_png(info['seg_map_path']) if 'seg_map_path' in info else None,
             height=height,
         )
         written.append(Path(out_dir) / f'{img_id}.png')

@@ -10,7 +10,7 @@ import torch
 from benchmarks import run
 from benchmarks.harness import Candidate, Options, Row, SkipItem, compare, extra_memory, in_child, take_turns
 from benchmarks.items import crf, nal
-from benchmarks.made_up import photographs, voc_folder
+from benchmarks.synthetic import photographs, voc_folder
 
 
 def allocate(megabytes):
@@ -80,7 +80,7 @@ def test_unreadable_photograph_is_named(tmp_path):
         photographs(Options(images=[str(tmp_path / 'gone.jpg')]))
 
 
-def test_made_up_data_set_can_be_read(tmp_path):
+def test_synthetic_data_set_can_be_read(tmp_path):
     dataset_module = pytest.importorskip('bana_mm.datasets.voc_box')
     voc_folder(tmp_path / 'voc', 3, 60, 80)
     dataset = dataset_module.VOCBoxDataset('ImageSets/Segmentation/train_aug.txt', str(tmp_path / 'voc'))

@@ -207,12 +207,15 @@ def test_evaluation(load, preset):
     dataset, metric = DATASETS.build(cfg.val_dataloader.dataset), METRICS.build(cfg.val_evaluator)
     metric.dataset_meta = dataset.metainfo
     assert metric.metrics == ['bbox', 'segm'] and cfg.test_evaluator == cfg.val_evaluator
-    truth = torch.zeros(1, H, W, dtype=torch.bool)
-    truth[0, 10:50, 15:60] = True
+    ground_truth = torch.zeros(1, H, W, dtype=torch.bool)
+    ground_truth[0, 10:50, 15:60] = True
     for index in range(2):
         sample = dataset[index]['data_samples'].to_dict()
         sample['pred_instances'] = dict(
-            bboxes=torch.tensor([[15.0, 10, 60, 50]]), scores=torch.ones(1), labels=torch.tensor([16]), masks=truth
+            bboxes=torch.tensor([[15.0, 10, 60, 50]]),
+            scores=torch.ones(1),
+            labels=torch.tensor([16]),
+            masks=ground_truth,
         )
         metric.process({}, [sample])
     scores = metric.evaluate(2)

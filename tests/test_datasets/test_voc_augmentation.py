@@ -1,4 +1,4 @@
-"""The augmented training set from a made-up VOC and SBD."""
+"""The augmented training set from a synthetic VOC and SBD."""
 
 import runpy
 import sys

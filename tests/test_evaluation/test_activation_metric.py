@@ -16,13 +16,13 @@ def evaluate(samples, **settings):
     return metric.evaluate(len(samples))
 
 
-def make_sample(scores, present, truth=None, maps=None):
+def make_sample(scores, present, ground_truth=None, maps=None):
     sample = dict(pred_image_scores=torch.tensor(scores), gt_image_classes=torch.tensor(present, dtype=torch.bool))
-    if truth is not None:
+    if ground_truth is not None:
         sample.update(
-            gt_sem_seg=dict(sem_seg=torch.tensor([truth], dtype=torch.uint8)),
+            gt_sem_seg=dict(sem_seg=torch.tensor([ground_truth], dtype=torch.uint8)),
             activation_classes=torch.tensor(present).nonzero().flatten() + 1,
-            pred_activations=dict(data=torch.tensor(maps).reshape(-1, *np.shape(truth))),
+            pred_activations=dict(data=torch.tensor(maps).reshape(-1, *np.shape(ground_truth))),
         )
     return sample
 
@@ -57,7 +57,7 @@ def test_levels():
 
 def test_contours():
     scores = evaluate(SAMPLES, contours=0.0)
-    # at 0.25 cat covers the first pixel and the last one: contours at 0 and 3, where the truth has one at 1
+    # at 0.25 cat covers the first pixel and the last one: contours at 0 and 3, where the ground truth has one at 1
     assert scores['cam_contour_F'] == pytest.approx(50)
     assert evaluate(SAMPLES, contours=1.0)['cam_contour_F'] == pytest.approx(100 * (2 / 3 + 1) / 2)
 

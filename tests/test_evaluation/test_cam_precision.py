@@ -16,7 +16,7 @@ CAMS = torch.tensor(
         [[4.0, 0.0, 7.0, 7.0], [2.0, 1.0, 7.0, 7.0]],  # class 3
     ]
 )
-TRUTH = np.array([[3, 1, 1, 255], [3, 0, 0, 0]], dtype=np.uint8)
+GROUND_TRUTH = np.array([[3, 1, 1, 255], [3, 0, 0, 0]], dtype=np.uint8)
 
 
 def test_scores_by_hand():
@@ -34,7 +34,7 @@ def test_scores_by_hand():
 
 def test_counts_by_hand():
     precision = CAMPrecision(3, bins=2)
-    precision.update(box_foreground_scores(ActivationMaps(ATTENTION, CAMS), LAYOUT, RECIPE), LAYOUT, TRUTH)
+    precision.update(box_foreground_scores(ActivationMaps(ATTENTION, CAMS), LAYOUT, RECIPE), LAYOUT, GROUND_TRUTH)
     cam = precision.curves['CAM']
     # box of class 3: scores 1 0 / .5 .25, object 1 0 / 1 0; box of class 1: scores .5 1 (255), object 1 1
     assert cam.precision(3).tolist() == [2 / 4, 1.0, 1.0] and cam.recall(3).tolist() == [1.0, 1.0, 1 / 2]
@@ -51,7 +51,7 @@ def test_box_without_activation():
     scores = box_foreground_scores(ActivationMaps(ATTENTION, cams), LAYOUT)
     assert not scores['CAM'][1].any()
     precision = CAMPrecision(3, bins=2)
-    precision.update(scores, LAYOUT, TRUTH)
+    precision.update(scores, LAYOUT, GROUND_TRUTH)
     assert (precision.boxes, precision.without_cam) == (2, 1)
     assert precision.curves['CAM'].recall(1).tolist() == [1.0, 0.0, 0.0]
 
@@ -59,4 +59,4 @@ def test_box_without_activation():
 def test_mask_of_another_size():
     precision = CAMPrecision(3)
     with pytest.raises(ValueError, match=r'mask has shape \(4, 2\), but its image \(2, 4\)'):
-        precision.update({}, LAYOUT, TRUTH.T)
+        precision.update({}, LAYOUT, GROUND_TRUTH.T)

@@ -51,18 +51,18 @@ def test_filled_boxes():
 def test_corrected_labels_stay_doubted():
     y_crf = label_map('11..2', '11..2')
     y_ret = label_map('1...2', '1..1.')  # doubted: (0, 1), (1, 1), (1, 3), (1, 4)
-    truth = label_map('1..12', '1..12')  # of these (0, 1), (1, 1) and (1, 3) are wrong: two regions
-    label, other = correct_doubted(y_crf, y_ret, truth, 1.0, RNG)
+    ground_truth = label_map('1..12', '1..12')  # of these (0, 1), (1, 1) and (1, 3) are wrong: two regions
+    label, other = correct_doubted(y_crf, y_ret, ground_truth, 1.0, RNG)
     np.testing.assert_array_equal(label, label_map('1...2', '1..12'))
     np.testing.assert_array_equal(other, label_map('1x..2', '1x.xx'))
     np.testing.assert_array_equal(label != other, y_crf != y_ret)
-    label, _ = correct_doubted(y_crf, y_ret, truth, 0.0, RNG)
+    label, _ = correct_doubted(y_crf, y_ret, ground_truth, 0.0, RNG)
     np.testing.assert_array_equal(label, y_crf)
-    seen = {correct_doubted(y_crf, y_ret, truth, 0.5, RNG)[0].tobytes() for _ in range(60)}
+    seen = {correct_doubted(y_crf, y_ret, ground_truth, 0.5, RNG)[0].tobytes() for _ in range(60)}
     assert len(seen) == 4  # regions change as a whole: none, either, both
 
 
-def test_unknown_truth_corrects_nothing():
+def test_unknown_ground_truth_corrects_nothing():
     y_crf, y_ret = label_map('1x'), label_map('..')
     label, other = correct_doubted(y_crf, y_ret, label_map('x.'), 1.0, RNG)
     np.testing.assert_array_equal(label, y_crf)
@@ -71,14 +71,16 @@ def test_unknown_truth_corrects_nothing():
 
 def test_changes_by_name():
     maps = dict(Y_crf=label_map('1..'), Y_ret=label_map('.1.'))
-    truth = label_map('11.')
-    layout = layout_of(truth, [[0, 0, 3, 1]], [1])
-    changed = change_labels('grow', 1, maps, truth, layout, RNG)
+    ground_truth = label_map('11.')
+    layout = layout_of(ground_truth, [[0, 0, 3, 1]], [1])
+    changed = change_labels('grow', 1, maps, ground_truth, layout, RNG)
     np.testing.assert_array_equal(changed['Y_crf'], label_map('11.'))
     np.testing.assert_array_equal(changed['Y_ret'], maps['Y_ret'])
-    np.testing.assert_array_equal(change_labels('fill_boxes', 1.0, maps, truth, layout, RNG)['Y_crf'], label_map('111'))
-    corrected = change_labels('correct_doubted', 1.0, maps, truth, layout, RNG)
+    np.testing.assert_array_equal(
+        change_labels('fill_boxes', 1.0, maps, ground_truth, layout, RNG)['Y_crf'], label_map('111')
+    )
+    corrected = change_labels('correct_doubted', 1.0, maps, ground_truth, layout, RNG)
     np.testing.assert_array_equal(corrected['Y_crf'], label_map('11.'))
     np.testing.assert_array_equal(corrected['Y_ret'], label_map('xx.'))
     with pytest.raises(ValueError, match="not 'blur'"):
-        change_labels('blur', 1, maps, truth, layout, RNG)
+        change_labels('blur', 1, maps, ground_truth, layout, RNG)

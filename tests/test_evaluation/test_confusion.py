@@ -6,18 +6,20 @@ from bana_mm.evaluation import ConfusionMatrix
 
 def slow_iou(pairs, num_classes, leave_out_ignored):
     """Pixel by pixel with sets."""
-    truth_of = {c: set() for c in range(num_classes + 1)}
+    ground_truth_of = {c: set() for c in range(num_classes + 1)}
     predicted = {c: set() for c in range(num_classes + 1)}
-    for number, (truth, prediction) in enumerate(pairs):
-        for place in np.ndindex(truth.shape):
-            if truth[place] == 255 or (prediction[place] == 255 and leave_out_ignored):
+    for number, (ground_truth, prediction) in enumerate(pairs):
+        for place in np.ndindex(ground_truth.shape):
+            if ground_truth[place] == 255 or (prediction[place] == 255 and leave_out_ignored):
                 continue
-            truth_of[int(truth[place])].add((number, place))
+            ground_truth_of[int(ground_truth[place])].add((number, place))
             if prediction[place] != 255:
                 predicted[int(prediction[place])].add((number, place))
     return [
-        len(truth_of[c] & predicted[c]) / len(truth_of[c] | predicted[c]) if truth_of[c] | predicted[c] else np.nan
-        for c in truth_of
+        len(ground_truth_of[c] & predicted[c]) / len(ground_truth_of[c] | predicted[c])
+        if ground_truth_of[c] | predicted[c]
+        else np.nan
+        for c in ground_truth_of
     ]
 
 
@@ -28,14 +30,14 @@ def test_by_hand(leave_out_ignored):
         np.array([[0, 0, 0, 1, 1, 2, 255, 255]], np.uint8), np.array([[0, 0, 1, 1, 255, 0, 3, 255]], np.uint8)
     )
     # background: 2 hits, of 3 true and 3 predicted; class 1: 1 hit, of 2 true (one of them predicted 255) and 2
-    # predicted; class 2: missed; class 3: only predicted where the truth is 255
+    # predicted; class 2: missed; class 3: only predicted where the ground truth is 255
     one = 1 / 2 if leave_out_ignored else 1 / 3
     assert confusion.iou()[:3].tolist() == [2 / 4, one, 0.0]
     assert np.isnan(confusion.iou()[3])
     assert confusion.present().tolist() == [True, True, True, False]
     assert confusion.mean_iou() == pytest.approx((1 / 2 + one) / 3)
     assert confusion.mean_iou([0, 1]) == pytest.approx((1 / 2 + one) / 2)
-    assert confusion.mean_iou([1, 3]) == one  # class 3 is not in the truth
+    assert confusion.mean_iou([1, 3]) == one  # class 3 is not in the ground truth
     assert np.isnan(confusion.mean_iou([3]))
     assert confusion.ignored_share() == 1 / 6
 
@@ -57,10 +59,10 @@ def test_class_that_is_ignored_altogether():
 
 
 def test_saying_nothing_is_no_better_than_any_wrong_class():
-    truth, prediction = np.array([[0, 0, 1, 1]], np.uint8), np.array([[0, 0, 1, 2]], np.uint8)
+    ground_truth, prediction = np.array([[0, 0, 1, 1]], np.uint8), np.array([[0, 0, 1, 2]], np.uint8)
     wrong, silent = ConfusionMatrix(2), ConfusionMatrix(2)
-    wrong.update(truth, prediction)
-    silent.update(truth, np.where(prediction == 2, 255, prediction))
+    wrong.update(ground_truth, prediction)
+    silent.update(ground_truth, np.where(prediction == 2, 255, prediction))
     assert silent.mean_iou() == wrong.mean_iou() == (1 + 1 / 2) / 2
 
 
@@ -70,8 +72,8 @@ def test_against_slow_version_over_several_images(leave_out_ignored):
     values = np.array([0, 1, 2, 4, 5, 255], np.uint8)  # class 3 nowhere
     pairs = [tuple(rng.choice(values, (7, 9)) for _ in range(2)) for _ in range(3)]
     confusion = ConfusionMatrix(5, leave_out_ignored)
-    for truth, prediction in pairs:
-        confusion.update(truth, prediction)
+    for ground_truth, prediction in pairs:
+        confusion.update(ground_truth, prediction)
     np.testing.assert_allclose(confusion.iou(), slow_iou(pairs, 5, leave_out_ignored), rtol=1e-12)
 
 
@@ -94,13 +96,13 @@ def test_background_alone_is_no_figure():
 
 
 @pytest.mark.parametrize(
-    ('truth', 'prediction', 'message'),
+    ('ground_truth', 'prediction', 'message'),
     [
-        ([[0, 3]], [[0, 0]], r'here: truth: label map holds class 3; allowed are 0\.\.2 and 255'),
+        ([[0, 3]], [[0, 0]], r'here: ground truth: label map holds class 3; allowed are 0\.\.2 and 255'),
         ([[0, 0]], [[254, 0]], r'here: prediction: label map holds class 254'),
-        ([[0, 0]], [[0], [0]], r'here: truth has shape \(1, 2\), prediction \(2, 1\)'),
+        ([[0, 0]], [[0], [0]], r'here: ground truth has shape \(1, 2\), prediction \(2, 1\)'),
     ],
 )
-def test_bad_input(truth, prediction, message):
+def test_bad_input(ground_truth, prediction, message):
     with pytest.raises(ValueError, match=message):
-        ConfusionMatrix(2).update(np.array(truth, np.uint8), np.array(prediction, np.uint8), 'here')
+        ConfusionMatrix(2).update(np.array(ground_truth, np.uint8), np.array(prediction, np.uint8), 'here')

@@ -15,9 +15,9 @@ def square(row, column, side, size=20):
     return label
 
 
-def score(truth, prediction, tolerance=1.0, num_classes=1):
+def score(ground_truth, prediction, tolerance=1.0, num_classes=1):
     counts = ContourCounts(num_classes, tolerance)
-    counts.update(truth, prediction)
+    counts.update(ground_truth, prediction)
     return counts
 
 
@@ -72,15 +72,15 @@ def slow_matches(own, other, distance):
 @pytest.mark.parametrize('pixels', [0, 1, 3])
 def test_equals_the_distances_of_all_pairs(seed, pixels):
     generator = np.random.default_rng(seed)
-    truth, prediction = (np.kron(generator.random((4, 5)) > 0.5, np.ones((4, 3))) > 0 for _ in range(2))
-    true, predicted = slow_contour(truth), slow_contour(prediction)
+    ground_truth, prediction = (np.kron(generator.random((4, 5)) > 0.5, np.ones((4, 3))) > 0 for _ in range(2))
+    true, predicted = slow_contour(ground_truth), slow_contour(prediction)
     expected = (
         slow_matches(predicted, true, pixels),
         len(predicted),
         slow_matches(true, predicted, pixels),
         len(true),
     )
-    assert contour_matches(truth, prediction, pixels) == expected
+    assert contour_matches(ground_truth, prediction, pixels) == expected
 
 
 def test_classes_are_summed_over_images():

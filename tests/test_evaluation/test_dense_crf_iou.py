@@ -17,26 +17,26 @@ CLASSES = ('background', 'red', 'blue')
 
 @pytest.fixture
 def images(tmp_path):
-    """Coloured rectangles, whose logits point to the truth but for noise and a third of pixels without opinion."""
+    """Coloured rectangles, whose logits are the ground truth but for noise and a third of pixels without opinion."""
     generator = np.random.default_rng(0)
     samples = []
     for name in 'ab':
-        truth = np.zeros((20, 24), np.int64)
-        truth[4:15, 3:10], truth[6:18, 12:22] = 1, 2
-        image = np.array([[90, 160, 90], [200, 40, 40], [40, 40, 200]], np.uint8)[truth]  # RGB
+        ground_truth = np.zeros((20, 24), np.int64)
+        ground_truth[4:15, 3:10], ground_truth[6:18, 12:22] = 1, 2
+        image = np.array([[90, 160, 90], [200, 40, 40], [40, 40, 200]], np.uint8)[ground_truth]  # RGB
         path = str(tmp_path / f'{name}.png')
         cv2.imwrite(path, image[..., ::-1])
-        logits = 4 * np.eye(3, dtype=np.float32)[truth].transpose(2, 0, 1)
+        logits = 4 * np.eye(3, dtype=np.float32)[ground_truth].transpose(2, 0, 1)
         logits += generator.normal(0, 2, logits.shape).astype(np.float32)
-        logits[:, generator.random(truth.shape) < 0.3] = 0
+        logits[:, generator.random(ground_truth.shape) < 0.3] = 0
         logits = torch.from_numpy(logits)
-        truth = torch.from_numpy(truth)[None].clone()
-        truth[:, 0, :5] = 255
+        ground_truth = torch.from_numpy(ground_truth)[None].clone()
+        ground_truth[:, 0, :5] = 255
         samples.append(
             dict(
                 img_path=path,
                 seg_logits=dict(data=logits),
-                gt_sem_seg=dict(data=truth),
+                gt_sem_seg=dict(data=ground_truth),
                 pred_sem_seg=dict(data=logits.argmax(0, keepdim=True)),
             )
         )
@@ -117,7 +117,7 @@ def test_single_scale_beside_augmented_images(images, with_crf, tmp_path):
     assert np.array_equal(saved, (refined(images[0]) if with_crf else images[0]['pred_sem_seg']['data'])[0])
 
 
-def test_format_only_refines_what_it_saves_and_needs_no_truth(images, tmp_path, monkeypatch):
+def test_format_only_refines_what_it_saves_and_needs_no_ground_truth(images, tmp_path, monkeypatch):
     calls = []
     monkeypatch.setattr(
         'bana_mm.evaluation.dense_crf_iou.WorkerPool.submit',

@@ -101,22 +101,22 @@ class Items(list):
         return self[index]
 
 
-def test_measures_sources_and_truth(dataset, tmp_path):
+def test_measures_sources_and_ground_truth(dataset, tmp_path):
     sources = dict(box=BoxSource(), files=FilesSource(tmp_path))
     rates = measure_filling_rates(sources, dataset)
-    # the box holds four pixels of its class (2) among eleven with a truth; the ignored box has no rate
+    # the box holds four pixels of its class (2) among eleven with a ground truth; the ignored box has no rate
     assert {name: total.rates.tolist() for name, total in rates.items()} == {
-        'truth': [4 / 11],
+        'ground truth': [4 / 11],
         'box': [1.0],
         'files': [4 / 11],
     }
-    assert list(rates) == ['truth', 'box', 'files'] and rates['box'].classes.tolist() == [2]
+    assert list(rates) == ['ground truth', 'box', 'files'] and rates['box'].classes.tolist() == [2]
 
 
-def test_without_truth(dataset):
+def test_without_ground_truth(dataset):
     del dataset[0]['seg_map_path']
-    assert measure_filling_rates(dict(box=BoxSource()), dataset, with_truth=False)['box'].rates.tolist() == [1.0]
-    with pytest.raises(FileNotFoundError, match=r'truth: 1 of 2 images have no label map: a$'):
+    assert measure_filling_rates(dict(box=BoxSource()), dataset, with_ground_truth=False)['box'].rates.tolist() == [1.0]
+    with pytest.raises(FileNotFoundError, match=r'ground truth: 1 of 2 images have no label map: a$'):
         measure_filling_rates({}, dataset)
 
 

@@ -55,8 +55,8 @@ def write(tmp_path):
 
 
 def compare(write, true, labels, by='area', **kwargs):
-    truth = read_true_masks(write('true.json', true, **kwargs))
-    return evaluate_instances(truth, read_label_masks(write('labels.json', labels, **kwargs), truth), by)
+    ground_truth = read_true_masks(write('true.json', true, **kwargs))
+    return evaluate_instances(ground_truth, read_label_masks(write('labels.json', labels, **kwargs), ground_truth), by)
 
 
 def test_average_precision_depends_on_the_order(write):
@@ -85,15 +85,15 @@ def test_average_precision_depends_on_the_order(write):
 
 
 def test_rank():
-    truth = read_like(areas={7: 4, 3: 4, 5: 9, 2: 1})
+    ground_truth = read_like(areas={7: 4, 3: 4, 5: 9, 2: 1})
     labels = LabelMasks(dict.fromkeys((2, 3, 5, 7)), {}, {2: 0.5, 3: 0.1, 5: 0.1, 7: 0.1})
-    assert rank(truth, labels) == {5: 0, 3: 1, 7: 2, 2: 3}
-    assert rank(truth, labels, 'score') == {2: 0, 5: 1, 3: 2, 7: 3}
+    assert rank(ground_truth, labels) == {5: 0, 3: 1, 7: 2, 2: 3}
+    assert rank(ground_truth, labels, 'score') == {2: 0, 5: 1, 3: 2, 7: 3}
     del labels.scores[3]
     with pytest.raises(ValueError, match='1 of 4 labels have no score; rank them by area'):
-        rank(truth, labels, 'score')
+        rank(ground_truth, labels, 'score')
     with pytest.raises(ValueError, match="by area or score, got 'size'"):
-        rank(truth, labels, 'size')
+        rank(ground_truth, labels, 'size')
 
 
 def read_like(areas):
@@ -194,21 +194,21 @@ def test_unreliable_pixels(write):
     ],
 )
 def test_labels_of_other_data_are_named(write, labels, message):
-    truth = read_true_masks(write('true.json', [entry(1, (0, 0, 4, 4))]))
+    ground_truth = read_true_masks(write('true.json', [entry(1, (0, 0, 4, 4))]))
     with pytest.raises(ValueError, match=f'labels.json: {message}'):
-        read_label_masks(write('labels.json', labels), truth)
+        read_label_masks(write('labels.json', labels), ground_truth)
     for images, size in (((1, 2), (200, 200)), ((1,), (100, 200))):
         with pytest.raises(ValueError, match=r'labels.json: image [12] is not in .*true.json'):
-            read_label_masks(write('labels.json', [], images, size), truth)
+            read_label_masks(write('labels.json', [], images, size), ground_truth)
 
 
 def test_some_of_the_images(write):
     true = [entry(1, (0, 0, 40, 40), 1), entry(2, (0, 0, 40, 40), 2)]
-    truth = read_true_masks(write('true.json', true, (1, 2)))
-    labels = read_label_masks(write('labels.json', true[1:], (2,)), truth)
+    ground_truth = read_true_masks(write('true.json', true, (1, 2)))
+    labels = read_label_masks(write('labels.json', true[1:], (2,)), ground_truth)
     assert labels.img_ids == (2,)
-    assert evaluate_instances(truth.only(labels.img_ids), labels)['mIoU'] == 100
-    assert evaluate_instances(truth, labels)['mIoU'] == 50
+    assert evaluate_instances(ground_truth.only(labels.img_ids), labels)['mIoU'] == 100
+    assert evaluate_instances(ground_truth, labels)['mIoU'] == 50
     with pytest.raises(ValueError, match='true.json: annotation 1: segmentation is missing'):
         read_true_masks(write('true.json', [entry(1, (0, 0, 4, 4), segmentation=[])]))
 
@@ -227,27 +227,27 @@ def test_masks_made_from_boxes(write, tmp_path):
         entry(6, (0, 0, 1, 1), **dict(fields, iscrowd=1)),
     ]
     path = write('true.json', true, size=(60, 80))
-    truth = read_true_masks(path)
-    whole = make_label_masks(build_label_source('box'), truth, tmp_path)
+    ground_truth = read_true_masks(path)
+    whole = make_label_masks(build_label_source('box'), ground_truth, tmp_path)
     assert list(whole.masks) == [4]  # neither the one without area nor the crowd
     expected = np.zeros((60, 80), bool)
     expected[12:48, 22:58] = True
     assert (mask_api.decode(whole.masks[4]) == expected).all()
-    found = make_label_masks(build_label_source('grabcut'), truth, tmp_path)
-    box, cut = (evaluate_instances(truth, labels)['mIoU'] for labels in (whole, found))
+    found = make_label_masks(build_label_source('grabcut'), ground_truth, tmp_path)
+    box, cut = (evaluate_instances(ground_truth, labels)['mIoU'] for labels in (whole, found))
     assert box == pytest.approx(50 * disc.sum() / 36**2, abs=1e-3) and cut > 49  # of two objects, one has no mask
-    merged = make_label_masks(build_label_source('grabcut+box'), truth, tmp_path)
+    merged = make_label_masks(build_label_source('grabcut+box'), ground_truth, tmp_path)
     assert merged.masks == found.masks and merged.scores[4] == 1  # where GrabCut sees the object, so does the box
     assert mask_api.area(merged.unreliable[4]) == 36**2 - mask_api.area(found.masks[4])
     assert not found.unreliable and found.scores == {4: 1.0}
-    only = truth.only([2])
+    only = ground_truth.only([2])
     assert make_label_masks(build_label_source('box'), only, tmp_path) == LabelMasks({}, {}, {})
     Image.fromarray(image[:50]).save(tmp_path / '1.png')
     with pytest.raises(RuntimeError, match='1.png: .*50 x 80, but .* says 60 x 80'):
-        make_label_masks(build_label_source('box'), truth, tmp_path)
+        make_label_masks(build_label_source('box'), ground_truth, tmp_path)
     (tmp_path / '1.png').unlink()
     with pytest.raises(FileNotFoundError, match='1.png'):
-        make_label_masks(build_label_source('box'), truth, tmp_path)
+        make_label_masks(build_label_source('box'), ground_truth, tmp_path)
 
 
 def test_masks_from_stored_label_maps(write, tmp_path):
@@ -257,7 +257,7 @@ def test_masks_from_stored_label_maps(write, tmp_path):
     for one in true:
         del one['segmentation']
     path = write('boxes.json', true, size=(6, 9))
-    truth = TrueMasks(path, {1: dict(id=1, height=6, width=9)}, [], {one['id']: one for one in true})
+    ground_truth = TrueMasks(path, {1: dict(id=1, height=6, width=9)}, [], {one['id']: one for one in true})
     label = np.zeros((6, 9), np.uint8)
     label[1:3, 1:3], label[:, 5:7], label[0, 0] = 1, 2, 255
     (tmp_path / 'maps').mkdir()
@@ -268,7 +268,7 @@ def test_masks_from_stored_label_maps(write, tmp_path):
     ]
     (tmp_path / 'results.json').write_text(json.dumps(results))
     for name, score, ignored in (('maps', 1.0, 1), ('results.json', 0.25, 0)):
-        found = make_label_masks(build_label_source(f'files:{tmp_path / name}'), truth, tmp_path)
+        found = make_label_masks(build_label_source(f'files:{tmp_path / name}'), ground_truth, tmp_path)
         assert np.array_equal(mask_api.decode(found.masks[1]), label == 1) and found.scores == {1: score, 2: 1.0}
         assert np.array_equal(mask_api.decode(found.masks[2]), label == 2)
         assert [mask_api.area(one) for one in found.unreliable.values()] == [1] * ignored

@@ -24,7 +24,7 @@ from bana_mm.structures import LabelStore, write_label_png
 
 TOOL = Path(__file__).parents[2] / 'tools/evaluate_labels.py'
 CLASSES = ['cat', 'cow']
-TRUTH = {
+GROUND_TRUTH = {
     'a': [[0, 0, 1, 1, 255]],
     'b': [[2, 2, 2, 0, 0]],
 }
@@ -46,7 +46,7 @@ def voc(tmp_path):
     store = LabelStore(tmp_path / 'labels')
     store.begin(dict(classes=CLASSES))
     for img_id, name, box in (('a', 'cat', (2, 1, 4, 1)), ('b', 'cow', (1, 1, 3, 1))):  # 1-based, inclusive
-        write_label_png(tmp_path / f'SegmentationClassAug/{img_id}.png', np.array(TRUTH[img_id], np.uint8))
+        write_label_png(tmp_path / f'SegmentationClassAug/{img_id}.png', np.array(GROUND_TRUTH[img_id], np.uint8))
         store.write(img_id, Y_crf=np.array(Y_CRF[img_id], np.uint8), Y_ret=np.array(Y_RET[img_id], np.uint8))
         cv2.imwrite(str(tmp_path / f'JPEGImages/{img_id}.jpg'), np.zeros((1, 5, 3), np.uint8))
         corners = ''.join(f'<{key}>{value}</{key}>' for key, value in zip(('xmin', 'ymin', 'xmax', 'ymax'), box))
@@ -238,7 +238,8 @@ def test_several_splits(voc, monkeypatch, capsys):
     )
     first, second = json.loads((voc / 'out.json').read_text())['splits']
     assert first['split'].endswith('Segmentation/train.txt') and first['images'] == second['images'] == 1
-    # a: truth 0 0 1 1 ., Y_crf 0 1 1 1 ., Y_ret 0 0 1 0 ., box 0 1 1 1 .; b: truth 2 2 2 0 0, Y_crf 2 2 2 2 0
+    # a: ground truth 0 0 1 1 ., Y_crf 0 1 1 1 ., Y_ret 0 0 1 0 ., box 0 1 1 1 .
+    # b: ground truth 2 2 2 0 0, Y_crf 2 2 2 2 0
     assert first['rows']['Y_crf']['IoU'] == pytest.approx(dict(background=50, cat=200 / 3), abs=1e-3)
     assert second['rows']['Y_crf']['IoU'] == pytest.approx(dict(background=50, cow=75), abs=1e-3)
     assert first['rows']['box']['mIoU'] == pytest.approx(175 / 3, abs=1e-3)
@@ -254,8 +255,8 @@ def test_several_splits(voc, monkeypatch, capsys):
 def test_table_1(voc, monkeypatch, capsys):
     cut = LabelStore(voc / 'cut', ['grabcut'])
     cut.begin(dict(classes=CLASSES))
-    for img_id, truth in TRUTH.items():
-        cut.write(img_id, grabcut=np.array(truth, np.uint8))
+    for img_id, ground_truth in GROUND_TRUTH.items():
+        cut.write(img_id, grabcut=np.array(ground_truth, np.uint8))
     run_tool(
         monkeypatch,
         voc / 'labels',
@@ -343,8 +344,8 @@ def test_tool_errors(voc, monkeypatch, capsys):
 
 
 def test_masks_of_0_and_255_compare_nothing(voc):
-    for img_id, truth in TRUTH.items():
-        mask = np.where(np.array(truth) > 0, 255, 0).astype(np.uint8)
+    for img_id, ground_truth in GROUND_TRUTH.items():
+        mask = np.where(np.array(ground_truth) > 0, 255, 0).astype(np.uint8)
         write_label_png(voc / f'SegmentationClassAug/{img_id}.png', mask)
     with pytest.raises(ValueError, match='SegmentationClassAug: no pixel of any class was compared'):
         evaluate_labels(rows_of(voc), voc / 'SegmentationClassAug', ['a', 'b'], 2)
@@ -354,8 +355,8 @@ def test_masks_of_0_and_255_compare_nothing(voc):
 def test_contours_by_hand(voc, workers):
     """In a row of pixels the contour lies left of each edge: between pixels 1 and 2 it is pixel 1."""
     result = evaluate_labels(rows_of(voc), voc / 'SegmentationClassAug', ['a', 'b'], 2, workers, contours=0.0)
-    # cat, truth . . 1 1 (255): pixels 1 and 3; Y_crf . 1 1 1 .: pixels 0 and 3
-    # cow, truth 2 2 2 . .: pixel 2; Y_crf 2 2 2 2 .: pixel 3
+    # cat, ground truth . . 1 1 (255): pixels 1 and 3; Y_crf . 1 1 1 .: pixels 0 and 3
+    # cow, ground truth 2 2 2 . .: pixel 2; Y_crf 2 2 2 2 .: pixel 3
     assert result['Y_crf'].contours.f_score().tolist() == [0.5, 0]
     assert result['Y_crf'].iou().tolist() == [2 / 4, 2 / 3, 3 / 4]
     near = evaluate_labels(rows_of(voc), voc / 'SegmentationClassAug', ['a', 'b'], 2, workers, contours=1.0)

@@ -113,11 +113,11 @@ def test_against_label_maps(tmp_path):
         require_masks=True,
         test_mode=True,
     )
-    truth = f'files:{root / "SegmentationClassAug"}'
+    ground_truth = f'files:{root / "SegmentationClassAug"}'
     items = LabelItems(dataset)
-    cases = judge_source(TrustedSource(truth), items)
+    cases = judge_source(TrustedSource(ground_truth), items)
     assert cases and all(one.iou == 1 and one.pixels['all'][2] == 0 for one in cases)
-    boxes = judge_source(TrustedSource('box', second=truth), items)
+    boxes = judge_source(TrustedSource('box', second=ground_truth), items)
     assert len(boxes) == len(cases)
     for one, other in zip(boxes, cases):
         assert one.iou == pytest.approx(other.true_fill, abs=0.05)  # 255 apart

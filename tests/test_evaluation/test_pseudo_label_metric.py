@@ -16,10 +16,10 @@ from bana_mm.registry import METRICS
 from bana_mm.structures import BoxLayout, LabelRecipe
 
 
-def sample(truth, predicted, mask=None, label_map=None, key='sem_seg'):
+def sample(ground_truth, predicted, mask=None, label_map=None, key='sem_seg'):
     """As the model hands it over: mmdet names the map of a mask ``sem_seg``, others ``data``."""
     element = BaseDataElement(metainfo=dict(img_path='a.jpg'))
-    element.gt_instances = InstanceData(labels=torch.tensor(truth, dtype=torch.long))
+    element.gt_instances = InstanceData(labels=torch.tensor(ground_truth, dtype=torch.long))
     element.pred_instances = InstanceData(labels=torch.tensor(predicted, dtype=torch.long))
     if mask is not None:
         element.gt_sem_seg = PixelData(**{key: torch.tensor([mask], dtype=torch.uint8)})
@@ -64,15 +64,15 @@ def test_labels_are_made_from_the_activation_maps(tmp_path, in_tensors):
     activation = torch.zeros(2, 4, 6)
     activation[0], activation[1, :, :3], activation[1, :, 3:] = 1.0, 4.0, 1.0
     activation[0, 0, 0] = 2.0  # the background's score is then 1/2 in the box, that of the class 1 and 1/4
-    truth = np.zeros((4, 6), np.uint8)
-    truth[1:3, 1:3] = 3  # dog
+    ground_truth = np.zeros((4, 6), np.uint8)
+    ground_truth[1:3, 1:3] = 3  # dog
     element = sample([2], [2])
     for name, values in (('gt_instances', boxes), ('ignored_instances', ignored)):
         part = InstanceData(bboxes=torch.tensor(values) if in_tensors else HorizontalBoxes(torch.tensor(values)))
         if name == 'gt_instances':
             part.labels = element.gt_instances.labels
         element.set_field(part, name)
-    element.gt_sem_seg = PixelData(sem_seg=torch.from_numpy(truth)[None])
+    element.gt_sem_seg = PixelData(sem_seg=torch.from_numpy(ground_truth)[None])
     element.set_metainfo(dict(img_path=str(tmp_path / 'a.png'), ori_shape=(4, 6)))
     recipe = LabelRecipe(background='cam', crf=dict(iterations=0))
     maps = ActivationMaps(torch.zeros(4, 6), activation)
@@ -83,7 +83,7 @@ def test_labels_are_made_from_the_activation_maps(tmp_path, in_tensors):
     assert result['label_mIoU'] == pytest.approx(100 * ((20 - 3) / 20 + 1) / 2)
     layout = BoxLayout.from_boxes((4, 6), boxes, [3], ignored)
     label = label_task(pixels[..., ::-1].copy(), maps, layout, recipe).run()
-    assert (label == 255).sum() == 3 and np.array_equal(label == 3, truth == 3)
+    assert (label == 255).sum() == 3 and np.array_equal(label == 3, ground_truth == 3)
 
 
 def test_no_boxes_at_all():
@@ -121,5 +121,5 @@ def test_masks_without_objects_are_no_figure(monkeypatch):
 
 
 def test_masks_of_other_classes_are_named():
-    with pytest.raises(ValueError, match=r'a\.jpg: truth: label map holds class 38'):
+    with pytest.raises(ValueError, match=r'a\.jpg: ground truth: label map holds class 38'):
         evaluate([sample([0], [0], [[0, 38]], [[0, 1]])])

@@ -45,9 +45,9 @@ def validate(checker, run, samples):
 
 def test_predictions_that_are_boxes_or_missing():
     run, said = runner(('background', 'cat', 'dog', 'cow'))
-    truth = DISC.copy()
-    truth[50:62, 50:62] = 3  # a cow that is never found
-    samples = [seg_sample(pred_sem_seg=RECTANGLE, gt_sem_seg=truth) for _ in range(10)]
+    ground_truth = DISC.copy()
+    ground_truth[50:62, 50:62] = 3  # a cow that is never found
+    samples = [seg_sample(pred_sem_seg=RECTANGLE, gt_sem_seg=ground_truth) for _ in range(10)]
     samples += [seg_sample(pred_sem_seg=2 * DISC, gt_sem_seg=2 * DISC)] * 12
     validate(hook(), run, samples)
     assert len(said) == 2

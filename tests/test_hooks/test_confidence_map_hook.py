@@ -121,7 +121,7 @@ def test_values_and_picture(run, root):
 
     height, width = label.shape
     strip = np.asarray(Image.open(maps_of(runner) / 'train_00003.png'))
-    # image, Y_crf, Y_ret, disagreement, truth, two times
+    # image, Y_crf, Y_ret, disagreement, ground truth, two times
     assert strip.ndim == 3 and strip.shape[1] >= 7 * round(224 / height * width)
 
 

@@ -42,7 +42,7 @@ def test_other_numbers_are_named(num_classes):
 def test_order_of_the_classes_of_a_coco_metric(tmp_path, stage):
     """It takes them in the order of the file, where further categories do no harm."""
     categories = [dict(id=number, name=name) for number, name in enumerate(('fish', 'dog', 'cat'), 1)]
-    ann_file = tmp_path / 'truth.json'
+    ann_file = tmp_path / 'ground_truth.json'
     ann_file.write_text(json.dumps(dict(images=[], annotations=[], categories=categories)))
     metrics = [
         METRICS.build(dict(type='mmdet.CocoMetric', ann_file=file, metric='segm')) for file in (str(ann_file), None)

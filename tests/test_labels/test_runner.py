@@ -343,8 +343,8 @@ def test_images_without_labels_are_told_before_any_is_read(voc, tmp_path):
     assert not sink.answers
     check_complete(FilesSource(voc / 'SegmentationClassAug'), items)
     make_labels(FilesSource(voc / 'SegmentationClassAug'), items, sink)
-    truth = read_label_png(voc / f'SegmentationClassAug/{ids_of(voc)[3]}.png')
-    assert np.array_equal(sink.answers[3]['files'], truth)
+    ground_truth = read_label_png(voc / f'SegmentationClassAug/{ids_of(voc)[3]}.png')
+    assert np.array_equal(sink.answers[3]['files'], ground_truth)
 
 
 def test_labels_that_a_sink_has_lost(voc):

@@ -25,7 +25,7 @@ from bana_mm.structures import (
 
 CLASSES = ('ring', 'triangle')
 QUICK = dict(crf=dict(iterations=2))
-# What a config of the source holds, by name: {tiny} is the folder of the classifier, {files} that of made-up labels.
+# What a config of the source holds, by name: {tiny} is the folder of the classifier, {files} that of synthetic labels.
 SOURCES = {
     'box': 'box',
     'grabcut': dict(type='grabcut', iterations=1),
@@ -72,7 +72,7 @@ def make_coco(folder):
 
 @pytest.fixture(scope='module', params=['voc', 'coco'])
 def data(request, tmp_path_factory):
-    """Images, and made-up labels of them: discs in the boxes, as label maps and as masks."""
+    """Images, and synthetic labels of them: discs in the boxes, as label maps and as masks."""
     folder = tmp_path_factory.mktemp(request.param)
     items = dict(voc=make_voc, coco=make_coco)[request.param](folder)
     (folder / 'maps').mkdir()

@@ -17,7 +17,7 @@ def tiny(**kwargs):
     return VGG16LargeFOV(width_mult=1 / 16, out_channels=KEPT, **kwargs)
 
 
-def made_up(*shape):
+def synthetic(*shape):
     return torch.randn(shape, generator=torch.Generator().manual_seed(sum(shape)))
 
 
@@ -32,8 +32,8 @@ def convolutions():
 def full():
     """VGG's own fc6 and fc7 as matrices, with fewer channels."""
     return dict(
-        fc6=dict(weight=made_up(FULL, INPUTS * 49), bias=made_up(FULL)),
-        fc7=dict(weight=made_up(FULL, FULL), bias=made_up(FULL)),
+        fc6=dict(weight=synthetic(FULL, INPUTS * 49), bias=synthetic(FULL)),
+        fc7=dict(weight=synthetic(FULL, FULL), bias=synthetic(FULL)),
     )
 
 
@@ -41,8 +41,8 @@ def full():
 def reduced():
     """fc6 and fc7 as convolutions of the reduced network."""
     return dict(
-        fc6=dict(weight=made_up(KEPT, INPUTS, 3, 3), bias=made_up(KEPT)),
-        fc7=dict(weight=made_up(KEPT, KEPT, 1, 1), bias=made_up(KEPT)),
+        fc6=dict(weight=synthetic(KEPT, INPUTS, 3, 3), bias=synthetic(KEPT)),
+        fc7=dict(weight=synthetic(KEPT, KEPT, 1, 1), bias=synthetic(KEPT)),
     )
 
 
@@ -81,7 +81,7 @@ def test_names_of_caffe(convolutions, reduced):
     for key, value in convolutions.items():
         index, kind = key.split('.')
         state[f'module.{names[int(index)]}.{kind}'] = value
-    found, _ = fit_vgg_weights({'state_dict': {**state, 'fc8.weight': made_up(4, 4)}}, tiny().state_dict())
+    found, _ = fit_vgg_weights({'state_dict': {**state, 'fc8.weight': synthetic(4, 4)}}, tiny().state_dict())
     assert found.keys() == {f'features.{key}' for key in convolutions}
     assert torch.equal(found['features.24.bias'], convolutions['24.bias'])
 
@@ -123,7 +123,7 @@ def test_full_layers_keep_every_third_tap_and_every_fourth_channel(
     if as_convolution:
         layers['fc6']['weight'] = layers['fc6']['weight'].reshape(FULL, INPUTS, 7, 7)
         layers['fc7']['weight'] = layers['fc7']['weight'].reshape(FULL, FULL, 1, 1)
-    last = {'classifier.6.weight': made_up(5, FULL)}
+    last = {'classifier.6.weight': synthetic(5, FULL)}
     model, messages = load({**checkpoint(convolutions, layers, *names), **last}, tmp_path, monkeypatch)
     assert model.new_layers() == [] and messages[0][0] == logging.INFO
     shapes = [' x '.join(map(str, layers[fc]['weight'].shape)) for fc in layers]
@@ -142,7 +142,7 @@ def test_reduced_layers_equal_the_full_ones_on_what_they_see(convolutions, full,
     """On 7x7 cells that are zero outside the kept taps, and behind fc6 outside the kept channels."""
     model, _ = load(checkpoint(convolutions, full, 'fc6', 'fc7'), tmp_path, fc6_dilation=3)
     cells = torch.zeros(1, INPUTS, 7, 7)
-    cells[..., ::3, ::3] = made_up(1, INPUTS, 3, 3)
+    cells[..., ::3, ::3] = synthetic(1, INPUTS, 3, 3)
     hidden = F.relu(full['fc6']['weight'] @ cells.flatten() + full['fc6']['bias'])
     torch.testing.assert_close(F.relu(model.fc6(cells))[0, :, 3, 3], hidden[::4])
     kept = torch.zeros(FULL)
@@ -202,12 +202,12 @@ def test_layers_that_do_not_fit_stay_new(convolutions, full, reduced):
         return set(fit_vgg_weights(checkpoint(convolutions, layers, 'fc6', 'fc7'), own).sources) & {'fc6', 'fc7'}
 
     assert loaded() == {'fc6', 'fc7'}
-    assert loaded(fc7=dict(weight=made_up(5, KEPT, 1, 1))) == {'fc6'}
-    assert loaded(fc6=dict(weight=made_up(KEPT, INPUTS, 5, 5))) == set()  # fc7 depends on the channels of fc6
-    assert loaded(fc6=dict(weight=made_up(KEPT, INPUTS + 1, 3, 3))) == set()
-    assert loaded(fc6=dict(weight=made_up(KEPT, 50))) == set()  # not 7 x 7 cells
+    assert loaded(fc7=dict(weight=synthetic(5, KEPT, 1, 1))) == {'fc6'}
+    assert loaded(fc6=dict(weight=synthetic(KEPT, INPUTS, 5, 5))) == set()  # fc7 depends on the channels of fc6
+    assert loaded(fc6=dict(weight=synthetic(KEPT, INPUTS + 1, 3, 3))) == set()
+    assert loaded(fc6=dict(weight=synthetic(KEPT, 50))) == set()  # not 7 x 7 cells
     assert loaded(fc6=dict(weight=torch.full((KEPT, INPUTS, 3, 3), torch.nan))) == set()  # left blank on purpose
-    assert loaded(fc7=dict(weight=made_up(FULL, FULL, 1, 1))) == {'fc6'}  # not of this fc6
+    assert loaded(fc7=dict(weight=synthetic(FULL, FULL, 1, 1))) == {'fc6'}  # not of this fc6
     both = {**checkpoint({}, reduced, 'fc6', 'fc7'), **checkpoint({}, full, 'classifier.0', 'classifier.3')}
     assert fit_vgg_weights(both, tiny().state_dict()).sources == dict(fc6='fc6', fc7='fc7')
 

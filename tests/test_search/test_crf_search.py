@@ -87,7 +87,7 @@ def test_same_as_a_plain_loop(images, reference):
                 (point.gaussian_weight, point.gaussian_xy),
                 point.iterations,
             )
-            confusion.update(read_label_png(image.truth_path), posterior.argmax(0).astype(np.uint8))
+            confusion.update(read_label_png(image.ground_truth_path), posterior.argmax(0).astype(np.uint8))
         assert reference.mean_iou(point) == pytest.approx(100 * confusion.mean_iou(), abs=1e-9)
         assert reference.mean_iou(point, [0, 2]) == pytest.approx(100 * confusion.mean_iou([0, 2]), abs=1e-9)
 

@@ -93,37 +93,42 @@ def test_table_evaluates_each_recipe_once_and_outlives_the_process(tmp_path):
 def image(tmp_path):
     """A bright block in a box, with its mask; features that see the block and its surroundings."""
     pixels = np.full((*SIZE, 3), 40, dtype=np.uint8)
-    truth = np.zeros(SIZE, dtype=np.uint8)
-    pixels[12:30, 16:38], truth[12:30, 16:38] = 220, 1
+    ground_truth = np.zeros(SIZE, dtype=np.uint8)
+    pixels[12:30, 16:38], ground_truth[12:30, 16:38] = 220, 1
     cv2.imwrite(str(tmp_path / 'a.png'), pixels)
-    write_label_png(tmp_path / 'truth.png', truth)
+    write_label_png(tmp_path / 'ground_truth.png', ground_truth)
     layout = BoxLayout.from_boxes(SIZE, [BOX], [1])
     generator = torch.Generator().manual_seed(0)
     features = [dict(last=torch.rand(4, 5, 7, generator=generator))]
-    return SearchImage('a', str(tmp_path / 'a.png'), str(tmp_path / 'truth.png'), layout), features, pixels, truth
+    return (
+        SearchImage('a', str(tmp_path / 'a.png'), str(tmp_path / 'ground_truth.png'), layout),
+        features,
+        pixels,
+        ground_truth,
+    )
 
 
 @pytest.mark.parametrize('workers', [0, 1])
 def test_counts_are_those_of_the_labels(tmp_path, image, workers):
-    search_image, features, pixels, truth = image
+    search_image, features, pixels, ground_truth = image
     weight = torch.tensor([[0, 0, 0, 0.0], [1, 2, 0, 1], [0, 0, 1, 1]])
     cache = MapCache(tmp_path / 'maps', LabelRecipe())
     cache.write('a', features, search_image.layout, weight)
     recipe = LabelRecipe(background='none', crf=dict(backend='torch', iterations=3))
     maps = activation_maps(features, search_image.layout, weight, recipe)
     expected = ConfusionMatrix(2)
-    expected.update(truth, label_task(pixels, maps, search_image.layout, recipe).run())
+    expected.update(ground_truth, label_task(pixels, maps, search_image.layout, recipe).run())
     empty = SearchImage(
         'b',
         search_image.img_path,
-        search_image.truth_path,
+        search_image.ground_truth_path,
         BoxLayout.from_boxes(SIZE, [], []),
     )
-    expected.update(truth, np.zeros_like(truth))
+    expected.update(ground_truth, np.zeros_like(ground_truth))
     with WorkerPool(recipe_counts, workers) as pool:
         total = ParallelEvaluation([search_image, empty], cache, 2, pool)(recipe)
     assert np.abs(total.counts - expected.counts).sum() <= 4  # float16 maps may turn a pixel
-    assert total.counts.sum() == 2 * truth.size
+    assert total.counts.sum() == 2 * ground_truth.size
 
 
 def test_recipes_are_told_apart_by_all_their_fields(tmp_path):

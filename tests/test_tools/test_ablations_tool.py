@@ -111,7 +111,7 @@ def test_all_runs_and_their_tables(run, stubs, tmp_path, capsys):
     assert [row['difference']['mean'] for row in losses] == [0.0, 5.0]
     maps = content['runs']['good']
     assert set(maps) == {'0', '1'} and maps['0']['Y_crf'] == maps['1']['Y_crf'] == 100.0
-    assert maps['0']['right'] in (100.0, None)  # Y_crf is the truth; None where no object reaches row 0
+    assert maps['0']['right'] in (100.0, None)  # Y_crf is the ground truth; None where no object reaches row 0
     assert content['runs']['filled']['0']['Y_crf'] < 90 and content['runs']['filled']['0']['doubted'] > 5
     with Image.open(out / 'ablations.png') as image:
         assert image.width > 500

@@ -151,14 +151,14 @@ def test_filling_rates(both, monkeypatch, capsys):
     )
     content = json.loads(Path('rates/filling_rates.json').read_text())
     labels = content['labels']
-    assert content['images'] == 6 and list(labels) == ['truth', 'box', 'masks']
+    assert content['images'] == 6 and list(labels) == ['ground truth', 'box', 'masks']
     assert labels['masks']['difference'] == labels['masks']['distance'] == 0
-    assert labels['masks']['classes'] == labels['truth']['classes']
-    assert labels['box']['mean_of_classes'] > labels['truth']['mean_of_classes'] > 0
+    assert labels['masks']['classes'] == labels['ground truth']['classes']
+    assert labels['box']['mean_of_classes'] > labels['ground truth']['mean_of_classes'] > 0
     with open('rates/filling_rates.csv', newline='') as file:
         rows = list(csv.DictReader(file))
-    rings = [float(row['truth, %']) for row in rows if row['class'] == 'ring']
-    assert np.mean(rings) == pytest.approx(labels['truth']['classes']['ring']['mean'], abs=0.01)
+    rings = [float(row['ground truth, %']) for row in rows if row['class'] == 'ring']
+    assert np.mean(rings) == pytest.approx(labels['ground truth']['classes']['ring']['mean'], abs=0.01)
     assert Path('rates/filling_rates.png').stat().st_size > 1000
     output = capsys.readouterr().out
     assert 'distance of distributions' in output and f'ring ({len(rings)})' in output

@@ -19,14 +19,14 @@ def test_figures(run, save_untrained, tmp_path, monkeypatch, capsys):
     store, doubted, right = LabelStore(root / 'labels'), 0, 0
     store.begin({})
     for path in sorted((root / 'SegmentationClassAug').glob('train*.png')):
-        truth = read_label_png(path)
-        y_crf, y_ret = truth.copy(), truth.copy()
-        y_crf[4:8] = (truth[4:8] + 1) % 3  # wrong
+        ground_truth = read_label_png(path)
+        y_crf, y_ret = ground_truth.copy(), ground_truth.copy()
+        y_crf[4:8] = (ground_truth[4:8] + 1) % 3  # wrong
         y_ret[:12] = (y_crf[:12] + 1) % 3
         store.write(path.stem, Y_crf=y_crf, Y_ret=y_ret)
-        known = truth[:12] != 255
+        known = ground_truth[:12] != 255
         doubted += int(known.sum())
-        right += int((known & (y_crf == truth)[:12]).sum())
+        right += int((known & (y_crf == ground_truth)[:12]).sum())
     monkeypatch.setenv('VOC_ROOT', str(root))
     monkeypatch.setenv('LABEL_DIR', str(root / 'labels'))
     cfg = Config.fromfile(CONFIG)

@@ -28,8 +28,8 @@ def run(tmp_path, monkeypatch, capsys):
 
 def test_files_and_sources_side_by_side(run, tmp_path):
     root = make_tiny_coco(tmp_path / 'coco', num_train=3, num_val=1)
-    truth = root / 'annotations/instances_train2017.json'
-    content = json.loads(truth.read_text())
+    ground_truth = root / 'annotations/instances_train2017.json'
+    content = json.loads(ground_truth.read_text())
     (tmp_path / 'exact.json').write_text(json.dumps(content))
     for annotation in content['annotations'][1:]:
         annotation['segmentation'] = None
@@ -39,7 +39,7 @@ def test_files_and_sources_side_by_side(run, tmp_path):
         tmp_path / 'exact.json',
         tmp_path / 'first.json',
         '--gt',
-        truth,
+        ground_truth,
         '--sources',
         'box',
         '--img-dir',
@@ -60,12 +60,12 @@ def test_files_and_sources_side_by_side(run, tmp_path):
     content['images'] = content['images'][:1]
     content['annotations'] = content['annotations'][:1]
     (tmp_path / 'one.json').write_text(json.dumps(content))
-    run('--coco', tmp_path / 'one.json', '--gt', truth, '--json', tmp_path / 'figures.json')
+    run('--coco', tmp_path / 'one.json', '--gt', ground_truth, '--json', tmp_path / 'figures.json')
     assert json.loads((tmp_path / 'figures.json').read_text())['images'] == 1
     with pytest.raises(ValueError, match='exact.json: has other images than .*one.json'):
-        run('--coco', tmp_path / 'one.json', tmp_path / 'exact.json', '--gt', truth)
+        run('--coco', tmp_path / 'one.json', tmp_path / 'exact.json', '--gt', ground_truth)
     with pytest.raises(ValueError, match='labels have no score; rank them by area'):
-        run('--coco', tmp_path / 'one.json', '--gt', truth, '--rank', 'score')
+        run('--coco', tmp_path / 'one.json', '--gt', ground_truth, '--rank', 'score')
 
 
 @pytest.mark.parametrize(

@@ -163,7 +163,7 @@ def test_demo(calls, demo, tmp_path, capsys):
     assert [path.stem for path in panels] == ['val_00000', 'val_00001']
     with Image.open(tmp_path / 'data/JPEGImages/val_00000.jpg') as image:
         cell = 224 / image.height * image.width
-    # image, boxes, attention, CAM, Y_crf, Y_ret, agreement, four predictions, truth
+    # image, boxes, attention, CAM, Y_crf, Y_ret, agreement, four predictions, ground truth
     assert abs(np.array(Image.open(panels[0])).shape[1] - 12 * (cell + 4)) < 12
 
     calls.clear()

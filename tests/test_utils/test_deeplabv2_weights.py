@@ -1,4 +1,4 @@
-"""Names of public DeepLab-V2 weights, on made-up ones."""
+"""Names of public DeepLab-V2 weights, on synthetic weights."""
 
 import re
 import subprocess

@@ -14,7 +14,13 @@ def test_columns_and_what_is_white():
     reliable = (y_crf == y_ret) & (y_crf != 255)
     sigma = np.linspace(0, 1, 200)[None].repeat(20, axis=0)
     strip = confidence_strip(
-        image, ['cat'], dict(Y_crf=y_crf, Y_ret=y_ret), reliable, dict(first=sigma, last=sigma), truth=y_crf, height=20
+        image,
+        ['cat'],
+        dict(Y_crf=y_crf, Y_ret=y_ret),
+        reliable,
+        dict(first=sigma, last=sigma),
+        ground_truth=y_crf,
+        height=20,
     )
     assert strip.shape[1] == 7 * (200 + GAP) + GAP
     cells = [strip[STRIP : STRIP + 20, GAP + i * (200 + GAP) :][:, :200] for i in range(7)]

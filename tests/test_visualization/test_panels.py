@@ -74,7 +74,7 @@ def test_render_panels_columns_and_agreement(image):
         y_crf=crf,
         y_ret=ret,
         predictions=dict(NAL=crf),
-        truth=crf,
+        ground_truth=crf,
     )
     step = 300 + GAP
     wide = render_panels(image, ['cat'], **full, height=200)
@@ -84,6 +84,6 @@ def test_render_panels_columns_and_agreement(image):
     assert bright[60:90].all() and not bright[:40].any() and not bright[110:].any()  # they differ in rows 5..9 of 20
     narrow = render_panels(image, ['cat'], y_crf=crf, height=200)
     assert narrow.shape[1] == 2 * step + GAP
-    full['truth'] = crf[:, :-1]
+    full['ground_truth'] = crf[:, :-1]
     with pytest.raises(ValueError, match=r'label has shape \(20, 29\)'):
         render_panels(image, ['cat'], **full)

@@ -11,8 +11,8 @@ def test_violins_and_what_has_no_density():
     rates = np.array([0.2, 0.5, 0.9])
     figure = draw_violins(
         {
-            'cat': dict(truth=rates, box=np.ones(5)),
-            'cow': dict(truth=np.array([0.4]), box=np.empty(0)),
+            'cat': {'ground truth': rates, 'box': np.ones(5)},
+            'cow': {'ground truth': np.array([0.4]), 'box': np.empty(0)},
         },
         'filling rate',
     )
@@ -28,7 +28,7 @@ def test_violins_and_what_has_no_density():
     }
     assert points == {1: [1.0] * 5, 3: [0.4]}
     assert [tick.get_text() for tick in axes.get_xticklabels()] == ['cat', 'cow']
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == ['truth', 'box']
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ['ground truth', 'box']
     assert axes.get_ylim() == pytest.approx((-0.02, 1.02))
 
 

@@ -1,4 +1,4 @@
-"""Draw panels: image, boxes, attention, CAM, labels, their agreement, predictions, truth; one PNG an image."""
+"""Draw panels: image, boxes, attention, CAM, labels, their agreement, predictions, ground truth; one PNG an image."""
 
 import argparse
 

@@ -68,10 +68,10 @@ def write_boxes(path: Path, boxes: list[tuple[str, str, list[float]]], rates: di
 
 
 def summarise(rates: dict, class_names: list[str]) -> dict[str, dict]:
-    """Figures in percent by kind of labels: over all boxes, over classes, and against the truth."""
+    """Figures in percent by kind of labels: over all boxes, over classes, and against the ground truth."""
     import numpy as np
 
-    from bana_mm.evaluation.filling_rates import TRUTH
+    from bana_mm.evaluation.filling_rates import GROUND_TRUTH
     from bana_mm.utils.table import percent
 
     def figures(values: np.ndarray) -> dict[str, float | None]:
@@ -89,9 +89,10 @@ def summarise(rates: dict, class_names: list[str]) -> dict[str, dict]:
     summary = {}
     for name, total in rates.items():
         summary[name] = dict(mean_of_classes=percent(total.mean()), all=figures(total.rates))
-        if name != TRUTH and TRUTH in rates:
+        if name != GROUND_TRUTH and GROUND_TRUTH in rates:
             summary[name].update(
-                difference=percent(total.difference(rates[TRUTH])), distance=percent(total.distance(rates[TRUTH]))
+                difference=percent(total.difference(rates[GROUND_TRUTH])),
+                distance=percent(total.distance(rates[GROUND_TRUTH])),
             )
         summary[name]['classes'] = {
             class_names[index - 1]: figures(total.of_class(index)) for index in np.unique(total.classes)
@@ -100,7 +101,7 @@ def summarise(rates: dict, class_names: list[str]) -> dict[str, dict]:
 
 
 def rate_table(summary: dict[str, dict], counts: dict[str, int]) -> str:
-    """Means of the classes, the frequent ones first, and what tells labels from the truth."""
+    """Means of the classes, the frequent ones first, and what tells labels from the ground truth."""
     from bana_mm.utils.table import figure_cell, format_table
 
     parts = summary.values()
@@ -110,7 +111,7 @@ def rate_table(summary: dict[str, dict], counts: dict[str, int]) -> str:
     ]
     if any('difference' in part for part in parts):
         for title, key in (
-            ('difference to truth, box by box', 'difference'),
+            ('difference to ground truth, box by box', 'difference'),
             ('distance of distributions', 'distance'),
         ):
             lines.append([title, *(figure_cell(part.get(key)) for part in parts)])

@@ -51,9 +51,9 @@ def find_images(args: argparse.Namespace):
     from bana_mm.labels.data import build_coco_dataset, build_label_dataset
     from bana_mm.utils.cli import load_config
 
-    truth = None
+    ground_truth = None
     if args.coco is not None:
-        dataset, truth = build_coco_dataset(args.coco, args.img_dir), read_true_masks(args.coco)
+        dataset, ground_truth = build_coco_dataset(args.coco, args.img_dir), read_true_masks(args.coco)
     elif args.config is not None:
         dataset = build_label_dataset(load_config(args), args.split)
     else:
@@ -61,7 +61,7 @@ def find_images(args: argparse.Namespace):
         dataset = VOCBoxDataset(split, data_root=args.voc_root, require_masks=True, test_mode=True)
     count = min(args.images or len(dataset), len(dataset))
     dataset.get_subset_([len(dataset) * number // count for number in range(count)])
-    return LabelItems(dataset), truth
+    return LabelItems(dataset), ground_truth
 
 
 def table(summaries: dict[str, dict]) -> str:
@@ -102,12 +102,12 @@ def main() -> None:
     from bana_mm.labels import TrustedSource
     from bana_mm.utils.run_options import RunOptions
 
-    items, truth = find_images(args)
+    items, ground_truth = find_images(args)
     cases = {}
     for text in args.sources:
         name, _, second = text.partition('+')
         source = TrustedSource(name, second or None, args.rule)
-        cases[text] = judge_source(source, items, truth, RunOptions.from_args(args))
+        cases[text] = judge_source(source, items, ground_truth, RunOptions.from_args(args))
     summaries = {name: summarise(found) for name, found in cases.items()}
     print(f'{len(items)} images')
     print(table(summaries))

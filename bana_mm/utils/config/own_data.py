@@ -112,14 +112,17 @@ def _put_instances(cfg: Config, descriptions: Mapping[str, dict[str, Any]]) -> N
         if mode not in descriptions:
             _switch_off(cfg, mode)
             continue
-        truth, images = _absolute(descriptions[mode])
+        ground_truth, images = _absolute(descriptions[mode])
         inner_dataset(cfg[f'{mode}_dataloader']['dataset']).update(
-            data_root='', ann_file=truth, data_prefix=dict(img=images), metainfo=descriptions[mode].get('metainfo')
+            data_root='',
+            ann_file=ground_truth,
+            data_prefix=dict(img=images),
+            metainfo=descriptions[mode].get('metainfo'),
         )
         evaluators = cfg[f'{mode}_evaluator']
         for metric in evaluators if isinstance(evaluators, (list, tuple)) else [evaluators]:
             if metric.get('ann_file'):
-                metric['ann_file'] = truth
+                metric['ann_file'] = ground_truth
 
 
 def _absolute(description: Mapping[str, Any]) -> tuple[str, str]:

@@ -4,7 +4,7 @@ crop_size = (225, 225)
 scale = (320, 320)
 num_images = 20
 norm_cfg = dict(type='GN', num_groups=16, requires_grad=True)
-# True masks with the images: the metric takes the truth from them, as it would otherwise count those left out.
+# True masks with the images: the metric takes the ground truth from them, as it would otherwise count those left out.
 instance_pipeline = [
     dict(type='LoadImageFromFile', backend_args=None),
     dict(type='Resize', scale=scale, keep_ratio=True),
