@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as mask_api
 
-from bana_mm.datasets.coco_files import is_ignored
 from bana_mm.structures import encode_mask
 from bana_mm.structures.run_length import mask_of
 from bana_mm.utils.atomic import whole_file
@@ -59,6 +58,8 @@ def find_true_masks(ann_file: str | Path) -> frozenset[int]:
 
 
 def _has_true_mask(ann_file: str | Path, annotation: dict[str, Any], sizes: Mapping[int, tuple[int, int]]) -> bool:
+    from bana_mm.datasets.coco_files import is_ignored  # worker processes do without the data sets' mm* packages
+
     segmentation = annotation.get('segmentation')
     if is_ignored(annotation) or annotation.get('unreliable') is not None or not _has_mask(segmentation):
         return False
