@@ -6,15 +6,17 @@ is started again.
 """
 
 import argparse
-import time
 
 from bana_mm.pipeline.demo import Demo, DemoSettings
 from bana_mm.pipeline.step import ended_by_signals
+from bana_mm.utils.command_line import say_done, tool_parser
 from bana_mm.utils.run_options import usable_cores
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = tool_parser(
+        __file__, __doc__, ['--out-dir work_dirs/demo', '--num-train 100 --num-val 20 --out-dir work_dirs/small_demo']
+    )
     parser.add_argument('--out-dir', default='work_dirs/demo', help='folder of everything (default: %(default)s)')
     parser.add_argument('--num-train', type=int, default=300, help='training images (default: %(default)s)')
     parser.add_argument('--num-val', type=int, default=50, help='validation images (default: %(default)s)')
@@ -29,7 +31,6 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    start = time.monotonic()
     settings = DemoSettings(args.num_train, args.num_val, args.classifier_iters, args.segmentation_iters)
     demo = Demo(args.out_dir, settings, args.panels, args.jobs)
     with ended_by_signals():
@@ -39,7 +40,7 @@ def main() -> None:
     (demo.root / 'table.txt').write_text(table + '\n')
     print(f'\nmIoU in percent: labels on {args.num_train} training images, segmentation on {args.num_val} others')
     print(table)
-    print(f'\n{time.monotonic() - start:.0f} s; panels in {demo.root / "panels"}, logs in {demo.root / "logs"}')
+    say_done('the demonstration: table.txt, panels/ and logs/', demo.root)
 
 
 if __name__ == '__main__':

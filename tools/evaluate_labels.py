@@ -20,13 +20,23 @@ import json
 import os
 from pathlib import Path
 
+from bana_mm.utils.command_line import say_done, tool_parser
+
 # Worker processes import this file too: what only the main process needs is imported in main().
 
 
 def parse_args() -> argparse.Namespace:
     from bana_mm.utils.run_options import add_run_options
 
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = tool_parser(
+        __file__,
+        __doc__,
+        [
+            'LABELS --gt MASKS --split SPLIT.txt --merge agree',
+            '--sources box grabcut box_crf --voc-root data/VOCdevkit/VOC2012 --split val',
+            '--coco MASKS.json --gt TRUE_MASKS.json',
+        ],
+    )
     parser.add_argument('dirs', nargs='*', metavar='DIR', help='folders written by tools/generate_labels.py')
     parser.add_argument(
         '--coco',
@@ -240,6 +250,10 @@ def main() -> None:
         compare_instances(args)
     else:
         compare_maps(args)
+    compared = [*args.dirs, *(args.coco or ()), *args.sources, *(args.table1 or ())]
+    say_done(
+        f'compared {", ".join(compared) or "Table 1"} with {args.gt or "the masks of " + args.voc_root}', args.json
+    )
 
 
 if __name__ == '__main__':

@@ -9,17 +9,14 @@ other classes than the data set has.
 
 Killed and started again, it goes on where it stopped. Several processes share out the images:
 torchrun --nproc-per-node 8 tools/generate_labels.py ... --launcher pytorch
-
-  python tools/generate_labels.py configs/bana/bap_vgg16_voc.py CHECKPOINT --out-dir LABELS
-  python tools/generate_labels.py configs/bana/bap_vgg16_coco.py CHECKPOINT --coco BOXES.json --out MASKS.json
-  python tools/generate_labels.py --source grabcut --coco BOXES.json --out MASKS.json
-  python tools/generate_labels.py --source bana_crf:CONFIG:CHECKPOINT+grabcut --split train --out-dir LABELS
-  python tools/generate_labels.py --source 'sam:nielsr/slimsam-77-uniform|box_crf' --coco BOXES.json --out MASKS.json
 """
 
 import argparse
 import os
 import sys
+
+from bana_mm.utils.command_line import say_done, tool_parser
+from bana_mm.utils.resources import tool_line
 
 # Worker processes import this file too: what only the main process needs is imported in functions.
 
@@ -30,7 +27,17 @@ def parse_args() -> argparse.Namespace:
     from bana_mm.utils.cli import add_config_arguments, add_launcher_arguments
     from bana_mm.utils.run_options import add_run_options
 
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = tool_parser(
+        __file__,
+        __doc__,
+        [
+            'configs/bana/bap_vgg16_voc.py CHECKPOINT --out-dir LABELS',
+            'configs/bana/bap_vgg16_coco.py CHECKPOINT --coco BOXES.json --out MASKS.json',
+            '--source grabcut --coco BOXES.json --out MASKS.json',
+            '--source bana_crf:CONFIG:CHECKPOINT+grabcut --split train --out-dir LABELS',
+            "--source 'sam:nielsr/slimsam-77-uniform|box_crf' --coco BOXES.json --out MASKS.json",
+        ],
+    )
     parser.add_argument('config', nargs='?', help='config of the classifier, or of any model on the images')
     parser.add_argument('checkpoint', nargs='?', help='checkpoint trained with it')
     parser.add_argument('--out-dir', help='folder of the label maps')
@@ -115,6 +122,15 @@ def main() -> None:
             sys.exit('\ninterrupted; the same command (without --overwrite) goes on from here')
     if run is not None:  # on the first rank
         print(run)
+        what = 'masks of their boxes' if args.out else 'label maps'
+        say_done(f'{what}, {run.images + run.skipped} images', args.out or args.out_dir, next_step(args))
+
+
+def next_step(args: argparse.Namespace) -> str:
+    """The command that compares the labels with true ones."""
+    if args.out is not None:
+        return tool_line('evaluate_labels.py', '--coco', args.out, '--gt', 'TRUE_MASKS.json')
+    return tool_line('evaluate_labels.py', args.out_dir, '--gt', 'MASKS', '--split', 'SPLIT.txt')
 
 
 def generate(args: argparse.Namespace, cfg):

@@ -16,11 +16,20 @@ from bana_mm.pipeline.rounds import plan_rounds
 from bana_mm.pipeline.step import ended_by_signals
 from bana_mm.structures.label_recipe import RECIPES
 from bana_mm.utils.cli import add_data_and_preset
+from bana_mm.utils.command_line import say_done, tool_parser
 from bana_mm.utils.run_options import RunOptions, add_run_options
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = tool_parser(
+        __file__,
+        __doc__,
+        [
+            'configs/bana/deeplabv1_vgg16_voc.py --dry-run',
+            'configs/bana/deeplabv1_vgg16_voc.py --data configs/own_data/zoo_voc.py --preset cpu',
+            'configs/bana/mask-rcnn_r50_fpn_coco2coco.py --amp',
+        ],
+    )
     parser.add_argument('config', help='config of the segmentation model')
     parser.add_argument(
         '--work-dir', help='of the segmentation model; defaults to work_dirs/CONFIG_NAME[_DATA][_PRESET]'
@@ -69,6 +78,7 @@ def main() -> None:
     with ended_by_signals():
         plan.run()
     print(plan.summary())
+    say_done(f'all stages of {args.config}', rounds.plans[0].work_dir)
 
 
 if __name__ == '__main__':

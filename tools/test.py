@@ -2,6 +2,7 @@
 
 import argparse
 import os.path as osp
+from collections.abc import Mapping
 from typing import Any
 
 from mmengine.config import Config
@@ -24,12 +25,21 @@ from bana_mm.evaluation.voc_server import (
 )
 from bana_mm.utils.checkpoint import require_checkpoint, weight_problems
 from bana_mm.utils.cli import add_common_arguments, add_launcher_arguments, build_runner, load_config
+from bana_mm.utils.command_line import say_done, tool_parser
 from bana_mm.utils.distributed import leave_together
 from bana_mm.utils.safe_loading import weights_in
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = tool_parser(
+        __file__,
+        __doc__,
+        [
+            'configs/bana/deeplabv1_vgg16_voc.py CHECKPOINT',
+            'configs/bana/deeplabv1_vgg16_voc.py CHECKPOINT --all --out PREDICTIONS',
+            'configs/bana/deeplabv1_vgg16_voc.py CHECKPOINT --show-dir PAINTED',
+        ],
+    )
     parser.add_argument('config', help='config file')
     parser.add_argument('checkpoint', help='checkpoint file')
     add_common_arguments(parser)
@@ -242,10 +252,17 @@ def main() -> None:
         check_voc_classes(runner.test_dataloader.dataset.metainfo.get('classes'))
     if args.all or args.tta:
         check_tta_model(runner.model, cfg, option)
-    runner.test()
+    scores = runner.test()
     if args.server_archive and is_main_process():
         pack_for_server(runner, args)
+    say_done(f'tested {args.checkpoint}{told(scores)}', args.server_archive or args.out or cfg.work_dir)
     leave_together()
+
+
+def told(scores: Mapping[str, Any] | None) -> str:
+    """The figures that count, those of means."""
+    means = {name: value for name, value in (scores or {}).items() if name.startswith('mIoU') or name.endswith('mAP')}
+    return ''.join(f', {name} {value:.4g}' for name, value in means.items())
 
 
 if __name__ == '__main__':

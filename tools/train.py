@@ -1,9 +1,14 @@
 """Train a model: the classifier, a segmentation model, or any model of mmseg and mmdet."""
 
 import argparse
+from pathlib import Path
 
+from mmengine.config import Config
+from mmengine.logging import print_log
 from mmengine.runner import find_latest_checkpoint
 
+from bana_mm.pipeline.run_header import run_header
+from bana_mm.registry import MODELS
 from bana_mm.utils.cli import (
     add_common_arguments,
     add_launcher_arguments,
@@ -12,11 +17,23 @@ from bana_mm.utils.cli import (
     keep_whole_checkpoints,
     load_config,
 )
+from bana_mm.utils.command_line import say_done, tool_parser
+from bana_mm.utils.config import config_arguments, run_name
 from bana_mm.utils.distributed import leave_together
+from bana_mm.utils.resources import tool_line
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = tool_parser(
+        __file__,
+        __doc__,
+        [
+            'configs/bana/bap_vgg16_voc.py',
+            'configs/bana/deeplabv1_vgg16_voc.py --amp --resume',
+            'configs/bana/bap_vgg16_voc.py --data configs/own_data/zoo_voc.py --preset cpu',
+            'configs/bana/bap_vgg16_voc.py --cfg-options train_cfg.max_iters=4000 randomness.seed=1',
+        ],
+    )
     parser.add_argument('config', help='config file')
     add_common_arguments(parser)
     parser.add_argument(
@@ -48,8 +65,24 @@ def main() -> None:
         cfg.resume = True
         cfg.load_from = found
     keep_whole_checkpoints(cfg)
-    build_runner(cfg).train()
+    runner = build_runner(cfg)
+    print_log(run_header(cfg), logger='current')
+    runner.train()
+    say_done(f'trained {run_name(cfg)}', cfg.work_dir, next_step(cfg, args))
     leave_together()
+
+
+def next_step(cfg: Config, args: argparse.Namespace) -> str | None:
+    """The command that takes the checkpoint."""
+    checkpoint = find_latest_checkpoint(cfg.work_dir)
+    if checkpoint is None:
+        return None
+    put_in = config_arguments(dict(data=args.data, preset=args.preset))
+    kind = str(cfg.model.type)
+    if not kind.startswith('bana_mm.') or not hasattr(MODELS.get(kind), 'label_source'):
+        return tool_line('test.py', args.config, checkpoint, *put_in)
+    labels = Path(cfg.work_dir, 'labels')
+    return tool_line('generate_labels.py', args.config, checkpoint, *put_in, '--out-dir', labels)
 
 
 if __name__ == '__main__':

@@ -9,7 +9,13 @@ __all__ = ['VGG16LargeFOV']
 if find_spec('mmdet'):
     from .classifiers import BAPHead, BoxClassifier, ImageClassifier, ImageHead, SEAMClassifier
     from .losses import FeatureSimilarityLoss, HardBackgroundLoss, ImportanceSamplingLoss, VisualWordLoss
-    from .mask_heads import ReliableCondInstMaskHead, ReliableMaskHead
+    from .mask_heads import (
+        ReliableCondInstMaskHead,
+        ReliableMask2FormerHead,
+        ReliableMaskHead,
+        ReliableRTMDetInsSepBNHead,
+        ReliableSOLOV2Head,
+    )
 
     __all__ += [
         'BAPHead',
@@ -20,7 +26,10 @@ if find_spec('mmdet'):
         'ImageHead',
         'ImportanceSamplingLoss',
         'ReliableCondInstMaskHead',
+        'ReliableMask2FormerHead',
         'ReliableMaskHead',
+        'ReliableRTMDetInsSepBNHead',
+        'ReliableSOLOV2Head',
         'SEAMClassifier',
         'VisualWordLoss',
     ]
@@ -41,3 +50,8 @@ if find_spec('mmseg'):
         'NoiseAwareLoss',
         'SegFeatureSimilarityLoss',
     ]
+
+if find_spec('mmdet') and find_spec('mmseg'):
+    from .decode_heads.reliable_mask2former_decode_head import ReliableMask2FormerDecodeHead
+
+    __all__ += ['ReliableMask2FormerDecodeHead']

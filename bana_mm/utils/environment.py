@@ -130,6 +130,17 @@ def find_problems() -> list[Problem]:
     return problems
 
 
+def installed_versions() -> dict[str, str]:
+    """Versions of torch, numpy and the mm* packages that are installed, by distribution."""
+    names = [
+        TORCH.distribution,
+        'numpy',
+        *(one.distribution for family in FAMILIES.values() for one in family.values()),
+    ]
+    versions = {name: _version(name) for name in names}
+    return {name: version for name, version in versions.items() if version is not None}
+
+
 def _range_problems(wanted: VersionRange, user: str, missing_is_fatal: bool = False) -> list[Problem]:
     """Compares one installed version with the range that was seen to work."""
     found = _version(wanted.distribution)

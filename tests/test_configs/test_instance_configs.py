@@ -1,12 +1,10 @@
 """Every config of a model of instances builds, loads images with pseudo masks and takes a training step."""
 
-import json
 from pathlib import Path
 
 import cv2
 import mmdet
 import numpy as np
-import pycocotools.mask
 import pytest
 import torch
 from mmdet.models.data_preprocessors import data_preprocessor
@@ -24,38 +22,9 @@ STOCK = Path(mmdet.__file__).parent / '.mim' / 'configs' / 'mask_rcnn' / 'mask-r
 H, W = 60, 80
 
 
-def rle(mask):
-    counts = pycocotools.mask.encode(np.asfortranarray(mask, np.uint8))
-    return dict(size=list(mask.shape), counts=counts['counts'].decode())
-
-
 @pytest.fixture(scope='module')
-def root(tmp_path_factory):
-    """COCO's layout with two images, and a JSON of pseudo masks, with another mask and unreliable pixels."""
-    root = tmp_path_factory.mktemp('coco')
-    (root / 'annotations').mkdir()
-    images, true, pseudo = [], [], []
-    for number in (5, 9):
-        name = f'{number:012d}.jpg'
-        images.append(dict(id=number, file_name=name, height=H, width=W))
-        mask = np.zeros((H, W), np.uint8)
-        mask[10:50, 15:60] = 1
-        annotation = dict(id=number, image_id=number, category_id=18, bbox=[15, 10, 45, 40], area=1800, iscrowd=0)
-        true.append(dict(annotation, segmentation=[[15, 10, 60, 10, 60, 50, 15, 50]]))
-        rough, edge = mask.copy(), np.zeros_like(mask)
-        rough[10:20, 15:30], edge[10:30, 15:60] = 0, 1
-        pseudo.append(dict(annotation, segmentation=rle(rough), unreliable=rle(edge), score=0.7))
-        for split in ('train2017', 'val2017'):
-            (root / split).mkdir(exist_ok=True)
-            cv2.imwrite(str(root / split / name), np.dstack([mask] * 3) * 150 + 20)
-    # COCO's ids, which have gaps
-    ids = [number for number in range(1, 91) if number not in (12, 26, 29, 30, 45, 66, 68, 69, 71, 83)]
-    categories = [dict(id=i, name=name) for i, name in zip(ids, mmdet.datasets.CocoDataset.METAINFO['classes'])]
-    content = dict(images=images, categories=categories)
-    for split in ('train', 'val'):
-        (root / 'annotations' / f'instances_{split}2017.json').write_text(json.dumps(dict(content, annotations=true)))
-    (root / 'labels.json').write_text(json.dumps(dict(content, annotations=pseudo)))
-    return root
+def root(masked_coco):
+    return masked_coco
 
 
 @pytest.fixture

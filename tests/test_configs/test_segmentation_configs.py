@@ -6,15 +6,13 @@ apart.
 
 from pathlib import Path
 
-import cv2
-import numpy as np
 import pytest
 import torch
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import DATASETS, HOOKS, MODELS, DefaultScope
 from mmengine.runner import load_checkpoint
 
-from bana_mm.structures import LabelStore, write_label_png
+from bana_mm.structures import LabelStore
 from bana_mm.utils.config import label_splits, read_config, run_name
 
 CONFIG_DIR = Path(__file__).parents[2] / 'configs' / 'bana'
@@ -33,29 +31,11 @@ VARIANTS = dict(
     bootstrap_hard='loss_bootstrap',
     confidence='loss_wce',
 )
-BOX = '<bndbox><xmin>21</xmin><ymin>11</ymin><xmax>70</xmax><ymax>60</ymax></bndbox>'
 
 
 @pytest.fixture(scope='module')
-def root(tmp_path_factory):
-    """A VOC of two images, each a dog, and its labels in ``labels``; train.txt lists the first."""
-    root = tmp_path_factory.mktemp('voc')
-    for folder in ('JPEGImages', 'Annotations', 'SegmentationClassAug', 'ImageSets/Segmentation'):
-        (root / folder).mkdir(parents=True)
-    store = LabelStore(root / 'labels')
-    store.begin({})
-    label = np.zeros((80, 100), np.uint8)
-    label[15:60, 20:65] = 12
-    for name in 'ab':
-        cv2.imwrite(str(root / 'JPEGImages' / f'{name}.jpg'), np.dstack([label] * 3) * 20)
-        size = '<size><width>100</width><height>80</height></size>'
-        dog = f'<object><name>dog</name>{BOX}</object>'
-        (root / 'Annotations' / f'{name}.xml').write_text(f'<annotation>{size}{dog}</annotation>')
-        write_label_png(root / 'SegmentationClassAug' / f'{name}.png', np.where(label, 15, 0).astype(np.uint8))
-        store.write(name, Y_crf=label, Y_ret=np.roll(label, 3, axis=1))
-    for split, ids in (('train_aug', 'a\nb\n'), ('train', 'a\n'), ('val', 'a\nb\n')):
-        (root / 'ImageSets' / 'Segmentation' / f'{split}.txt').write_text(ids)
-    return root
+def root(labelled_voc):
+    return labelled_voc
 
 
 @pytest.fixture

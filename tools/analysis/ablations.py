@@ -29,6 +29,7 @@ from bana_mm.pipeline.ablation_plan import (
 from bana_mm.pipeline.seed_runs import SeedRuns
 from bana_mm.pipeline.step import StepError, ended_by_signals
 from bana_mm.utils.atomic import whole_file
+from bana_mm.utils.command_line import say_done, tool_parser
 from bana_mm.utils.label_origin import final_checkpoint
 from bana_mm.utils.progress import Progress
 from bana_mm.utils.record import keep_record
@@ -41,7 +42,11 @@ SETTINGS = ('num_train', 'num_val', 'classifier_iters', 'segmentation_iters', 'a
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = tool_parser(
+        __file__,
+        __doc__,
+        ['--out-dir work_dirs/ablations --jobs 2', '--tables background --seeds 0 1 2', '--report --markdown'],
+    )
     parser.add_argument('--plan', default='configs/demo/ablations.yml', help='what to run (default: %(default)s)')
     parser.add_argument('--out-dir', default='work_dirs/ablations', help='folder of everything (default: %(default)s)')
     parser.add_argument('--seeds', type=int, nargs='+', help="these alone (default: as many as the plan's tables ask)")
@@ -174,6 +179,7 @@ def main() -> None:
             start()
             run_all(plan, runs, make_schedule(plan, tables, every if args.seeds is None else args.seeds), args.jobs)
     print(report(plan, tables, collect(plan, runs), settings, root, args.markdown))
+    say_done(f'{len(tables)} tables, ablations.json, .txt and .png', root)
 
 
 if __name__ == '__main__':

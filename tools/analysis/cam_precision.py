@@ -14,6 +14,7 @@ from bana_mm.evaluation.label_evaluation import class_indices
 from bana_mm.labels.classifier import build_classifier
 from bana_mm.labels.data import build_label_dataset
 from bana_mm.utils.cli import add_config_arguments
+from bana_mm.utils.command_line import say_done, tool_parser
 from bana_mm.utils.config import read_config
 from bana_mm.utils.run_options import RunOptions, add_run_options
 from bana_mm.utils.table import figure_cell, format_table, percent
@@ -23,7 +24,11 @@ STYLES = dict(zip(SCORES, ('-', ':', '--')))
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = tool_parser(
+        __file__,
+        __doc__,
+        ['BAP=configs/bana/bap_vgg16_voc.py,bap.pth GAP=configs/bana/gap_vgg16_voc.py,gap.pth --out-dir CAMS'],
+    )
     parser.add_argument(
         'models',
         nargs='+',
@@ -104,7 +109,7 @@ def main() -> None:
     print(format_table(['', 'precision', 'recall', 'average precision', 'object share'], rows))
     for name, result in results.items():
         print(f'{name}: {result["boxes"]} boxes, the CAM is zero everywhere in {result["boxes_without_cam"]}')
-    print(f'written: {out_dir / "cam_precision"}.json, .png')
+    say_done(f'precision and recall of {len(results)} classifiers, cam_precision.json and .png', out_dir)
 
 
 if __name__ == '__main__':

@@ -18,6 +18,7 @@ from bana_mm.datasets.wrappers import base_datasets
 from bana_mm.evaluation.confidence import measure_confidence
 from bana_mm.labels.classifier import load_strictly
 from bana_mm.utils.cli import add_config_arguments, load_config
+from bana_mm.utils.command_line import say_done, tool_parser
 from bana_mm.utils.progress import Progress
 from bana_mm.utils.run_options import RunOptions, add_run_options
 from bana_mm.utils.table import figure_cell, format_table, percent
@@ -33,7 +34,11 @@ COLUMNS = dict(
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = tool_parser(
+        __file__,
+        __doc__,
+        ['configs/bana/deeplabv1_vgg16_voc.py work_dirs/deeplabv1_vgg16_voc/iter_23805.pth --images 200'],
+    )
     parser.add_argument(
         'config',
         help='config of a segmentation model with a cosine classifier; its training images '
@@ -82,6 +87,7 @@ def main() -> None:
     if args.json is not None:
         args.json.parent.mkdir(parents=True, exist_ok=True)
         args.json.write_text(json.dumps(dict(config=args.config, images=count, checkpoints=results), indent=2) + '\n')
+    say_done(f'the confidence of {len(results)} checkpoints on {count} images', args.json)
 
 
 if __name__ == '__main__':

@@ -7,11 +7,14 @@ import numpy as np
 from bana_mm.labels.classifier import build_classifier
 from bana_mm.labels.data import build_label_dataset
 from bana_mm.utils.cli import add_config_arguments, load_config
+from bana_mm.utils.command_line import say_done, tool_parser
 from bana_mm.visualization.stage_panels import write_stage_panels
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = tool_parser(
+        __file__, __doc__, ['configs/bana/bap_vgg16_voc.py --checkpoint CHECKPOINT --label-dir LABELS --out-dir PANELS']
+    )
     parser.add_argument('config', help='config of the classifier')
     parser.add_argument('--out-dir', required=True, help='folder of the panels')
     parser.add_argument('--checkpoint', help='of the classifier; draws attention and CAM')
@@ -52,7 +55,7 @@ def main() -> None:
         dict(text.split('=', 1) for text in args.predictions),
         args.height,
     )
-    print(f'{len(written)} panels in {args.out_dir}')
+    say_done(f'{len(written)} panels', args.out_dir)
 
 
 if __name__ == '__main__':

@@ -10,6 +10,8 @@ import csv
 import json
 from pathlib import Path
 
+from bana_mm.utils.command_line import say_done, tool_parser
+
 # Worker processes import this file too: what only the main process needs is imported in the functions.
 
 
@@ -17,7 +19,11 @@ def parse_args() -> argparse.Namespace:
     from bana_mm.utils.cli import add_config_arguments
     from bana_mm.utils.run_options import add_run_options
 
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = tool_parser(
+        __file__,
+        __doc__,
+        ['configs/bana/bap_vgg16_voc.py --labels box grabcut Y_crf=files:LABELS/Y_crf --out-dir work_dirs/filling'],
+    )
     parser.add_argument('config', help='any config with boxes in test_dataloader.dataset: gives images and classes')
     parser.add_argument(
         '--labels',
@@ -175,7 +181,7 @@ def main() -> None:
 
     print(f'{len(boxes)} boxes in {len(dataset)} images of {args.split}; mean filling rates in percent')
     print(rate_table(summary, counts))
-    print(f'written: {out_dir / "filling_rates"}.csv, .json, .png')
+    say_done(f'filling rates of {len(boxes)} boxes, filling_rates.csv, .json and .png', out_dir)
 
 
 if __name__ == '__main__':

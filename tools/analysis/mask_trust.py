@@ -3,16 +3,14 @@
 Each source's masks are judged without their true masks (see bana_mm/labels/trust.py), then compared with these: how the
 score ranks them by their IoU, what the better half is worth, and how many wrong pixels are among the unreliable ones.
 A+B stands for the masks of A, compared with those of B.
-
-  python tools/analysis/mask_trust.py --sources grabcut+box_crf box_crf+grabcut --split val --images 24
-  python tools/analysis/mask_trust.py --sources grabcut+box_crf --coco instances_train2017.json --images 20
-  python tools/analysis/mask_trust.py --sources grabcut+box_crf box_crf+grabcut --split train_aug --fit
 """
 
 import argparse
 import json
 import os
 from pathlib import Path
+
+from bana_mm.utils.command_line import say_done, tool_parser
 
 # Worker processes import this file too: what only the main process needs is imported in the functions.
 
@@ -23,7 +21,15 @@ def parse_args() -> argparse.Namespace:
     from bana_mm.utils.cli import add_config_arguments
     from bana_mm.utils.run_options import add_run_options
 
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = tool_parser(
+        __file__,
+        __doc__,
+        [
+            '--sources grabcut+box_crf box_crf+grabcut --split val --images 24',
+            '--sources grabcut+box_crf --coco instances_train2017.json --images 20',
+            '--sources grabcut+box_crf box_crf+grabcut --split train_aug --fit',
+        ],
+    )
     parser.add_argument('config', nargs='?', help='config of the classifier, or of any model on the images')
     parser.add_argument('--sources', nargs='+', required=True, metavar='A[+B]', help='sources of masks')
     parser.add_argument('--coco', metavar='MASKS.json', help="COCO's JSON of instances with true masks")
@@ -119,6 +125,7 @@ def main() -> None:
         args.json.parent.mkdir(parents=True, exist_ok=True)
         content['masks'] = {name: [one.to_dict() for one in found] for name, found in cases.items()}
         args.json.write_text(json.dumps(content, indent=2) + '\n')
+    say_done(f'masks of {len(cases)} sources judged on {len(items)} images', args.json)
 
 
 if __name__ == '__main__':

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from bana_mm.pipeline.work_dirs import find_scores, match
 from bana_mm.utils.atomic import whole_file
+from bana_mm.utils.command_line import say_done, tool_parser
 from bana_mm.utils.metafile import description, dump_metafile, leading_comment, update_metafile
 from bana_mm.utils.result_tables import read_experiments, read_yaml, render_tables, splice
 
@@ -18,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = tool_parser(__file__, __doc__, ['--configs configs/addons', '--work-dirs work_dirs --write'])
     parser.add_argument(
         '--configs',
         type=Path,
@@ -57,6 +58,8 @@ def main() -> None:
         for path, text in texts.items():
             with whole_file(path) as partial:
                 partial.write_text(text, encoding='utf-8')
+    hint = None if args.write else 'the same with --write puts the figures into metafile.yml and README.md'
+    say_done(f'tables of {len(configs)} configs, {len(figures)} new figures', folder if args.write else None, hint)
 
 
 if __name__ == '__main__':

@@ -14,6 +14,8 @@ import math
 import sys
 from pathlib import Path
 
+from bana_mm.utils.command_line import say_done, tool_parser
+
 # Worker processes import this file too: what only the main process needs is imported in main().
 
 OPTIONS = dict(
@@ -31,7 +33,11 @@ def parse_args() -> argparse.Namespace:
     from bana_mm.utils.cli import add_config_arguments
     from bana_mm.utils.run_options import add_run_options
 
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = tool_parser(
+        __file__,
+        __doc__,
+        ['configs/bana/bap_vgg16_voc.py CHECKPOINT --work-dir work_dirs/crf --bilateral-rgb 3 5 8 --gaussian-xy 1 3'],
+    )
     parser.add_argument('config', help='config of a classifier or of a segmentation model')
     parser.add_argument('checkpoint', help='checkpoint trained with it')
     parser.add_argument('--work-dir', required=True, help='folder of inputs and results')
@@ -161,6 +167,7 @@ def main() -> None:
         + ')'
         + (f', with the temperature of the softmax times {best.temperature:g}' if best.temperature != 1 else '')
     )
+    say_done(f'{len(points)} points on {len(images)} images', table.path, 'the same command with more values goes on')
 
 
 def _plain(value: float | tuple[float, ...]) -> str:

@@ -24,6 +24,7 @@ from bana_mm.search.map_cache import MapCache
 from bana_mm.search.recipe_search import ParallelEvaluation, RecipeTable, SearchImage, coordinate_search, recipe_counts
 from bana_mm.structures import BoxLayout, LabelRecipe
 from bana_mm.utils.cli import add_common_arguments, load_config
+from bana_mm.utils.command_line import say_done, tool_parser
 from bana_mm.utils.progress import Progress
 from bana_mm.utils.record import file_digest
 from bana_mm.utils.run_options import add_run_options
@@ -58,7 +59,7 @@ PARTS = dict(
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = tool_parser(__file__, __doc__, ['configs/bana/bap_vgg16_voc.py CHECKPOINT --images 100'])
     parser.add_argument('config', help='config of the classifier')
     parser.add_argument('checkpoint', help='its checkpoint')
     add_common_arguments(parser)
@@ -169,7 +170,7 @@ def main() -> None:
             ]
         for fields in recipes:
             print(describe(fields, table.figures(LabelRecipe.from_cfg(fields))), flush=True)
-    print(f'all that was tried: {table.path}')
+    say_done(f'{len(images)} images, all recipes that were tried', table.path)
 
 
 if __name__ == '__main__':

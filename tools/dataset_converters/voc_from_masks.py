@@ -8,11 +8,11 @@ import argparse
 
 from bana_mm.datasets import VOC_CLASSES
 from bana_mm.datasets.mask_boxes import masks_to_xml
+from bana_mm.utils.command_line import say_done, tool_parser
 
 
-def main() -> None:
-    """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def parse_args() -> argparse.Namespace:
+    parser = tool_parser(__file__, __doc__, ['data/zoo --classes lion zebra --components --min-area 50'])
     parser.add_argument('root', help='root of the data set')
     parser.add_argument(
         '--classes',
@@ -33,7 +33,11 @@ def main() -> None:
     parser.add_argument('--out', default='Annotations', help='folder in ROOT to fill (default: %(default)s)')
     parser.add_argument('--img-suffix', default='.jpg', help='of the images (default: %(default)s)')
     parser.add_argument('--overwrite', action='store_true', help='replace XML that is there')
-    args = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_args()
     written, kept = masks_to_xml(
         args.root,
         args.classes,
@@ -46,6 +50,7 @@ def main() -> None:
         args.overwrite,
     )
     print(f'{written} files written to {args.root}/{args.out}' + (f', {kept} were there and kept' if kept else ''))
+    say_done(f'boxes of {written + kept} images', f'{args.root}/{args.out}')
 
 
 if __name__ == '__main__':

@@ -145,7 +145,7 @@ class CosineDecodeHead:
             dict[str, Tensor]: The terms of a loss that returns several stand side by side.
         """
         losses = self._reliability_losses()
-        reliable = _stack_reliable(batch_data_samples) if losses else None
+        reliable = stack_reliable(batch_data_samples) if losses else None
         with ExitStack() as stack:
             for loss in losses:
                 needed = {}
@@ -193,7 +193,7 @@ def _name(head: CosineDecodeHead) -> str:
     return type(head).__name__.removeprefix('Cosine')
 
 
-def _stack_reliable(samples: Sequence[SegDataSample]) -> Tensor:
+def stack_reliable(samples: Sequence[SegDataSample]) -> Tensor:
     """S of the batch, (N, H, W) bool. The preprocessor pads only the labels, at their far ends, to be ignored."""
     maps = []
     for sample in samples:

@@ -19,10 +19,6 @@ class ReliableCondInstMaskHead(CondInstMaskHead):
     Unreliable pixels add nothing to the sums of which the dice loss is made; a mask without a reliable pixel adds no
     loss and is not counted. Where no pixel is unreliable, the loss is ``CondInstMaskHead``'s bit for bit.
 
-    The like is not to be had for SOLOv2 without a copy of mmdet's code: its ``_get_targets_single`` puts each mask to
-    the grid cells around that mask's centre of mass and scales it in one loop, and does not say which instance a
-    target belongs to.
-
     Args: See mmdet's ``CondInstMaskHead``. ``loss_mask`` must take logits and apply the sigmoid itself, as
         ``DiceLoss(use_sigmoid=True, activate=True)`` does.
     """

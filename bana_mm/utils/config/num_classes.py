@@ -14,6 +14,9 @@ from .datasets import inner_dataset
 def set_num_classes(cfg: Config) -> None:
     """Set every ``num_classes`` of ``model`` to the number of classes that ``metainfo`` of the training set names.
 
+    So is ``num_things_classes`` of the heads of Mask2Former, where no stuff is learned, and the list of their class
+    weights, whose last belongs to no object, gets as many.
+
     A config without a training set goes by its test set; without ``metainfo`` its numbers stay. This applies to configs
     that have a ``bana_mm.NumClassesHook``, which compares model and data again once they are built. Region proposals
     (``rpn_head``) have one class whatever the data.
@@ -29,9 +32,21 @@ def set_num_classes(cfg: Config) -> None:
     if not (dataset.get('metainfo') or {}).get('classes'):
         return
     classes = class_names(dataset)
+    number = len(classes) + bool(dataset.get('background_class'))
     for part in _parts(cfg.model):
-        if isinstance(part.get('num_classes'), int) and part['num_classes'] > 0:
-            part['num_classes'] = len(classes) + bool(dataset.get('background_class'))
+        for name in ('num_classes', 'num_things_classes'):
+            former = part.get(name)
+            if isinstance(former, int) and former > 0 and not part.get('num_stuff_classes'):
+                part[name] = number
+                _set_class_weights(part, former, number)
+
+
+def _set_class_weights(part: dict[str, Any], former: int, number: int) -> None:
+    """The weights of a head's classes and of no object, where all classes have one weight."""
+    loss = part.get('loss_cls')
+    weights = loss.get('class_weight') if isinstance(loss, dict) else None
+    if isinstance(weights, (list, tuple)) and len(weights) == former + 1 and len(set(weights[:-1])) == 1:
+        loss['class_weight'] = [weights[0]] * number + [weights[-1]]
 
 
 def class_names(dataset: Mapping[str, Any]) -> Sequence[str] | None:

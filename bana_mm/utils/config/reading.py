@@ -5,6 +5,7 @@ import copy
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from mmengine.config import Config, DictAction
 from bana_mm.utils.resources import find_config
 
 from .datasets import find_pseudo_labels, place_of_pseudo_labels
+from .misspelt import misspelt_keys
 from .num_classes import set_num_classes
 from .own_data import apply_data
 from .presets import apply_preset, known_presets
@@ -64,6 +66,8 @@ def read_config(
         raise ValueError(f'{path}: pseudo_labels belongs into {place}; at the top of the config nothing reads it')
     if options:
         options = {_in_training_set(key, place): value for key, value in options.items()}
+        for key, meant in misspelt_keys(cfg, options).items():
+            _warn(f'warning: {path} has no {key}; did you mean {meant}? {key} is set all the same')
         cfg.merge_from_dict(copy.deepcopy(options))
     set_num_classes(cfg)
     if work_dir is not None:
@@ -98,6 +102,12 @@ def config_arguments(applied: Mapping[str, Any] | None) -> list[str]:
     """
     names = [name for name in ('data', 'preset') if (applied or {}).get(name)]
     return [part for name in names for part in (f'--{name}', applied[name])]
+
+
+@cache
+def _warn(message: str) -> None:
+    """Say something once in a process, which may read one config several times."""
+    print(message, file=sys.stderr)
 
 
 def _in_training_set(key: str, place: str | None) -> str:
