@@ -68,9 +68,12 @@ print(json.dumps(problems))
 @pytest.fixture(scope='module')
 def problems():
     """What keeps modules from being imported where none of the mm* packages can be, by their names."""
-    modules = [*WITHOUT_MM, 'bana_mm.registry']
+    return problems_without(MM, [*WITHOUT_MM, 'bana_mm.registry', 'bana_mm.labeler'])
+
+
+def problems_without(blocked, modules):
     done = subprocess.run(
-        [sys.executable, '-W', 'ignore', '-c', SCRIPT, json.dumps([MM, modules])],
+        [sys.executable, '-W', 'ignore', '-c', SCRIPT, json.dumps([blocked, modules])],
         env={**os.environ, 'PYTHONPATH': os.pathsep.join([str(REPO), os.environ.get('PYTHONPATH', '')])},
         text=True,
         capture_output=True,
@@ -84,6 +87,6 @@ def test_needs_no_mm(problems, module):
     assert module not in problems, problems[module]
 
 
-@pytest.mark.parametrize('module', ['bana_mm.registry', *sorted(NEED_MM)])
+@pytest.mark.parametrize('module', ['bana_mm.registry', 'bana_mm.labeler', *sorted(NEED_MM)])
 def test_the_others_are_kept_from_it(problems, module):
     assert 'mm' in problems[module]
