@@ -69,7 +69,7 @@ print(json.dumps(problems))
 IN_WORKERS = ['bana_mm.labels', 'bana_mm.labels.crf', 'bana_mm.labels.instance_crf', 'bana_mm.utils.worker_pool']
 
 
-def import_blocked(blocked, modules):
+def problems_without(blocked, modules):
     """What keeps modules from being imported where some packages can't be, by their names."""
     done = subprocess.run(
         [sys.executable, '-W', 'ignore', '-c', SCRIPT, json.dumps([blocked, modules])],
@@ -83,7 +83,7 @@ def import_blocked(blocked, modules):
 
 @pytest.fixture(scope='module')
 def problems():
-    return import_blocked(MM, [*WITHOUT_MM, 'bana_mm.registry'])
+    return problems_without(MM, [*WITHOUT_MM, 'bana_mm.registry', 'bana_mm.labeler'])
 
 
 @pytest.mark.parametrize('module', [name for name in WITHOUT_MM if name not in NEED_MM])
@@ -91,10 +91,10 @@ def test_needs_no_mm(problems, module):
     assert module not in problems, problems[module]
 
 
-@pytest.mark.parametrize('module', ['bana_mm.registry', *sorted(NEED_MM)])
+@pytest.mark.parametrize('module', ['bana_mm.registry', 'bana_mm.labeler', *sorted(NEED_MM)])
 def test_the_others_are_kept_from_it(problems, module):
     assert 'mm' in problems[module]
 
 
 def test_worker_processes_need_only_mmengine():
-    assert import_blocked([name for name in MM if name != 'mmengine'], IN_WORKERS) == {}
+    assert problems_without([name for name in MM if name != 'mmengine'], IN_WORKERS) == {}

@@ -99,14 +99,15 @@ class LabelRun:
 
 
 @contextmanager
-def share_progress(total: int, mine: int) -> Iterator[Progress]:
+def share_progress(total: int, mine: int, shown: bool = True) -> Iterator[Progress]:
     """Progress of label generation. Of several ranks, rank 0 shows that of its share.
 
     Args:
         total (int): Images of the data set.
         mine (int): Images that this rank labels.
+        shown (bool): Whether anything is written. Defaults to True.
     """
     ranks = get_world_size()
     title, total, done = ('labels', total, total - mine) if ranks == 1 else (f'labels, 1 of {ranks} ranks', mine, 0)
-    with first_rank_stream() as stream, Progress(total, done, title, stream=stream) as progress:
+    with first_rank_stream() as stream, Progress(total, done, title, stream=stream, shown=shown) as progress:
         yield progress

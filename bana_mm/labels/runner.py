@@ -102,6 +102,7 @@ def label_images(
     options: RunOptions,
     indices: Sequence[int],
     keep_going: bool = False,
+    progress: bool = True,
 ) -> LabelRun:
     """Label some images: the network here, what is left of an image (the CRF, GrabCut) in worker processes meanwhile.
 
@@ -110,6 +111,7 @@ def label_images(
         indices (Sequence[int]): Which images.
         keep_going (bool): Whether to leave out images that worker processes die of, see :class:`WorkerPool`, and name
             them in ``failed``. Defaults to False.
+        progress (bool): Whether to show it. Defaults to True.
 
     Returns:
         LabelRun: Counts and times.
@@ -122,7 +124,7 @@ def label_images(
     with (
         stopwatch() as clock,
         WorkerPool(_run, options.workers, keep_going=keep_going) as pool,
-        share_progress(len(items), len(indices)) as progress,
+        share_progress(len(items), len(indices), progress) as bar,
         sink.writer(get_rank()) as write,
     ):
         prepared = _prepared(source, items, sink, options, indices)
@@ -135,7 +137,7 @@ def label_images(
                     answer = complete(source, item, sink.kind, context, result)
                     write(index, item, answer)
                     collapse.add_masks(item.layout, first_masks(item, answer))
-            progress.update()
+            bar.update()
     seconds = dict(clock.seconds)
     if pool.submitted:
         seconds['waiting for workers'] = pool.wait_seconds

@@ -19,13 +19,22 @@ class Progress(tqdm):
         title (str): What goes in front of the bar. Defaults to ''.
         unit (str): What the items are. Defaults to 'images'.
         stream (TextIO | None): Where to write. Defaults to None, standard output.
+        shown (bool): Whether to write anything. Defaults to True.
     """
 
     def __init__(
-        self, total: int, done: int = 0, title: str = '', unit: str = 'images', stream: TextIO | None = None
+        self,
+        total: int,
+        done: int = 0,
+        title: str = '',
+        unit: str = 'images',
+        stream: TextIO | None = None,
+        shown: bool = True,
     ) -> None:
         stream = stream or sys.stdout
-        settings: dict[str, Any] = dict(total=total, initial=done, desc=title or None, unit=f' {unit}')
+        settings: dict[str, Any] = dict(
+            total=total, initial=done, desc=title or None, unit=f' {unit}', disable=not shown
+        )
         if stream.isatty():
             settings.update(file=stream, dynamic_ncols=True)
         else:

@@ -114,6 +114,11 @@ class LabelSource:
                 Defaults to None.
         """
 
+    @property
+    def class_names(self) -> tuple[str, ...] | None:
+        """Names of the object classes that a network here was trained on; None where there is no such list."""
+        return None
+
     def use_device(self, device: str) -> None:
         """Where networks run, of sources that don't say so themselves.
 
@@ -240,10 +245,15 @@ def answers(source: LabelSource, items: Sequence[LabelItem], kind: Kind) -> list
 def complete(source: LabelSource, item: LabelItem, kind: Kind, context: Any, result: Any) -> Answer:
     """The last step: :meth:`LabelSource.finish`, and 255 in pixels of which only ignored boxes tell."""
     answer = source.finish(item, kind, context, result)
-    if isinstance(answer, dict) and len(item.layout.ignored):
-        unknown = item.layout.unknown().numpy()
-        answer = {name: np.where(unknown, IGNORE, one).astype(np.uint8) for name, one in answer.items()}
-    return answer
+    return with_unknown(item, answer) if isinstance(answer, dict) else answer
+
+
+def with_unknown(item: LabelItem, maps: LabelMaps) -> LabelMaps:
+    """Label maps with 255 in pixels of which only ignored boxes tell."""
+    if not len(item.layout.ignored):
+        return maps
+    unknown = item.layout.unknown().numpy()
+    return {name: np.where(unknown, IGNORE, one).astype(np.uint8) for name, one in maps.items()}
 
 
 def label_map(source: LabelSource, item: LabelItem) -> np.ndarray:

@@ -131,6 +131,10 @@ class ClassifierSource(LabelSource):
     def networks(self, kind: Kind) -> list[tuple[str, dict[str, Any]]]:
         return [(self.name, dict(checkpoint=file_digest(self.checkpoint), recipe=self._recipe_fields(kind)))]
 
+    @property
+    def class_names(self) -> tuple[str, ...] | None:
+        return tuple(self._engine().classes)
+
     def use_device(self, device: str) -> None:
         self._default_device = device
 

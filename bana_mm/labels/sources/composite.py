@@ -33,6 +33,11 @@ class CompositeSource(LabelSource):
         for source in self.sources:
             source.bind(classes, category_ids, same_as)
 
+    @property
+    def class_names(self) -> tuple[str, ...] | None:
+        """Those of the first source that has such a list."""
+        return next((source.class_names for source in self.sources if source.class_names is not None), None)
+
     def use_device(self, device: str) -> None:
         for source in self.sources:
             source.use_device(device)

@@ -28,7 +28,8 @@ class TrainedSource(LabelSource):
     Args:
         config (str | Path): Config of the model.
         checkpoint (str | Path): Checkpoint trained with it.
-        device (str | None): Where it runs. Defaults to None: on a GPU where there is one.
+        device (str | None): Where it runs. Defaults to None: where :meth:`use_device` says, else on a GPU where there
+            is one.
 
     Raises:
         FileNotFoundError: If config or checkpoint is missing.
@@ -44,6 +45,7 @@ class TrainedSource(LabelSource):
             if not Path(path).is_file():
                 raise FileNotFoundError(f'{path}: {kind} of label source {self.name!r} does not exist')
         self.device = device
+        self._default_device: str | None = None
         self._rows: list[int] | None = None
 
     def bind(
@@ -55,6 +57,13 @@ class TrainedSource(LabelSource):
         from ..trained_model import rows_of_classes
 
         self._rows = rows_of_classes(self._trained().classes, classes, same_as or {})
+
+    @property
+    def class_names(self) -> tuple[str, ...] | None:
+        return tuple(self._trained().classes)
+
+    def use_device(self, device: str) -> None:
+        self._default_device = device
 
     def record(self, classes: Sequence[str], kind: Kind) -> dict[str, Any]:
         return dict(source=self.describe(), classes=list(classes), checkpoint=file_digest(self.checkpoint))
@@ -69,7 +78,7 @@ class TrainedSource(LabelSource):
     def _trained(self) -> 'TrainedModel':
         from ..trained_model import trained_model
 
-        device = self.device or ('cuda' if torch.cuda.is_available() else 'cpu')
+        device = self.device or self._default_device or ('cuda' if torch.cuda.is_available() else 'cpu')
         trained = trained_model(self.config, self.checkpoint, device)
         self.check_model(trained.model)
         return trained

@@ -208,3 +208,18 @@ def test_missing_files(tmp_path):
 
 def test_rows_of_classes():
     assert rows_of_classes(['a', 'b', 'c'], ['c', 'x'], dict(x='a')) == [2, 0]
+
+
+def test_the_device_is_that_of_the_run_unless_the_source_has_its_own(segmentor, monkeypatch):
+    asked = []
+
+    def remember(config, checkpoint, device):
+        asked.append(device)
+        return trained_model(config, checkpoint, 'cpu')
+
+    monkeypatch.setattr('bana_mm.labels.trained_model.trained_model', remember)
+    for device, expected in ((None, 'cuda:3'), ('cpu', 'cpu')):
+        source = build_label_source(dict(type='segmentor', config=segmentor[0], checkpoint=segmentor[1], device=device))
+        source.use_device('cuda:3')
+        assert source.class_names == ('cat', 'dog') and asked[-1] == expected
+        assert 'cuda' not in str(source.describe())
