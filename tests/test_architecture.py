@@ -27,7 +27,7 @@ ALLOWED = dict(
     evaluation=STAGES | {'labels'},
     visualization=STAGES | {'labels', 'evaluation'},
     search=STAGES | {'labels', 'evaluation'},
-    pipeline=STAGES | {'labels', 'evaluation'},
+    pipeline=STAGES | {'labels', 'evaluation', 'version'},
     labeler=STAGES | {'labels', 'visualization'},
     hooks=STAGES | {'labels', 'evaluation', 'visualization'},
 )
