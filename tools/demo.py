@@ -9,6 +9,7 @@ import argparse
 
 from bana_mm.pipeline.demo import Demo, DemoSettings
 from bana_mm.pipeline.step import ended_by_signals
+from bana_mm.utils.atomic import whole_file
 from bana_mm.utils.command_line import say_done, tool_parser
 from bana_mm.utils.run_options import usable_cores
 
@@ -37,7 +38,8 @@ def main() -> None:
         demo.prepare()
         demo.run()
     table = demo.table()
-    (demo.root / 'table.txt').write_text(table + '\n')
+    with whole_file(demo.root / 'table.txt') as partial:
+        partial.write_text(table + '\n')
     print(f'\nmIoU in percent: labels on {args.num_train} training images, segmentation on {args.num_val} others')
     print(table)
     say_done('the demonstration: table.txt, panels/ and logs/', demo.root)

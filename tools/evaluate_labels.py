@@ -16,11 +16,11 @@ annotation id; --rank score takes the field "score" of the labels instead. The i
 """
 
 import argparse
-import json
 import os
 from pathlib import Path
 
 from bana_mm.utils.command_line import say_done, tool_parser
+from bana_mm.utils.interrupt import BEGINS_ANEW, interruptible
 
 # Worker processes import this file too: what only the main process needs is imported in main().
 
@@ -129,6 +129,7 @@ def compare_instances(args: argparse.Namespace) -> None:
     from bana_mm.evaluation.instance_evaluation import evaluate_instances, instance_table
     from bana_mm.evaluation.instance_masks import make_label_masks, read_label_masks, read_true_masks
     from bana_mm.labels import build_label_source
+    from bana_mm.utils.record import write_json
     from bana_mm.utils.run_options import RunOptions
 
     options = RunOptions.from_args(args)
@@ -151,7 +152,7 @@ def compare_instances(args: argparse.Namespace) -> None:
     print(instance_table(summaries))
     if args.json:
         content = dict(gt=args.gt, images=len(ground_truth.images), rank=args.rank, rows=summaries)
-        Path(args.json).write_text(json.dumps(content, indent=2) + '\n')
+        write_json(args.json, content)
 
 
 def find_splits(args: argparse.Namespace) -> dict[str, Path]:
@@ -182,6 +183,7 @@ def compare_maps(args: argparse.Namespace) -> None:
     )
     from bana_mm.labels import build_label_source
     from bana_mm.structures import LabelStore
+    from bana_mm.utils.record import write_json
 
     paths = find_splits(args)
     ground_truth = args.gt or os.path.join(args.voc_root, 'SegmentationClassAug')
@@ -241,9 +243,10 @@ def compare_maps(args: argparse.Namespace) -> None:
         print(f'nothing given for {", ".join(left_out)}')
     if args.json:
         content = result if len(results) == 1 else dict(splits=list(results.values()))
-        Path(args.json).write_text(json.dumps(content, indent=2) + '\n')
+        write_json(args.json, content)
 
 
+@interruptible(BEGINS_ANEW)
 def main() -> None:
     args = parse_args()
     if args.coco is not None:

@@ -13,9 +13,9 @@ torchrun --nproc-per-node 8 tools/generate_labels.py ... --launcher pytorch
 
 import argparse
 import os
-import sys
 
 from bana_mm.utils.command_line import say_done, tool_parser
+from bana_mm.utils.interrupt import interruptible
 from bana_mm.utils.resources import tool_line
 
 # Worker processes import this file too: what only the main process needs is imported in functions.
@@ -109,6 +109,7 @@ def parse_args() -> argparse.Namespace:
     return args
 
 
+@interruptible('the same command (without --overwrite) goes on from here')
 def main() -> None:
     args = parse_args()
     from bana_mm.utils.cli import load_config
@@ -116,10 +117,7 @@ def main() -> None:
 
     cfg = None if args.config is None else load_config(args)
     with launched(args.launcher):
-        try:
-            run = generate(args, cfg)
-        except KeyboardInterrupt:
-            sys.exit('\ninterrupted; the same command (without --overwrite) goes on from here')
+        run = generate(args, cfg)
     if run is not None:  # on the first rank
         print(run)
         what = 'masks of their boxes' if args.out else 'label maps'

@@ -27,6 +27,7 @@ from bana_mm.utils.checkpoint import require_checkpoint, weight_problems
 from bana_mm.utils.cli import add_common_arguments, add_launcher_arguments, build_runner, load_config
 from bana_mm.utils.command_line import say_done, tool_parser
 from bana_mm.utils.distributed import leave_together
+from bana_mm.utils.interrupt import BEGINS_ANEW, interruptible
 from bana_mm.utils.safe_loading import weights_in
 
 
@@ -226,6 +227,7 @@ def pack_for_server(runner: Runner, args: argparse.Namespace) -> None:
         print(f'note: the test split of VOC2012 has {NUM_TEST_IMAGES} images (ImageSets/Segmentation/test.txt)')
 
 
+@interruptible(BEGINS_ANEW)
 def main() -> None:
     args = parse_args()
     cfg = load_config(args)

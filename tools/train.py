@@ -20,6 +20,7 @@ from bana_mm.utils.cli import (
 from bana_mm.utils.command_line import say_done, tool_parser
 from bana_mm.utils.config import config_arguments, run_name
 from bana_mm.utils.distributed import leave_together
+from bana_mm.utils.interrupt import interruptible
 from bana_mm.utils.resources import tool_line
 
 
@@ -50,6 +51,7 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
+@interruptible('the same command with --resume goes on from the last checkpoint')
 def main() -> None:
     args = parse_args()
     cfg = load_config(args)

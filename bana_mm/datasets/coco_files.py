@@ -118,7 +118,7 @@ _EXPECTED = dict(
 
 def _is_valid(field: str, value: Any) -> bool:
     if field == 'bbox':
-        return isinstance(value, list) and len(value) == 4 and all(map(_is_finite, value))
+        return isinstance(value, list) and len(value) == 4 and all(map(is_finite, value))
     if field == 'name':
         return isinstance(value, str) and value != ''
     if field == 'file_name':
@@ -127,7 +127,8 @@ def _is_valid(field: str, value: Any) -> bool:
     return whole and (0 < value < 2**31 or field not in ('height', 'width'))
 
 
-def _is_finite(value: Any) -> bool:
+def is_finite(value: Any) -> bool:
+    """Whether a value of a JSON file is a number that can be computed with."""
     # a whole number of any length is a number in JSON, but not one of floating point
     return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 1e18
 

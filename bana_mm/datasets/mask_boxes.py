@@ -71,6 +71,10 @@ def component_boxes(classes: np.ndarray, min_area: int = 1) -> list[tuple[int, B
     return found
 
 
+def _has_object(path: Path) -> bool:
+    return b'<object>' in path.read_bytes()
+
+
 def masks_to_xml(
     root: str | Path,
     classes: Sequence[str],
@@ -150,7 +154,8 @@ def masks_to_xml(
                 [(classes[label - 1], box) for label, box in found],
             )
             progress.update()
-    if has_ignored and not found_any:
+    kept = set(img_ids) - set(todo)
+    if has_ignored and not found_any and not any(_has_object(root / out_dir / f'{img_id}.xml') for img_id in kept):
         raise ValueError(
             f'{root / class_dir}: none of these masks holds a class, and {root / out_dir} now says that there are no '
             'objects. Masks must hold class indices 1..L; those of 0 and 255, as many programs write them, mark '

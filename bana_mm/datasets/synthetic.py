@@ -1,6 +1,5 @@
 """A small synthetic data set in PASCAL VOC's layout, for demonstrations and tests."""
 
-import json
 import os
 import shutil
 from collections.abc import Sequence
@@ -11,9 +10,11 @@ import numpy as np
 from PIL import Image
 
 from bana_mm.structures import write_label_png
+from bana_mm.utils.atomic import whole_file
+from bana_mm.utils.record import read_json, write_json
 
 from .synthetic_images import SYNTHETIC_CLASSES, draw_image, tight_box
-from .voc_files import write_voc_xml
+from .voc_files import write_ids, write_voc_xml
 
 
 def _label_map(
@@ -44,7 +45,7 @@ def make_synthetic_voc(
 
     The splits are ``train_aug`` (all training images), ``train`` (its first half) and ``val``. An image depends on the
     seed, its split and its number only, not on how many there are. A root that holds the same data set already is left
-    as it is, an unfinished one is written anew.
+    as it is, one that was begun with the same settings is finished, one with others is written anew.
 
     Args:
         root (str | os.PathLike): Folder to fill; it takes the place of ``VOCdevkit/VOC2012``.
@@ -78,35 +79,44 @@ def make_synthetic_voc(
         finished=True,
     )
     marker = root / 'synthetic.json'
-    if _settings_in(marker, root) == settings:
+    found, begun = _settings_in(marker, root), {**settings, 'finished': False}
+    if found == settings:
         return root
     folders = [root / name for name in ('JPEGImages', 'Annotations', 'SegmentationClassAug', 'ImageSets/Segmentation')]
+    if found != begun:
+        root.mkdir(parents=True, exist_ok=True)
+        if found is not None:
+            write_json(marker, dict(finished=False))  # of nothing: killed now, what is there is not gone on with
+        for folder in folders:
+            shutil.rmtree(folder, ignore_errors=True)
+        write_json(marker, begun)
     for folder in folders:
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-    marker.write_text(json.dumps({**settings, 'finished': False}))
+        folder.mkdir(parents=True, exist_ok=True)
     splits = dict(train_aug=[f'train_{i:05d}' for i in range(num_train)], val=[f'val_{i:05d}' for i in range(num_val)])
     for number, ids in enumerate(splits.values()):
         for index, img_id in enumerate(ids):
+            if (folders[2] / f'{img_id}.png').exists():  # written last
+                continue
             rng = np.random.default_rng([seed, number, index])
             shape = tuple(int(side) for side in rng.integers(image_size[0], image_size[1], size=2, endpoint=True))
             image, visible = draw_image(rng, classes, shape)
-            Image.fromarray(image).save(folders[0] / f'{img_id}.jpg', quality=95, subsampling=0)
+            with whole_file(folders[0] / f'{img_id}.jpg') as partial:
+                Image.fromarray(image).save(partial, format='JPEG', quality=95, subsampling=0)
             boxes = [(name, tight_box(mask)) for name, mask in visible]
             write_voc_xml(folders[1] / f'{img_id}.xml', f'{img_id}.jpg', shape, boxes)
             write_label_png(folders[2] / f'{img_id}.png', _label_map(visible, list(classes), shape, border))
     splits['train'] = splits['train_aug'][: (num_train + 1) // 2]
     for name, ids in splits.items():
-        (folders[3] / f'{name}.txt').write_text(''.join(f'{img_id}\n' for img_id in ids))
-    marker.write_text(json.dumps(settings, indent=2))
+        write_ids(folders[3] / f'{name}.txt', ids)
+    write_json(marker, settings)
     return root
 
 
 def _settings_in(marker: Path, root: Path) -> dict | None:
     """What an earlier call wrote to the root, None for an empty or missing root."""
     if marker.is_file():
-        return json.loads(marker.read_text())
-    if root.exists() and any(root.iterdir()):
+        return read_json(marker)
+    if root.exists() and any(not path.name.endswith('.part') for path in root.iterdir()):
         raise FileExistsError(f'{root} is not empty and holds no synthetic data set: choose another folder')
     return None
 

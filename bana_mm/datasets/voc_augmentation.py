@@ -11,6 +11,7 @@ import numpy as np
 from scipy.io import loadmat
 
 from bana_mm.structures import read_label_png, write_label_png
+from bana_mm.utils.atomic import whole_file
 from bana_mm.utils.progress import Progress
 
 from .voc_files import image_size, read_ids, write_ids
@@ -182,10 +183,11 @@ def _begin(folder: Path, overwrite: bool) -> None:
         )
     for leftover in folder.glob('.*.part'):  # of a run that was killed
         leftover.unlink()
-    (folder / MARKER).write_text(
-        'Made by tools/dataset_converters/voc_aug.py: the masks of SegmentationClass for '
-        "VOC's train and val, SBD's for all other images.\n"
-    )
+    with whole_file(folder / MARKER) as partial:
+        partial.write_text(
+            'Made by tools/dataset_converters/voc_aug.py: the masks of SegmentationClass for '
+            "VOC's train and val, SBD's for all other images.\n"
+        )
 
 
 def _check_files(paths: Iterable[Path], what: str) -> None:

@@ -1,14 +1,15 @@
 """The one loop of stage 2: any source over the images of a data set into any sink."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 from mmengine.dist import get_rank
-from torch.utils.data import DataLoader, Dataset
 
 from bana_mm.structures.collapse import CollapseCounts
+from bana_mm.utils.atomic import FULL
 from bana_mm.utils.distributed import on_all_ranks, on_first_rank, share
 from bana_mm.utils.run_options import RunOptions
 from bana_mm.utils.stopwatch import stopwatch
@@ -50,7 +51,8 @@ def make_labels(
         FileNotFoundError: If the source lacks the labels of an image.
         ValueError: If the sink holds labels that were made in another way, or source and data set don't fit.
         RuntimeError: If an image can't be labelled (the message names it), or another rank fails. If worker processes
-            die of some images, even on their own: once all others are done, with the names of these.
+            die of some images or hang, even on their own: once all others are done, with the names of these.
+        OSError: If there is no room for the labels; the message names the file.
     """
     source.bind(items.classes, items.category_ids, same_as)
     record = {**source.record(items.classes, sink.kind), **sink.describe()}
@@ -69,9 +71,10 @@ def make_labels(
     run = LabelRun.total(runs, len(items) - len(todo))
     if run.failed:
         raise RuntimeError(
-            f'{sink.where}: {len(run.failed)} of {len(items)} images have no labels, since the worker process died '
-            f'(killed, out of memory, or a crash) each time that it had one of them alone: {", ".join(run.failed)}; '
-            'all others are done. Start again to try these once more, with fewer workers if memory is short'
+            f'{sink.where}: {len(run.failed)} of {len(items)} images have no labels, since worker processes died '
+            f'(killed, out of memory, or a crash) or hung each time that they had one of them alone: '
+            f'{", ".join(run.failed)}; all others are done. Start again to try these once more, with fewer workers if '
+            'memory is short, or with a longer --time-limit'
         )
     missing = sink.missing()
     if missing:
@@ -109,8 +112,8 @@ def label_images(
     Args:
         source, items, sink, options: See :func:`make_labels`; the sink was begun.
         indices (Sequence[int]): Which images.
-        keep_going (bool): Whether to leave out images that worker processes die of, see :class:`WorkerPool`, and name
-            them in ``failed``. Defaults to False.
+        keep_going (bool): Whether to leave out images that worker processes die of or hang at, see
+            :class:`WorkerPool`, and name them in ``failed``. Defaults to False.
         progress (bool): Whether to show it. Defaults to True.
 
     Returns:
@@ -121,22 +124,30 @@ def label_images(
     """
     collapse = CollapseCounts(len(items.classes))
     failed = []
+    patience = dict(keep_going=keep_going, time_limit=options.time_limit or None)
+    ahead = 2 * (options.loading_workers or 0) * options.batch_size + 1
     with (
         stopwatch() as clock,
-        WorkerPool(_run, options.workers, keep_going=keep_going) as pool,
         share_progress(len(items), len(indices), progress) as bar,
         sink.writer(get_rank()) as write,
+        WorkerPool(_pixels, options.loading_workers or 0, ahead, **patience) as reading,
+        WorkerPool(_run, options.workers, **patience) as pool,
     ):
-        prepared = _prepared(source, items, sink, options, indices)
-        for worked in _worked(pool, prepared):
+
+        def leave_out(one: Failed) -> None:
+            failed.append(f'{one.name} ({one.reason})')
+            bar.update()
+
+        batches = _read(source, items, reading, indices, options.batch_size, leave_out)
+        for worked in _worked(pool, _prepared(source, sink, batches)):
             if isinstance(worked, Failed):
-                failed.append(worked.name)
-            else:
-                path, (index, item, context), result = worked
-                with naming(path):
-                    answer = complete(source, item, sink.kind, context, result)
-                    write(index, item, answer)
-                    collapse.add_masks(item.layout, first_masks(item, answer))
+                leave_out(worked)
+                continue
+            path, (index, item, context), result = worked
+            with naming(path):
+                answer = complete(source, item, sink.kind, context, result)
+                write(index, item, answer)
+                collapse.add_masks(item.layout, first_masks(item, answer))
             bar.update()
     seconds = dict(clock.seconds)
     if pool.submitted:
@@ -180,44 +191,66 @@ def size_batches(items: LabelItems, indices: Sequence[int], batch_size: int) -> 
 
 @contextmanager
 def naming(path: str) -> Iterator[None]:
-    """Put the name of an image in front of what goes wrong with it."""
+    """Put the name of an image in front of what goes wrong with it; it has no part in a full disk."""
     try:
         yield
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in FULL:
+            raise
         raise RuntimeError(f'{path}: {error}') from error
 
 
+Batch = list[tuple[int, str, LabelItem]]  # number, file and image
 Waiting = tuple[str, Task | None, tuple[int, LabelItem, Any]]  # path, task, and what the last step needs
 
 
-def _prepared(
-    source: LabelSource, items: LabelItems, sink: LabelSink, options: RunOptions, indices: Sequence[int]
-) -> Iterator[Waiting]:
+def _prepared(source: LabelSource, sink: LabelSink, batches: Iterator[Batch]) -> Iterator[Waiting]:
     """The first step of every image, batch by batch."""
-    for batch in _batches(source, items, options, indices):
-        paths = [items.path(index) for index, _ in batch]
-        with naming(', '.join(paths)):
-            prepared = source.prepare([item for _, item in batch], sink.kind)
-        for path, (index, item), (task, context) in zip(paths, batch, prepared):
+    for batch in batches:
+        with naming(', '.join(path for _, path, _ in batch)):
+            prepared = source.prepare([item for _, _, item in batch], sink.kind)
+        for (index, path, item), (task, context) in zip(batch, prepared):
             yield path, task, (index, replace(item, pixels=None), context)
 
 
-def _batches(
-    source: LabelSource, items: LabelItems, options: RunOptions, indices: Sequence[int]
-) -> Iterator[list[tuple[int, LabelItem]]]:
+def _read(
+    source: LabelSource,
+    items: LabelItems,
+    reading: WorkerPool,
+    indices: Sequence[int],
+    batch_size: int,
+    leave_out: Callable[[Failed], None],
+) -> Iterator[Batch]:
     """Numbered images; for a network they are read ahead, else by who works on them."""
+
+    def item_of(index: int) -> LabelItem:
+        with naming(items.path(index)):
+            return items[index]
+
     if not source.has_network:
-        for index in indices:
-            with naming(items.path(index)):
-                item = items[index]
-            yield [(index, item)]
+        yield from ([(index, items.path(index), item_of(index))] for index in indices)
         return
-    yield from DataLoader(
-        _LoadedItems(items),
-        batch_sampler=size_batches(items, indices, options.batch_size),
-        num_workers=options.loading_workers or 0,
-        collate_fn=_as_is,
-    )
+    batches = size_batches(items, indices, batch_size)
+    numbered = ((number, index, item_of(index)) for number, batch in enumerate(batches) for index in batch)
+    to_read = ((items.path(index), (item,), (number, index, item)) for number, index, item in numbered)
+    current, batch = 0, []
+    for one in reading.map(to_read):
+        number, index, item = one.context
+        if number != current:
+            if batch:
+                yield batch
+            current, batch = number, []
+        if isinstance(one, Failed):
+            leave_out(one)
+        else:
+            batch.append((index, one.name, replace(item, pixels=one.result)))
+    if batch:
+        yield batch
+
+
+def _pixels(item: LabelItem) -> np.ndarray:
+    """What reading processes run."""
+    return item.image
 
 
 def _worked(pool: WorkerPool, waiting: Iterator[Waiting]) -> Iterator[Done | Failed]:
@@ -230,24 +263,3 @@ def _worked(pool: WorkerPool, waiting: Iterator[Waiting]) -> Iterator[Done | Fai
 def _run(task: Task | None) -> Any:
     """What worker processes run."""
     return None if task is None else task.run()
-
-
-class _LoadedItems(Dataset):
-    """Images with their pixels and numbers; an error in loading one names it."""
-
-    def __init__(self, items: LabelItems) -> None:
-        self.items = items
-
-    def __len__(self) -> int:
-        return len(self.items)
-
-    def __getitem__(self, index: int) -> tuple[int, LabelItem]:
-        with naming(self.items.path(index)):
-            item = self.items[index]
-            _ = item.image
-        return index, item
-
-
-def _as_is(batch: list) -> list:
-    """DataLoader would turn arrays into tensors."""
-    return batch

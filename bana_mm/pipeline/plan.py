@@ -53,7 +53,7 @@ class Plan:
             print(f'[{step.title}] {step.line}{"  (done already)" if step.is_done() else ""}')
 
     def summary(self) -> str:
-        """A table of all figures."""
+        """A table of all figures, and what the steps have warned of."""
         rows = []
         for split, path in self.evaluations.items():
             for name, figures in read_json(path)['rows'].items():
@@ -63,7 +63,8 @@ class Plan:
                 rows.append([f'segmentation: {name}', f'{score:.1f}', ''])
             elif name.endswith('_mAP'):  # COCO's, a share
                 rows.append([f'segmentation: {name}', f'{100 * score:.1f}', ''])
-        return format_table(['', 'mIoU or AP', 'ignored %'], rows)
+        table = format_table(['', 'mIoU or AP', 'ignored %'], rows)
+        return '\n'.join([table, *(f'WARNING: {line}' for step in self.steps for line in step.warnings)])
 
 
 def plan_stages(

@@ -114,7 +114,10 @@ class SeedRuns:
         final = Config.fromfile(config).train_cfg.max_iters
         for path in sorted(work_dir.glob('*/vis_data/scalars.json'), reverse=True):
             for line in reversed(path.read_text().splitlines()):
-                values = json.loads(line)
+                try:
+                    values = json.loads(line)
+                except ValueError:  # the last line of a training that was killed
+                    continue
                 if 'mIoU' in values and values['step'] == final:
                     return dict(mIoU=values['mIoU'])
         return read_scores(work_dir)

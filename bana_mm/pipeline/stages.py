@@ -1,7 +1,8 @@
 """The steps of a training from boxes: classifier, labels, their evaluation, segmentation, test."""
 
+import copy
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,22 @@ from mmengine.config import Config
 
 from bana_mm.labels.sinks.mask_json import read_record
 from bana_mm.structures import LabelStore
-from bana_mm.utils.config import config_arguments
+from bana_mm.utils.config import config_arguments, parse_options
 from bana_mm.utils.label_origin import final_checkpoint, is_trained, last_checkpoint_file
 from bana_mm.utils.record import as_stored, check_record, keep_record, read_json
 from bana_mm.utils.run_options import RunOptions
 
 from .step import Step, StepError
 from .work_dirs import score_files
+
+STEPS = 'steps.json'  # keeps the settings that results were made with
+# Settings of a config by what depends on them.
+TRAINING = ('model', 'train_dataloader', 'optim_wrapper', 'param_scheduler', 'train_cfg', 'randomness', 'load_from')
+LABELS = ('model', 'instance_recipe', 'test_dataloader')
+TEST = ('model', 'test_dataloader', 'test_evaluator', 'tta_model', 'tta_pipeline')
+# What differs from one machine to the next, and changes no result.
+OF_THE_MACHINE = {'num_workers', 'persistent_workers', 'prefetch_factor', 'pin_memory', 'backend_args', 'data_root'}
+OF_THE_MACHINE |= {'val_interval', 'pretrained', 'checkpoint'}  # weights are wherever they were downloaded to
 
 
 @dataclass(frozen=True)
@@ -84,7 +94,15 @@ def train_step(
             except ValueError as error:
                 raise StepError(f'{title}: {error}') from error
 
-    return Step(title, _strings(command + _changes(cfg, overrides)), lambda: is_trained(final), check_labels)
+    return Step(
+        title,
+        _strings(command + _changes(cfg, overrides)),
+        lambda: is_trained(final),
+        check_labels,
+        kept_in=Path(work_dir) / STEPS,
+        settings=dict(settings_of(cfg, TRAINING), amp=amp),
+        is_begun=last_checkpoint_file(work_dir).is_file,
+    )
 
 
 def label_step(
@@ -122,6 +140,8 @@ def label_step(
         title,
         _strings(command + _run_options(options) + _changes(cfg, overrides)),
         lambda: not store.missing(img_ids) and is_newer(store.root / 'meta.json', [checkpoint]),
+        kept_in=store.root / STEPS,
+        settings=_label_settings(cfg, overrides, source),
     )
 
 
@@ -156,7 +176,13 @@ def instance_step(
     command += ['--keep-masks'] if keep_masks else []
     command += [] if img_dir is None else ['--img-dir', img_dir]
     command += _run_options(options) + _changes(cfg, overrides)
-    return Step(title, _strings(command), lambda: is_newer(Path(out), [checkpoint]))
+    return Step(
+        title,
+        _strings(command),
+        lambda: is_newer(Path(out), [checkpoint]),
+        kept_in=Path(f'{out}.{STEPS}'),
+        settings=dict(_label_settings(cfg, overrides, teacher and teacher.source(is_instances=True)), keep=keep_masks),
+    )
 
 
 def evaluate_step(
@@ -213,7 +239,33 @@ def test_step(
         tests = [read_json(path) for path in score_files(work_dir) if is_newer(path, [checkpoint])]
         return any('mIoU_tta_crf' in scores or not all_scores for scores in tests)
 
-    return Step(title, _strings(command), is_done)
+    settings = dict(settings_of(cfg, TEST), all_scores=all_scores)
+    return Step(title, _strings(command), is_done, kept_in=Path(work_dir) / 'test' / STEPS, settings=settings)
+
+
+def settings_of(cfg: Config, names: Sequence[str]) -> dict[str, Any]:
+    """Settings of a config that results depend on, JSON-like: without what only says where files are and who does it.
+
+    Args:
+        cfg (Config): The config.
+        names (Sequence[str]): Its settings.
+    """
+    return {name: _plain(cfg[name]) for name in names if cfg.get(name) is not None}
+
+
+def _label_settings(cfg: Config, overrides: Sequence[str], source: str | None) -> dict[str, Any]:
+    """What labels depend on; of those of a teacher its source says it."""
+    changed = Config(copy.deepcopy(cfg.to_dict()))
+    changed.merge_from_dict(parse_options(overrides))
+    return settings_of(changed, LABELS) if source is None else dict(source=source)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(one) for key, one in value.items() if key not in OF_THE_MACHINE}
+    if isinstance(value, (list, tuple)):
+        return [_plain(one) for one in value]
+    return value if value is None or isinstance(value, (bool, int, float, str)) else repr(value)
 
 
 def is_newer(path: Path, sources: Iterable[Path]) -> bool:

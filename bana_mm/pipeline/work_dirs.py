@@ -39,8 +39,8 @@ class Found:
 
 
 def score_files(work_dir: str | os.PathLike) -> list[Path]:
-    """The scores of the tests in a work directory, as mmengine's logger writes them."""
-    return [path for path in Path(work_dir).glob('test/*/*.json') if _is_of_test(path)]
+    """The scores of the tests in a work directory, as mmengine's logger writes them; not of one that was killed."""
+    return [path for path in Path(work_dir).glob('test/*/*.json') if _is_of_test(path) and _is_whole(path)]
 
 
 def read_scores(work_dir: str | os.PathLike) -> dict[str, float]:
@@ -66,7 +66,7 @@ def find_scores(root: Path) -> list[Found]:
     found: list[Found] = []
     for path in files:
         if _is_of_test(path):
-            found += _test(path)
+            found += _test(path) if _is_whole(path) else []
         elif path.name != 'meta.json' and 'vis_data' not in path.parts and path.stat().st_size < 10**7:
             found += _labels(path)
     return found
@@ -152,14 +152,19 @@ def _same_labels(wanted: Mapping[str, Any], found: Mapping[str, Any]) -> bool:
     return recipes[0] == recipes[1]
 
 
+def _is_whole(path: Path) -> bool:
+    try:
+        return isinstance(read_json(path), dict)
+    except ValueError:  # a test was killed while mmengine wrote it, in place
+        return False
+
+
 def _is_of_test(path: Path) -> bool:
     return path.stem == path.parent.name  # TIMESTAMP/TIMESTAMP.json
 
 
 def _test(path: Path) -> Iterator[Found]:
     scores, folder = read_json(path), path.parents[1]
-    if not isinstance(scores, dict):
-        return
     # A run in a folder of another name may have been any: such names are given to runs that override settings.
     dumped = (Config.fromfile(file) for file in sorted(folder.glob('*.py')))
     cfg = next((one for one in dumped if run_name(one) in (folder.name, folder.parent.name)), None)

@@ -59,9 +59,9 @@ class MapCache:
         for name, view in zip(view_names(self.recipe), features, strict=True):
             for layer in self.recipe.attention_layers:
                 attention = layer_attention(view[layer], layout, self.recipe)
-                arrays[_attention_name(name, layer)] = attention.half().numpy()
-            arrays[f'responses {name}'] = class_responses(view['last'].float(), layout, weight).half().numpy()
-        self.root.mkdir(parents=True, exist_ok=True)
+                arrays[_attention_name(name, layer)] = attention.half().cpu().numpy()
+            arrays[f'responses {name}'] = class_responses(view['last'].float(), layout, weight).half().cpu().numpy()
+        self.path(img_id).parent.mkdir(parents=True, exist_ok=True)
         with whole_file(self.path(img_id)) as path, open(path, 'wb') as file:
             np.savez(file, **arrays)
 

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,10 @@ from bana_mm.labels.item import read_rgb
 from bana_mm.labels.unaries import label_task
 from bana_mm.search.map_cache import MapCache
 from bana_mm.structures import BoxLayout, LabelRecipe, read_label_png
+from bana_mm.utils.atomic import whole_file
 from bana_mm.utils.worker_pool import WorkerPool
+
+_FIGURE = re.compile(r'-?\d+\.\d{4}|nan')
 
 
 @dataclass
@@ -46,7 +50,7 @@ def recipe_counts(image: SearchImage, cache: MapCache, recipe: LabelRecipe, num_
 
 
 class RecipeTable:
-    """The results of recipes in a CSV file that outlives the process; each recipe is evaluated once.
+    """The results of recipes in a CSV file that is whole at any time; each recipe is evaluated once.
 
     Args:
         path (str | Path): The file.
@@ -80,7 +84,8 @@ class RecipeTable:
                         'another search, move it away'
                     )
                 for recipe, *values in reader:
-                    if len(values) == len(self.header) - 1:  # else the line was cut off when the process ended
+                    # earlier versions appended lines, of which a killed process left the last one cut off
+                    if len(values) == len(self.header) - 1 and all(map(_FIGURE.fullmatch, values)):
                         self.rows[recipe] = {name: float(v) for name, v in zip(self.header[1:], values)}
 
     def score(self, recipe: LabelRecipe) -> float:
@@ -93,18 +98,17 @@ class RecipeTable:
         if key not in self.rows:
             confusion = self.evaluate(recipe)
             values = [confusion.mean_iou(), confusion.mean_iou(self.chosen or None), *confusion.iou()]
-            self._append([key, *(f'{100 * value:.4f}' for value in values)])
             self.rows[key] = {name: round(100 * float(v), 4) for name, v in zip(self.header[1:], values)}
+            self._write()
         return self.rows[key]
 
-    def _append(self, row: Sequence[str]) -> None:
+    def _write(self) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        is_new = not self.path.exists()
-        with open(self.path, 'a', newline='') as file:
+        with whole_file(self.path) as partial, open(partial, 'w', newline='') as file:
             writer = csv.writer(file)
-            if is_new:
-                writer.writerow(self.header)
-            writer.writerow(row)
+            writer.writerow(self.header)
+            for recipe, figures in self.rows.items():
+                writer.writerow([recipe, *(f'{value:.4f}' for value in figures.values())])
 
 
 def coordinate_search(

@@ -5,15 +5,13 @@ classifier, else the name of each source, and ``ROOT/meta.json`` that says how t
 the files alone, so that a run that was killed goes on where it stopped.
 """
 
-import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from bana_mm.utils.atomic import whole_file
-from bana_mm.utils.record import check_record, read_json
+from bana_mm.utils.record import check_record, read_json, write_json
 from bana_mm.utils.safe_id import safe_id
 
 from .label_png import read_label_png, write_label_png
@@ -123,8 +121,7 @@ class LabelStore:
             (self.root / name).mkdir(parents=True, exist_ok=True)
             for leftover in (self.root / name).rglob('.*.part'):  # of a run that was killed
                 leftover.unlink()
-        with whole_file(self.root / 'meta.json') as partial:
-            partial.write_text(json.dumps(meta, indent=2) + '\n')
+        write_json(self.root / 'meta.json', meta)
 
     def _stored_maps(self) -> tuple[str, ...]:
         return tuple(self.meta.get('maps', NETWORK_MAPS))

@@ -8,8 +8,11 @@ from typing import Any
 
 from .atomic import whole_file
 
-# What the networks of a label source hold. Records had no such field once, and one without it says nothing of them.
-NETWORKS_FIELD = 'networks'
+# What the networks of a label source hold, and what their configs say of them. Records had no such fields once, and one
+# without them says nothing of that.
+NETWORKS_FIELD, MODEL_FIELD = 'networks', 'model'
+# Parts of a model's config that trained weights have no more to do with.
+_OF_TRAINING = ('init_cfg', 'pretrained', 'train_cfg', 'label_recipe', 'instance_recipe')
 
 
 def file_digest(path: str | Path) -> str:
@@ -28,6 +31,23 @@ def file_digest(path: str | Path) -> str:
     return digest.hexdigest()[:16]
 
 
+def model_settings(config: Any) -> Any:
+    """What a model's config says beyond its weights, for a record: how it prepares images, what its layers do.
+
+    Args:
+        config (Any): ``cfg.model``, or any part of a config; mappings, sequences and values.
+
+    Returns:
+        Any: JSON-like, without recipes (records have them) and what only a training needs.
+    """
+    if isinstance(config, Mapping):
+        kept = {str(key): value for key, value in config.items() if key not in _OF_TRAINING}
+        return {key: model_settings(value) for key, value in kept.items() if not key.startswith('loss')}
+    if isinstance(config, (list, tuple)):
+        return [model_settings(value) for value in config]
+    return config if config is None or isinstance(config, (bool, int, float, str)) else repr(config)
+
+
 def read_json(path: str | Path) -> Any:
     """What a JSON file holds.
 
@@ -39,9 +59,21 @@ def read_json(path: str | Path) -> Any:
         ValueError: If it is not valid; the message names the file.
     """
     try:
-        return json.loads(Path(path).read_text(encoding='utf-8'))
-    except ValueError as error:
-        raise ValueError(f'{path}: not valid JSON ({error})') from error
+        return json.loads(Path(path).read_text(encoding='utf-8-sig'))
+    except (ValueError, RecursionError) as error:
+        hint = '; save as UTF-8' if isinstance(error, UnicodeDecodeError) else ''
+        raise ValueError(f'{path}: not valid JSON ({error}){hint}') from error
+
+
+def write_json(path: str | Path, content: Any) -> None:
+    """Write a JSON file, indented and as a whole or not at all.
+
+    Args:
+        path (str | Path): File to write; its folder must exist.
+        content (Any): JSON-like, of any depth.
+    """
+    with whole_file(path) as partial:
+        partial.write_text(json.dumps(content, indent=2) + '\n', encoding='utf-8')
 
 
 def as_stored(content: Mapping[str, Any]) -> dict[str, Any]:
@@ -76,8 +108,7 @@ def keep_record(
     if path.exists():
         check_record(path, read_json(path), content, made, way_out)
         return
-    with whole_file(path) as partial:
-        partial.write_text(json.dumps(content, indent=2) + '\n', encoding='utf-8')
+    write_json(path, content)
 
 
 def check_record(
@@ -89,7 +120,8 @@ def check_record(
 ) -> None:
     """Make sure that results which are there were made as this run would make them.
 
-    A record that was stored without :data:`NETWORKS_FIELD` is not compared in it, so that what was begun then goes on.
+    A record that was stored without :data:`NETWORKS_FIELD` or :data:`MODEL_FIELD`, also of a network, is not compared
+    in it, so that what was begun then goes on.
 
     Args:
         where (str | Path): File or folder, for the message.
@@ -104,6 +136,11 @@ def check_record(
     content = as_stored(content)
     if NETWORKS_FIELD not in stored:
         content.pop(NETWORKS_FIELD, None)
+    networks = content.get(NETWORKS_FIELD, {})
+    pairs = [(stored, content), *((stored[NETWORKS_FIELD].get(name, {}), one) for name, one in networks.items())]
+    for old, new in pairs:
+        if MODEL_FIELD not in old:
+            new.pop(MODEL_FIELD, None)
     for field, old, new in differences(stored, content):
         raise ValueError(f'{where}: {made} with {field} = {old!r}, this run has {new!r}; {way_out}')
 

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from .worker_pool import TIME_LIMIT
+
 
 @dataclass(frozen=True)
 class RunOptions:
@@ -18,6 +20,8 @@ class RunOptions:
             Defaults to None, as many as the config's ``test_dataloader`` has, see :meth:`for_config`.
         batch_size (int): Most images of one size that a network sees at once. Defaults to 1.
         device (str): Device of the network. Defaults to 'cpu'.
+        time_limit (float): Seconds that a process may take for an image before it is taken to hang; 0 for any.
+            Defaults to 600.
 
     Raises:
         ValueError: If a number is too small; the message names it.
@@ -27,9 +31,10 @@ class RunOptions:
     loading_workers: int | None = None
     batch_size: int = 1
     device: str = 'cpu'
+    time_limit: float = TIME_LIMIT
 
     def __post_init__(self) -> None:
-        for name, least in (('workers', 0), ('loading_workers', 0), ('batch_size', 1)):
+        for name, least in (('workers', 0), ('loading_workers', 0), ('batch_size', 1), ('time_limit', 0)):
             value = getattr(self, name)
             if value is not None and value < least:
                 raise ValueError(f'{name} must be at least {least}, got {value}')
@@ -59,8 +64,11 @@ class RunOptions:
     def arguments(self) -> list[str]:
         """The command line from which :meth:`from_args` makes these options."""
         given = [(name, getattr(self, name)) for name in OPTIONS]
-        return [text for name, value in given if value is not None for text in (_flag(name), str(value))]
+        given = [(name, value) for name, value in given if value is not None and (name, value) != USUAL_LIMIT]
+        return [text for name, value in given for text in (_flag(name), str(value))]
 
+
+USUAL_LIMIT = ('time_limit', TIME_LIMIT)  # goes without saying
 
 # What each field is called on a command line, and what a tool says about it.
 OPTIONS: dict[str, dict[str, Any]] = dict(
@@ -70,20 +78,27 @@ OPTIONS: dict[str, dict[str, Any]] = dict(
     ),
     batch_size=dict(type=int, help='most images of one size that the network sees at once (default: {})'),
     device=dict(help="of the network (default: 'cuda' where there is one, else 'cpu')"),
+    time_limit=dict(
+        type=float,
+        metavar='SECONDS',
+        help='that a process may take for an image; then the image is tried once more, and reported if that takes as '
+        'long; 0 for any (default: {})',
+    ),
 )
 
 
 def add_run_options(
     parser: argparse.ArgumentParser, fields: Sequence[str] = tuple(OPTIONS), workers: int | None = None
 ) -> None:
-    """Add ``--workers``, ``--loading-workers``, ``--batch-size`` and ``--device`` to a command line.
+    """Add ``--workers``, ``--loading-workers``, ``--batch-size``, ``--device`` and ``--time-limit`` to a command line.
 
     Args:
         parser (argparse.ArgumentParser): Of the tool.
         fields (Sequence[str]): Those of :class:`RunOptions` that the tool uses. Defaults to all.
         workers (int | None): What ``--workers`` is when it is not given. Defaults to None, one for each core.
     """
-    defaults = dict(workers=usable_cores() if workers is None else workers, batch_size=RunOptions.batch_size)
+    defaults = dict(workers=usable_cores() if workers is None else workers)
+    defaults.update(batch_size=RunOptions.batch_size, time_limit=RunOptions.time_limit)
     for name in fields:
         settings = dict(OPTIONS[name], default=defaults.get(name))
         if name == 'workers' and workers is None:

@@ -8,17 +8,20 @@ By hand around the standard library's executor, since neither that nor joblib or
 when images come from a generator that runs a network, name the image that failed, and end with a killed parent.
 """
 
+import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from .watched_executor import WatchedExecutor
 
-TRIES = 2  # that an image gets on its own, after it was under way when a worker died
+TRIES = 1  # that an image gets on its own, after it was under way when a worker died or hung
+TIME_LIMIT = 600.0  # seconds, several times what the slowest source takes for the largest photographs
+SAID_AFTER = 60.0  # seconds, and after each doubling of it, that an image is still being worked on
 
 
 class Done(NamedTuple):
@@ -30,7 +33,7 @@ class Done(NamedTuple):
 
 
 class Failed(NamedTuple):
-    """An image that workers died of: its name, what the caller attached to it, and what happened."""
+    """An image that workers died of or never came back from: its name, what the caller attached, what happened."""
 
     name: str
     context: Any
@@ -46,6 +49,8 @@ class _Pending:
     args: tuple  # for another try
     future: Future
     deaths: int = 0  # on its own
+    reason: str = ''  # of the last one
+    say_after: float = field(default_factory=lambda: SAID_AFTER)  # seconds
 
     @property
     def is_lost(self) -> bool:
@@ -56,11 +61,11 @@ class WorkerPool:
     """Runs ``function(*args)`` for one image after the other; use it in a ``with`` block.
 
     A function that fails raises here, with the image's name. Ctrl-C reaches only the main process, whose ``with`` block
-    then ends the workers; and the workers end when the main process is killed.
+    then ends the workers at once; and the workers end when the main process is killed.
 
-    A worker that dies (killed, out of memory, a crash in native code) takes all images that are under way with it. That
-    raises, or, with ``keep_going``, they are tried one by one with new workers, and the one that kills its worker twice
-    more is handed back as :class:`Failed`.
+    A worker that dies (killed, out of memory, a crash in native code), or takes longer than ``time_limit`` for an
+    image, takes all images that are under way with it. That raises, or, with ``keep_going``, they are tried once more
+    one by one with new workers, and the one that its worker dies of again is handed back as :class:`Failed`.
 
     Args:
         function (Callable): Defined at the top level of a module that is quick to import; arguments and result are
@@ -70,10 +75,17 @@ class WorkerPool:
         max_pending (int, optional): Most images that are waiting, being worked on, or finished and not yet handed back.
             It bounds the memory. Defaults to None, which means ``2 * workers + 2``.
         keep_going (bool): Whether images that workers die of are handed back, and all others done. Defaults to False.
+        time_limit (float | None): Seconds that a worker may take for an image; None for any. It has no effect without
+            workers. Defaults to 600.
     """
 
     def __init__(
-        self, function: Callable, workers: int = 0, max_pending: int | None = None, keep_going: bool = False
+        self,
+        function: Callable,
+        workers: int = 0,
+        max_pending: int | None = None,
+        keep_going: bool = False,
+        time_limit: float | None = TIME_LIMIT,
     ) -> None:
         if workers < 0:
             raise ValueError(f'workers must be at least 0, got {workers}')
@@ -81,22 +93,27 @@ class WorkerPool:
         self.workers = workers
         self.max_pending = max_pending or 2 * workers + 2
         self.keep_going = keep_going
+        self.time_limit = time_limit
         self.submitted = 0  # images but for those that were to be done here in any case
         self.busy_seconds = 0.0  # spent in the function, summed over workers
         self.wait_seconds = 0.0  # that the caller was held up
         self._pending: deque[_Pending] = deque()
-        self._executor = WatchedExecutor(workers) if workers else None
+        self._executor = WatchedExecutor(workers, time_limit, self.max_pending + 2) if workers else None
 
     def __enter__(self) -> 'WorkerPool':
         return self
 
-    def __exit__(self, *exc_info) -> None:
-        self.close()
+    def __exit__(self, kind: type[BaseException] | None, *_: Any) -> None:
+        self.close(at_once=kind is not None and not issubclass(kind, Exception))
 
-    def close(self) -> None:
-        """Drop what has not begun, wait for what has, and end the workers."""
+    def close(self, at_once: bool = False) -> None:
+        """Drop what has not begun, wait for what has, and end the workers.
+
+        Args:
+            at_once (bool): Wait for nothing. Defaults to False.
+        """
         if self._executor is not None:
-            self._executor.close()
+            self._executor.close(at_once)
         self._pending.clear()
 
     def submit(self, name: str, *args: Any, context: Any = None, here: bool = False) -> list[Done | Failed]:
@@ -166,7 +183,7 @@ class WorkerPool:
         start = time.perf_counter()
         if self._executor is not None and not oldest.deaths:
             try:
-                self._executor.outcome(oldest.future)
+                self._executor.outcome(oldest.future, lambda seconds: self._say(oldest, seconds))
             except BrokenProcessPool as error:
                 self._outlive(error)
             except Exception:
@@ -175,7 +192,7 @@ class WorkerPool:
         if oldest.is_lost:
             self._pending.popleft()
             self.wait_seconds += waited
-            return Failed(oldest.name, oldest.context, f'its worker process died {1 + oldest.deaths} times')
+            return Failed(oldest.name, oldest.context, f'{oldest.reason} {1 + oldest.deaths} times')
         try:
             seconds, result = oldest.future.result()
         except Exception as error:
@@ -194,8 +211,11 @@ class WorkerPool:
         Raises:
             RuntimeError: If that is not to be done, or new workers die too, with nothing to do.
         """
+        late = [one.name for one in self._pending if self._executor.was_late(one.future)]
         if not self.keep_going:
-            raise self._worker_died() from error
+            raise (self._worker_hung(late) if late else self._worker_died()) from error
+        if late:
+            _print(f'{", ".join(late)}: not done after {self.time_limit:g} s; once more, alone')
         self._renew()
         for one in self._pending:
             while one.is_lost and one.deaths < TRIES:
@@ -204,9 +224,18 @@ class WorkerPool:
                     self._executor.outcome(one.future)
                 except BrokenProcessPool:
                     one.deaths += 1
+                    hung = self._executor.was_late(one.future)
+                    one.reason = f'not done after {self.time_limit:g} s' if hung else 'its worker process died'
                     self._renew()
                 except Exception:
                     pass  # raised when it is this image's turn
+
+    def _say(self, one: _Pending, seconds: float) -> None:
+        """Tell of an image that takes long."""
+        if seconds >= one.say_after:
+            one.say_after *= 2
+            limit = '' if self.time_limit is None else f', of at most {self.time_limit:g} s'
+            _print(f'{one.name}: still at work after {seconds:.0f} s{limit}')
 
     def _renew(self) -> None:
         """New workers, of which one has started up."""
@@ -216,12 +245,22 @@ class WorkerPool:
         except BrokenProcessPool as error:
             raise self._worker_died() from error
 
+    def _worker_hung(self, late: list[str]) -> RuntimeError:
+        return RuntimeError(
+            f'{", ".join(late)}: not done after {self.time_limit:g} s, so that the worker process was ended; start '
+            'again to go on, with a longer limit if so much work is to be expected'
+        )
+
     def _worker_died(self) -> RuntimeError:
         names = ', '.join(one.name for one in list(self._pending)[:3])
         return RuntimeError(
             f'a worker process died (killed, or out of memory) with {names} under way; '
             'start again to go on, with fewer workers if memory is short'
         )
+
+
+def _print(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
 def _nothing() -> None:

@@ -14,6 +14,7 @@ from PIL import Image
 from bana_mm.labels import LabelItem, LabelItems
 from bana_mm.labels.classifier import classifier_maps
 from bana_mm.structures import LabelStore, read_label_png
+from bana_mm.utils.atomic import whole_file
 
 from .panels import render_panels
 
@@ -65,7 +66,6 @@ def write_stage_panels(
     """
     classes = dataset.metainfo['classes']
     folders = {name: Path(folder) for name, folder in (predictions or {}).items()}
-    Path(out_dir).mkdir(parents=True, exist_ok=True)
     written = []
     for index in indices:
         info = dataset.get_data_info(index)
@@ -93,5 +93,7 @@ def write_stage_panels(
             height=height,
         )
         written.append(Path(out_dir) / f'{img_id}.png')
-        Image.fromarray(panel).save(written[-1])
+        written[-1].parent.mkdir(parents=True, exist_ok=True)  # ids may have folders
+        with whole_file(written[-1]) as partial:
+            Image.fromarray(panel).save(partial, format='PNG')
     return written

@@ -25,7 +25,7 @@ def rows(options: Options) -> Iterator[Row]:
 
 
 def seconds_an_image(options: Options, folder: Path) -> float:
-    """Of ``--voc-root``, or of synthetic images that are written to ``folder``."""
+    """Of ``--voc-root``, or of made-up images that are written to ``folder``."""
     try:
         import cv2
         from mmengine.config import Config
@@ -34,7 +34,7 @@ def seconds_an_image(options: Options, folder: Path) -> float:
         from bana_mm.registry import DATASETS
     except ImportError as error:
         raise SkipItem(f'the data pipeline needs the mm* packages: {error}') from error
-    from benchmarks.synthetic import voc_folder
+    from benchmarks.made_up import voc_folder
 
     if options.voc_root is None:
         voc_folder(folder, 4 if options.quick else 32)

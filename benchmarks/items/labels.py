@@ -9,8 +9,8 @@ from torch import Tensor
 from bana_mm.functional import dense_crf
 from benchmarks.harness import Candidate, Options, Row, SkipItem, extra_memory, peak_of_process, take_turns
 from benchmarks.items.step import build_classifier
+from benchmarks.made_up import features, photograph
 from benchmarks.slow.labels import image_size_retrieval, image_size_unaries
-from benchmarks.synthetic import features, photograph
 
 SECONDS, TARGET = 0.08, 'process <= 1300 MB'  # for an image
 SIZE = (375, 500)
@@ -55,7 +55,7 @@ def _peak(candidate: Candidate, device: str) -> int | None:
 
 
 def make(name: str, channels: int, device: str) -> Callable[[], tuple[np.ndarray, np.ndarray]]:
-    """A function that gives the CRF's input, (C + 1, H, W), and Y_ret for a synthetic Y_crf, (H, W)."""
+    """A function that gives the CRF's input, (C + 1, H, W), and Y_ret for a made-up Y_crf, (H, W)."""
     feats = features(channels, 47, 63).to(device)
     weight = (torch.randn(CLASSES + 1, channels, generator=torch.Generator().manual_seed(1)) * 0.01).to(device)
     y_crf = np.zeros(SIZE, dtype=np.uint8)

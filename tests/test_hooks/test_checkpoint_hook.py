@@ -83,7 +83,8 @@ def test_what_is_there_stays_until_the_next_is_whole(train, tmp_path, monkeypatc
     assert [path.name for path in work.glob('*.pth')] == ['iter_2.pth']
     assert find_latest_checkpoint(str(work)) == str(work / 'iter_2.pth')
     assert torch.load(work / 'iter_2.pth', weights_only=True)['meta']['iter'] == 2
-    assert [path.name for path in work.glob('.*.part')] == [f'.iter_3.pth.{os.getpid()}.part']
+    assert not list(work.glob('.*.part'))
+    (work / '.iter_3.pth.1.part').touch()  # as after a kill that nothing can catch
     assert train(name='again') == ['iter_4.pth']
     assert not list(work.glob('.*.part'))
 

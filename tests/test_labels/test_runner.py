@@ -327,7 +327,7 @@ def test_images_that_workers_die_of_are_named_once_all_others_are_done(voc, tmp_
         patch.setattr(runner, 'WorkerPool', Pool)
         make_labels(BoxSource(), items, sink)
     assert '2 of 6 images have no labels' in str(caught.value)
-    assert f': {deadly[0]}, {deadly[1]}; all others are done' in str(caught.value)
+    assert f': {deadly[0]} (died), {deadly[1]} (died); all others are done' in str(caught.value)
     assert sink.missing() == [1, 4]
     run = make_labels(BoxSource(), items, sink)
     assert (run.images, run.skipped, run.failed) == (2, 4, []) and not sink.missing()

@@ -1,5 +1,6 @@
 """A command runs unless its results are there, says why it failed, and does not outlive the one who called it."""
 
+import json
 import os
 import signal
 import subprocess
@@ -74,7 +75,7 @@ def test_stopped_from_another_thread(tools, tmp_path):
 
 
 @pytest.mark.skipif(not hasattr(os, 'killpg') or not os.path.isdir('/proc'), reason='needs Linux')
-@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_the_tool_ends_with_its_caller(tools, tmp_path, number):
     (tools / 'wait.py').write_text(WAITS)
     file = tmp_path / 'pid'
@@ -96,13 +97,48 @@ def test_the_tool_ends_with_its_caller(tools, tmp_path, number):
         # a terminal sends Ctrl-C to both, a job scheduler tells the one that it knows
         (os.killpg if number == signal.SIGINT else os.kill)(process.pid, number)
         _, error = process.communicate(timeout=120)
-        assert not is_running(int(file.read_text()))
+        wait_for(lambda: not is_running(int(file.read_text())))
     finally:
         process.kill()
-    if number == signal.SIGINT:
+    if number == signal.SIGKILL:
+        assert process.returncode == -signal.SIGKILL
+    elif number == signal.SIGINT:
         assert process.returncode == 1 and 'interrupted; the same command goes on from here' in error
     else:
         assert process.returncode == 128 + signal.SIGTERM
+
+
+def test_results_of_other_settings_are_told(tools, tmp_path, capsys):
+    (tools / 'touch.py').write_text('import sys\nopen(sys.argv[1], "a").write("x")')
+    target, kept_in, begun = tmp_path / 'target', tmp_path / 'work/steps.json', []
+
+    def run(**settings):
+        step = Step(
+            'making',
+            ['touch.py', str(target)],
+            target.is_file,
+            kept_in=kept_in,
+            settings=settings,
+            is_begun=lambda: bool(begun),
+        )
+        step.run()
+        return step.warnings
+
+    kept_in.parent.mkdir()
+    kept_in.write_text('{"making": {"rate": 3}, "other": 5}')
+    assert run(rate=1, layers=(1, 2)) == []  # nothing is there yet
+    assert json.loads(kept_in.read_text()) == dict(making=dict(rate=1, layers=[1, 2]), other=5)
+    assert run(rate=1, layers=(1, 2)) == []
+    (warning,) = run(rate=2, layers=(1, 2))
+    assert warning.startswith('making: these results were made with other settings than are asked for now (rate was 1')
+    assert f'is 2), see {kept_in}; move' in warning and f'WARNING: {warning}' in capsys.readouterr().out
+    assert target.read_text() == 'x' and json.loads(kept_in.read_text())['making']['rate'] == 1
+    target.unlink()
+    begun.append(True)
+    (warning,) = run(rate=2, layers=(1, 2))
+    assert 'this was begun with other settings' in warning
+    kept_in.unlink()
+    assert run(rate=5) == []  # of an earlier version
 
 
 def test_errors_become_a_sentence():

@@ -35,6 +35,9 @@ def test_command_line_and_back():
     options = parse('--workers', '3', '--loading-workers', '0', '--batch-size', '4', '--device', 'cuda:1')
     assert options == RunOptions(3, 0, 4, 'cuda:1')
     assert parse(*options.arguments()) == options
+    patient = parse('--time-limit', '7.5')
+    assert patient.time_limit == 7.5 and parse(*patient.arguments()) == patient
+    assert parse().time_limit == 600 and parse('--time-limit', '0').time_limit == 0
     assert RunOptions(2).arguments() == ['--workers', '2', '--batch-size', '1', '--device', 'cpu']
 
 

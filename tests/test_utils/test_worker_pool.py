@@ -1,6 +1,7 @@
 """The functions below are run in spawned workers, which import this module; it stays light."""
 
 import os
+import re
 import signal
 import struct
 import subprocess
@@ -55,6 +56,16 @@ def killed_while_sending(number, folder):
             frame = frame.f_back
         os.write(frame.f_locals['result_queue']._writer.fileno(), struct.pack('!i', 1000) + b'the beginning')
         os.kill(os.getpid(), signal.SIGKILL)
+    return number
+
+
+def hangs_on_three(number, folder, times, how):
+    """Never comes back so often when it gets three."""
+    if number == 3 and len(os.listdir(folder)) < int(times):
+        open(os.path.join(folder, str(len(os.listdir(folder)))), 'w').close()
+        if how == 'stopped':
+            os.kill(os.getpid(), signal.SIGSTOP)
+        time.sleep(1000)
     return number
 
 
@@ -150,20 +161,52 @@ def ask(function, count, *args, **kwargs):
         return list(pool.map((f'image{i}', (i, *map(str, args)), f'context{i}') for i in range(count)))
 
 
-@pytest.mark.parametrize('times', [1, 2])
-def test_an_image_whose_worker_dies_is_tried_again(light_workers, tmp_path, times):
-    done = ask(dies_on_three, 9, tmp_path, times)
+def test_an_image_whose_worker_dies_is_tried_again(light_workers, tmp_path):
+    done = ask(dies_on_three, 9, tmp_path, 1)
     assert done == [(f'image{i}', f'context{i}', i) for i in range(9)]
-    assert len(os.listdir(tmp_path)) == times
+    assert len(os.listdir(tmp_path)) == 1
 
 
 def test_an_image_whose_workers_always_die_is_handed_back(light_workers, tmp_path):
     done = ask(dies_on_three, 9, tmp_path, 99)
-    failed = Failed('image3', 'context3', 'its worker process died 3 times')
+    failed = Failed('image3', 'context3', 'its worker process died 2 times')
     assert done[3] == failed and isinstance(done[3], Failed)
     assert all(isinstance(one, Done) for one in done[:3] + done[4:])
     assert [one.result for one in done[:3] + done[4:]] == [0, 1, 2, 4, 5, 6, 7, 8]
-    assert len(os.listdir(tmp_path)) == 3
+    assert len(os.listdir(tmp_path)) == 2
+
+
+@pytest.mark.parametrize('how', ['asleep', 'stopped'])
+@pytest.mark.parametrize('times', [1, 99])
+def test_an_image_at_which_a_worker_hangs(light_workers, tmp_path, capsys, times, how):
+    """Tried once more; then handed back, and all others are done."""
+    done = ask(hangs_on_three, 9, tmp_path, times, how, time_limit=1.0)
+    expected = [(f'image{i}', f'context{i}', i) for i in range(9)]
+    if times == 99:
+        expected[3] = ('image3', 'context3', 'not done after 1 s 2 times')
+        assert isinstance(done[3], Failed)
+    assert done == expected and len(os.listdir(tmp_path)) == min(times, 2)
+    assert 'image3: not done after 1 s; once more, alone' in capsys.readouterr().err
+
+
+def test_a_worker_that_hangs_is_an_error_where_nothing_may_be_left_out(light_workers, tmp_path):
+    with pytest.raises(RuntimeError, match='image3: not done after 1 s, .*start again to go on, with a longer limit'):
+        with WorkerPool(hangs_on_three, workers=2, time_limit=1.0) as pool:
+            list(pool.map((f'image{i}', (i, str(tmp_path), '1', 'asleep'), None) for i in range(9)))
+
+
+def test_images_that_wait_for_their_turn_are_not_late(light_workers):
+    """Six images of half a second, one worker and a limit of one and a half."""
+    with WorkerPool(time.sleep, workers=1, max_pending=6, time_limit=1.5) as pool:
+        assert len(list(pool.map((str(i), (0.5,), None) for i in range(6)))) == 6
+
+
+def test_an_image_that_takes_long_is_named_meanwhile(light_workers, monkeypatch, capsys):
+    monkeypatch.setattr('bana_mm.utils.worker_pool.SAID_AFTER', 0.5)
+    with WorkerPool(time.sleep, workers=1, time_limit=100.0) as pool:
+        pool.submit('slow', 2.2)
+        pool.drain()
+    assert re.match(r'slow: still at work after [12] s, of at most 100 s\n', capsys.readouterr().err)
 
 
 @pytest.mark.parametrize('max_pending', [1, None])
@@ -228,7 +271,7 @@ SCRIPT = textwrap.dedent("""
                 pool.submit(str(i), .2)
             print(*pool._executor.pids, flush=True)
             pool.drain()
-            pool.submit('long', 1)
+            pool.submit('long', 600)
             print('ready', flush=True)
             time.sleep(60)
 """)

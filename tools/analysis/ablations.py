@@ -156,7 +156,8 @@ def report(
         title: {row.title: list(row.figures.values()) for row in lines if row.figures} for title, lines in rows.items()
     }
     if any(drawn.values()):
-        draw_spread(drawn, 'mIoU, %').savefig(root / 'ablations.png', dpi=80)
+        with whole_file(root / 'ablations.png') as partial:
+            draw_spread(drawn, 'mIoU, %').savefig(partial, format='png', dpi=80)
     return _text(rows, '### {}\n\n', markdown_table) if markdown else _text(rows, '{}\n', format_table)
 
 

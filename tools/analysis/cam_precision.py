@@ -6,16 +6,18 @@ that occur, or over those of --classes; precision has none where nothing of some
 """
 
 import argparse
-import json
 from pathlib import Path
 
 from bana_mm.evaluation.cam_precision import SCORES, measure_cams
 from bana_mm.evaluation.label_evaluation import class_indices
 from bana_mm.labels.classifier import build_classifier
 from bana_mm.labels.data import build_label_dataset
+from bana_mm.utils.atomic import whole_file
 from bana_mm.utils.cli import add_config_arguments
 from bana_mm.utils.command_line import say_done, tool_parser
 from bana_mm.utils.config import read_config
+from bana_mm.utils.interrupt import BEGINS_ANEW, interruptible
+from bana_mm.utils.record import write_json
 from bana_mm.utils.run_options import RunOptions, add_run_options
 from bana_mm.utils.table import figure_cell, format_table, percent
 from bana_mm.visualization.curves import Curve, draw_precision_recall
@@ -59,6 +61,7 @@ def parse_args() -> argparse.Namespace:
     return args
 
 
+@interruptible(BEGINS_ANEW)
 def main() -> None:
     args = parse_args()
     device = RunOptions.from_args(args).device
@@ -101,10 +104,11 @@ def main() -> None:
     out_dir = Path(args.out_dir)
     out_dir.mkdir(parents=True, exist_ok=True)
     content = dict(split=args.split, threshold=args.threshold, classes=args.classes or None, models=results)
-    (out_dir / 'cam_precision.json').write_text(json.dumps(content, indent=2) + '\n')
+    write_json(out_dir / 'cam_precision.json', content)
     means = f'means over {args.classes or "all classes that occur"}'
     title = f'Inside the boxes of {args.split}, {means}; points: threshold {args.threshold:g}'
-    draw_precision_recall(curves, title).savefig(out_dir / 'cam_precision.png', dpi=150)
+    with whole_file(out_dir / 'cam_precision.png') as partial:
+        draw_precision_recall(curves, title).savefig(partial, format='png', dpi=150)
     print(f'inside the boxes of {args.split}, in percent, at threshold {args.threshold:g}; {means}')
     print(format_table(['', 'precision', 'recall', 'average precision', 'object share'], rows))
     for name, result in results.items():

@@ -6,7 +6,6 @@ sigma, as the noise-aware loss counts it. The nearer the two, the less the loss 
 """
 
 import argparse
-import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -19,7 +18,9 @@ from bana_mm.evaluation.confidence import measure_confidence
 from bana_mm.labels.classifier import load_strictly
 from bana_mm.utils.cli import add_config_arguments, load_config
 from bana_mm.utils.command_line import say_done, tool_parser
+from bana_mm.utils.interrupt import BEGINS_ANEW, interruptible
 from bana_mm.utils.progress import Progress
+from bana_mm.utils.record import write_json
 from bana_mm.utils.run_options import RunOptions, add_run_options
 from bana_mm.utils.table import figure_cell, format_table, percent
 
@@ -60,6 +61,7 @@ def counted(items: Iterable[tuple[dict, BaseDataset]], progress: Progress) -> It
         progress.update()
 
 
+@interruptible(BEGINS_ANEW)
 def main() -> None:
     args = parse_args()
     cfg = load_config(args)
@@ -86,7 +88,7 @@ def main() -> None:
     )
     if args.json is not None:
         args.json.parent.mkdir(parents=True, exist_ok=True)
-        args.json.write_text(json.dumps(dict(config=args.config, images=count, checkpoints=results), indent=2) + '\n')
+        write_json(args.json, dict(config=args.config, images=count, checkpoints=results))
     say_done(f'the confidence of {len(results)} checkpoints on {count} images', args.json)
 
 

@@ -8,6 +8,7 @@ from bana_mm.labels.classifier import build_classifier
 from bana_mm.labels.data import build_label_dataset
 from bana_mm.utils.cli import add_config_arguments, load_config
 from bana_mm.utils.command_line import say_done, tool_parser
+from bana_mm.utils.interrupt import BEGINS_ANEW, interruptible
 from bana_mm.visualization.stage_panels import write_stage_panels
 
 
@@ -32,6 +33,7 @@ def parse_args() -> argparse.Namespace:
     return args
 
 
+@interruptible(BEGINS_ANEW)
 def main() -> None:
     args = parse_args()
     cfg = load_config(args)

@@ -7,10 +7,10 @@ no rate.
 
 import argparse
 import csv
-import json
 from pathlib import Path
 
 from bana_mm.utils.command_line import say_done, tool_parser
+from bana_mm.utils.interrupt import BEGINS_ANEW, interruptible
 
 # Worker processes import this file too: what only the main process needs is imported in the functions.
 
@@ -64,9 +64,10 @@ def named(sources: list[str]) -> dict[str, str]:
 
 def write_boxes(path: Path, boxes: list[tuple[str, str, list[float]]], rates: dict) -> None:
     """A line a box: image, class, corners, and its rate by each kind of labels."""
+    from bana_mm.utils.atomic import whole_file
     from bana_mm.utils.table import percent
 
-    with open(path, 'w', newline='') as file:
+    with whole_file(path) as partial, open(partial, 'w', newline='') as file:
         writer = csv.writer(file)
         writer.writerow(['image', 'class', 'x1', 'y1', 'x2', 'y2', *(f'{name}, %' for name in rates)])
         for (img_id, name, box), *values in zip(boxes, *(total.rates for total in rates.values())):
@@ -144,6 +145,7 @@ def violins(rates: dict, counts: dict[str, int], class_names: list[str]) -> dict
     return groups
 
 
+@interruptible(BEGINS_ANEW)
 def main() -> None:
     args = parse_args()
     from collections import Counter
@@ -151,7 +153,9 @@ def main() -> None:
     from bana_mm.evaluation.filling_rates import measure_filling_rates
     from bana_mm.labels import build_label_source
     from bana_mm.labels.data import build_label_dataset
+    from bana_mm.utils.atomic import whole_file
     from bana_mm.utils.cli import load_config
+    from bana_mm.utils.record import write_json
     from bana_mm.visualization.violins import draw_violins
 
     cfg = load_config(args)
@@ -170,14 +174,15 @@ def main() -> None:
     write_boxes(out_dir / 'filling_rates.csv', boxes, rates)
     summary = summarise(rates, class_names)
     content = dict(split=args.split, images=len(dataset), labels=summary)
-    (out_dir / 'filling_rates.json').write_text(json.dumps(content, indent=2) + '\n')
+    write_json(out_dir / 'filling_rates.json', content)
     frequent = {name: count for name, count in counts.items() if count >= args.min_boxes}
     figure = draw_violins(
         violins(rates, frequent, class_names),
         'filling rate',
         f'{len(dataset)} images of {args.split}; number of boxes in brackets',
     )
-    figure.savefig(out_dir / 'filling_rates.png', dpi=150)
+    with whole_file(out_dir / 'filling_rates.png') as partial:
+        figure.savefig(partial, format='png', dpi=150)
 
     print(f'{len(boxes)} boxes in {len(dataset)} images of {args.split}; mean filling rates in percent')
     print(rate_table(summary, counts))

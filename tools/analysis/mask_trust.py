@@ -11,6 +11,7 @@ import os
 from pathlib import Path
 
 from bana_mm.utils.command_line import say_done, tool_parser
+from bana_mm.utils.interrupt import BEGINS_ANEW, interruptible
 
 # Worker processes import this file too: what only the main process needs is imported in the functions.
 
@@ -102,10 +103,12 @@ def table(summaries: dict[str, dict]) -> str:
     return format_table(['', *summaries], lines)
 
 
+@interruptible(BEGINS_ANEW)
 def main() -> None:
     args = parse_args()
     from bana_mm.evaluation.mask_trust import fit_rule, judge_source, summarise
     from bana_mm.labels import TrustedSource
+    from bana_mm.utils.record import write_json
     from bana_mm.utils.run_options import RunOptions
 
     items, ground_truth = find_images(args)
@@ -124,7 +127,7 @@ def main() -> None:
     if args.json is not None:
         args.json.parent.mkdir(parents=True, exist_ok=True)
         content['masks'] = {name: [one.to_dict() for one in found] for name, found in cases.items()}
-        args.json.write_text(json.dumps(content, indent=2) + '\n')
+        write_json(args.json, content)
     say_done(f'masks of {len(cases)} sources judged on {len(items)} images', args.json)
 
 

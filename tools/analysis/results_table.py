@@ -12,6 +12,7 @@ from pathlib import Path
 from bana_mm.pipeline.work_dirs import find_scores, match
 from bana_mm.utils.atomic import whole_file
 from bana_mm.utils.command_line import say_done, tool_parser
+from bana_mm.utils.interrupt import BEGINS_ANEW, interruptible
 from bana_mm.utils.metafile import description, dump_metafile, leading_comment, update_metafile
 from bana_mm.utils.result_tables import read_experiments, read_yaml, render_tables, splice
 
@@ -31,6 +32,7 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
+@interruptible(BEGINS_ANEW)
 def main() -> None:
     args = parse_args()
     if args.work_dirs is not None and not args.work_dirs.is_dir():

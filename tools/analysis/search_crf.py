@@ -11,10 +11,10 @@ Parameters without values keep the config's: model.label_recipe.crf, or test_eva
 
 import argparse
 import math
-import sys
 from pathlib import Path
 
 from bana_mm.utils.command_line import say_done, tool_parser
+from bana_mm.utils.interrupt import interruptible
 
 # Worker processes import this file too: what only the main process needs is imported in main().
 
@@ -84,6 +84,7 @@ def default_values(crf: dict) -> dict[str, list[float]]:
     return {name: [value] for name, value in zip(OPTIONS, values)}
 
 
+@interruptible()
 def main() -> None:
     args = parse_args()
     from mmengine.registry import MODELS, init_default_scope
@@ -97,7 +98,7 @@ def main() -> None:
     from bana_mm.structures import LabelRecipe
     from bana_mm.utils.cli import load_config
     from bana_mm.utils.config import run_name
-    from bana_mm.utils.record import keep_record
+    from bana_mm.utils.record import keep_record, model_settings
     from bana_mm.utils.run_options import RunOptions
     from bana_mm.utils.table import format_table
 
@@ -125,6 +126,7 @@ def main() -> None:
         dict(
             describe_run(f'{run_name(cfg)}.py', args.checkpoint, recipe, classes),
             preprocessing=cfg.model.get('data_preprocessor'),
+            model=model_settings(cfg.model),
             backend=crf.get('backend', 'auto'),
             data=describe_images(dataset, indices),
         ),
@@ -139,11 +141,8 @@ def main() -> None:
         load_strictly(model, args.checkpoint, args.config)
         return prediction_network(model.to(options.device).eval())
 
-    try:
-        images = store_inputs(dataset, indices, work_dir / 'inputs', network)
-        search_crf(points, images, table, options.workers, crf.get('backend', 'auto'))
-    except KeyboardInterrupt:
-        sys.exit('\ninterrupted; the same command goes on from here')
+    images = store_inputs(dataset, indices, work_dir / 'inputs', network)
+    search_crf(points, images, table, options.workers, crf.get('backend', 'auto'))
 
     ranking = table.ranking(points, chosen)
     best = ranking[0]

@@ -20,13 +20,15 @@ from bana_mm.evaluation.label_evaluation import class_indices
 from bana_mm.labels import LabelItems
 from bana_mm.labels.classifier import build_classifier, extract_features
 from bana_mm.labels.data import build_label_dataset
+from bana_mm.search.crf_search_inputs import describe_images
 from bana_mm.search.map_cache import MapCache
 from bana_mm.search.recipe_search import ParallelEvaluation, RecipeTable, SearchImage, coordinate_search, recipe_counts
 from bana_mm.structures import BoxLayout, LabelRecipe
 from bana_mm.utils.cli import add_common_arguments, load_config
 from bana_mm.utils.command_line import say_done, tool_parser
+from bana_mm.utils.interrupt import interruptible
 from bana_mm.utils.progress import Progress
-from bana_mm.utils.record import file_digest
+from bana_mm.utils.record import file_digest, keep_record, model_settings
 from bana_mm.utils.run_options import add_run_options
 from bana_mm.utils.worker_pool import WorkerPool
 
@@ -137,6 +139,7 @@ def describe(fields: Mapping[str, Any], figures: Mapping[str, float]) -> str:
     return text + (f', zero: {", ".join(zero)}' if zero else '')
 
 
+@interruptible()
 def main() -> None:
     args = parse_args()
     cfg = load_config(args)
@@ -144,6 +147,12 @@ def main() -> None:
     images = choose_images(dataset, args.split, args.images)
     run = file_digest(args.checkpoint)
     folder = Path(args.work_dir) / (f'{run}_amp' if args.amp else run)
+    folder.mkdir(parents=True, exist_ok=True)
+    classes = dataset.metainfo['classes']
+    chosen = class_indices(args.classes.split(','), classes) if args.classes else ()
+    name = '_'.join(map(str, [args.split, len(images), *chosen]))
+    keep_record(folder / 'search.json', dict(model=model_settings(cfg.model)))
+    keep_record(folder / f'{name}.json', describe_images(dataset, list(images)))
     model = build_classifier(cfg, args.checkpoint, args.device)
     parts = offered_parts(model)
     seen = [ALL_VIEWS, args.start, *parts['attention_layers']] if args.only is None else args.only
@@ -151,11 +160,8 @@ def main() -> None:
     store_maps(model, dataset, images, cache)
     del model
 
-    classes = dataset.metainfo['classes']
-    chosen = class_indices(args.classes.split(','), classes) if args.classes else ()
     with WorkerPool(recipe_counts, args.workers) as pool:
         evaluation = ParallelEvaluation(list(images.values()), cache, len(classes), pool)
-        name = '_'.join(map(str, [args.split, len(images), *chosen]))
         table = RecipeTable(folder / f'{name}.csv', evaluation, classes, chosen)
         recipes = args.only
         if recipes is None:

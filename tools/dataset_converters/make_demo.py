@@ -5,6 +5,7 @@ import argparse
 from bana_mm.datasets.synthetic import make_synthetic_voc
 from bana_mm.datasets.synthetic_images import SYNTHETIC_CLASSES
 from bana_mm.utils.command_line import say_done, tool_parser
+from bana_mm.utils.interrupt import interruptible
 
 
 def parse_args() -> argparse.Namespace:
@@ -35,6 +36,7 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
+@interruptible()
 def main() -> None:
     args = parse_args()
     root = make_synthetic_voc(

@@ -8,6 +8,7 @@ import argparse
 
 from bana_mm.datasets.voc_augmentation import build_voc_aug
 from bana_mm.utils.command_line import say_done, tool_parser
+from bana_mm.utils.interrupt import interruptible
 from bana_mm.utils.resources import tool_line
 
 
@@ -22,6 +23,7 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
+@interruptible('the same command (without --overwrite) goes on from here')
 def main() -> None:
     args = parse_args()
     images, masks = build_voc_aug(args.voc_root, args.sbd_root, not args.subset, args.overwrite)

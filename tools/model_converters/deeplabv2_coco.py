@@ -10,8 +10,10 @@ from pathlib import Path
 import torch
 from mmseg.models.backbones import ResNet
 
+from bana_mm.utils.atomic import whole_file
 from bana_mm.utils.command_line import say_done, tool_parser
 from bana_mm.utils.deeplabv2_weights import convert_deeplabv2_weights
+from bana_mm.utils.interrupt import BEGINS_ANEW, interruptible
 from bana_mm.utils.resources import tool_line
 from bana_mm.utils.safe_loading import read_checkpoint, weights_in
 
@@ -29,6 +31,7 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
+@interruptible(BEGINS_ANEW)
 def main() -> None:
     args = parse_args()
     state = weights_in(read_checkpoint(args.source), args.source)
@@ -39,7 +42,8 @@ def main() -> None:
     except ValueError as error:
         raise ValueError(f'{args.source}: {error}') from error
     args.target.parent.mkdir(parents=True, exist_ok=True)
-    torch.save(dict(state_dict=converted), args.target)
+    with whole_file(args.target) as partial:
+        torch.save(dict(state_dict=converted), partial)
     print(f'{len(converted)} weights in {args.target}; left out: {", ".join(left_out) or "none"}')
     say_done(
         f'{len(converted)} weights', args.target, tool_line('train.py', 'configs/bana/deeplabv2_r101_cocoinit_voc.py')

@@ -71,10 +71,14 @@ class MaskSink(LabelSink):
             )
         way_out = 'choose another file, or make all anew with --overwrite'
         check_record(self.out, stored, record, 'its masks were made', way_out)
+        self.parts.remove()  # of a run that was killed at its very end
         return True
 
     def begin(self, record: Mapping[str, Any], overwrite: bool = False) -> None:
         self.out.parent.mkdir(parents=True, exist_ok=True)
+        if overwrite:
+            # At once, so that such a run, when killed, goes on without this flag.
+            self.out.unlink(missing_ok=True)
         self.parts.begin(record, overwrite)
         if self.ann_file is None:
             with whole_file(self.parts.root / BOXES) as partial:

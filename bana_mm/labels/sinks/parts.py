@@ -8,6 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from bana_mm.utils.atomic import naming_full_disk
 from bana_mm.utils.record import keep_record
 
 RECORD = 'record.json'
@@ -60,7 +61,8 @@ class LabelParts:
     def remove(self) -> None:
         """Remove the folder with all that is in it, if it is there."""
         # The record goes last: as long as any labels are there it says how they were made.
-        for path in [*self._files().values(), self.root / BOXES, self.root / RECORD]:
+        begun = self.root.glob('.*.part')  # files of a run that was killed
+        for path in [*self._files().values(), *begun, self.root / BOXES, self.root / RECORD]:
             path.unlink(missing_ok=True)
         if self.root.is_dir():
             self.root.rmdir()
@@ -101,7 +103,8 @@ class LabelParts:
         Args:
             rank (int): Number of the file. Defaults to 0.
         """
-        with open(self.root / f'{rank}.jsonl', 'a', encoding='ascii') as file:
+        path = self.root / f'{rank}.jsonl'
+        with naming_full_disk(path), open(path, 'a', encoding='ascii') as file:
             yield PartWriter(file)
 
     def _files(self) -> dict[int, Path]:

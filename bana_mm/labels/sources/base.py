@@ -151,8 +151,9 @@ class LabelSource:
             kind (str): 'maps' or 'masks'.
 
         Returns:
-            list[tuple[str, dict]]: Of each network that is asked, its source's name and, JSON-like, ``checkpoint``, see
-            :func:`bana_mm.utils.record.file_digest`, and ``recipe`` with all of its fields, where there is one.
+            list[tuple[str, dict]]: Of each network or file that is asked, its source's name and, JSON-like,
+            ``checkpoint`` or ``sha256``, see :func:`bana_mm.utils.record.file_digest`, ``recipe`` with all of its
+            fields, where there is one, and ``model``, see :func:`bana_mm.utils.record.model_settings`.
         """
         return []
 

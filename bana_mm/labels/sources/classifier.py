@@ -10,7 +10,7 @@ from mmengine.config import Config
 from bana_mm.registry import LABEL_SOURCES, MODELS
 from bana_mm.structures import InstanceRecipe, LabelRecipe
 from bana_mm.utils.config import run_name
-from bana_mm.utils.record import file_digest
+from bana_mm.utils.record import MODEL_FIELD, file_digest, model_settings
 from bana_mm.utils.stopwatch import measured
 
 from ..class_weights import weight_of_classes
@@ -125,11 +125,13 @@ class ClassifierSource(LabelSource):
 
             config = self.config if self._cfg is None else f'{run_name(self._cfg)}.py'
             record = describe_run(config, self.checkpoint, self._recipe_fields(kind), classes)
+            record[MODEL_FIELD] = model_settings(self._engine().cfg.model)
         _, unseen = self._weight()
         return dict(record, unseen=unseen) if unseen or kind == 'masks' else record
 
     def networks(self, kind: Kind) -> list[tuple[str, dict[str, Any]]]:
-        return [(self.name, dict(checkpoint=file_digest(self.checkpoint), recipe=self._recipe_fields(kind)))]
+        held = dict(checkpoint=file_digest(self.checkpoint), recipe=self._recipe_fields(kind))
+        return [(self.name, {**held, MODEL_FIELD: model_settings(self._engine().cfg.model)})]
 
     @property
     def class_names(self) -> tuple[str, ...] | None:

@@ -1,6 +1,5 @@
 """Labels made elsewhere, such as with SAM: label maps, or one mask a box."""
 
-import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
@@ -10,12 +9,15 @@ from typing import Any
 import numpy as np
 import torch
 
+from bana_mm.datasets.coco_files import is_finite
 from bana_mm.functional import pixel_boxes
 from bana_mm.registry import LABEL_SOURCES
-from bana_mm.structures import IGNORE, InstanceMask, decode_mask, paint_masks, read_label_png
+from bana_mm.structures import InstanceMask, decode_mask, paint_masks, read_label_png
+from bana_mm.utils.record import file_digest, read_json
+from bana_mm.utils.shortened import shortened
 
 from ..item import LabelItem
-from .base import LabelMaps, LabelSource, Masks, masks_of_maps
+from .base import Kind, LabelMaps, LabelSource, Masks, masks_of_maps
 
 # Boxes that went through another tool's rounding or 1-based coordinates still count as the same.
 MAX_BOX_SHIFT = 1
@@ -75,7 +77,22 @@ class FilesSource(LabelSource):
         category_ids: Sequence[int] | None = None,
         same_as: Mapping[str, str | None] | None = None,
     ) -> None:
-        self._category_ids = None if category_ids is None else tuple(category_ids)
+        self._category_ids = tuple(range(1, len(classes) + 1)) if category_ids is None else tuple(category_ids)
+        if self.path.is_dir():
+            return
+        given = {entry['category_id'] for entries in _masks_by_image(self.path).values() for entry in entries}
+        if given and given.isdisjoint(self._category_ids):
+            raise ValueError(
+                f'{self.path}: none of its entries is of a class to label: they have category_id {_some(given)}, and '
+                f'the classes have {_some(self._category_ids)}'
+            )
+        if category_ids is None and 0 in given:
+            raise ValueError(
+                f'{self.path}: category_id must be a class index from 1 on (0 is the background), but entries have 0'
+            )
+
+    def networks(self, kind: Kind) -> list[tuple[str, dict[str, Any]]]:
+        return [] if self.path.is_dir() else [(self.name, dict(sha256=file_digest(self.path)))]
 
     def label_maps(self, item: LabelItem) -> LabelMaps:
         if self.path.is_dir():
@@ -135,10 +152,7 @@ class FilesSource(LabelSource):
 @lru_cache(maxsize=4)
 def _masks_by_image(path: Path) -> dict[str, list[dict]]:
     """The checked entries of a file. Kept by each process, so that a source is quick to send to a worker."""
-    try:
-        entries = json.loads(path.read_text())
-    except ValueError as error:
-        raise ValueError(f'{path}: not valid JSON ({error})') from error
+    entries = read_json(path)
     if not isinstance(entries, list):
         raise ValueError(
             f"{path}: must hold a list with one entry a box (COCO's format of results), got {type(entries).__name__}"
@@ -154,20 +168,19 @@ def _masks_by_image(path: Path) -> dict[str, list[dict]]:
 
 def _entry_problem(entry: Any) -> str | None:
     if not isinstance(entry, dict):
-        return f'must be an object, got {entry!r}'
+        return f'must be an object, got {shortened(entry)}'
     for field in ('image_id', 'category_id', 'bbox', 'segmentation'):
         if field not in entry:
             return f'{field} is missing'
-    box, label = entry['bbox'], entry['category_id']
-    if not isinstance(label, int) or not 1 <= label < IGNORE:
-        return f'category_id must be a class index from 1 on (0 is the background), got {label!r}'
-    if not (
-        isinstance(box, list)
-        and len(box) == 4
-        and all(isinstance(edge, (int, float)) for edge in box)
-        and np.isfinite(box).all()
-    ):
-        return f'bbox must be the four numbers x, y, width and height, got {box!r}'
+    box, category = entry['bbox'], entry['category_id']
+    if not isinstance(category, int) or isinstance(category, bool):
+        return f'category_id must be a whole number, got {shortened(category)}'
+    if not isinstance(entry['image_id'], (int, str)):
+        return f'image_id must be a text or a whole number, got {shortened(entry["image_id"])}'
+    if not (isinstance(box, list) and len(box) == 4 and all(map(is_finite, box))):
+        return f'bbox must be the four numbers x, y, width and height, got {shortened(box)}'
+    if not (entry.get('score') is None or is_finite(entry['score'])):
+        return f'score must be a number, got {shortened(entry["score"])}'
     rle = entry['segmentation']
     if not (isinstance(rle, dict) and isinstance(rle.get('counts'), (str, list)) and isinstance(rle.get('size'), list)):
         return 'segmentation must be run lengths, with size [H, W] and counts'
@@ -179,6 +192,12 @@ def _box_shift(entry: dict[str, Any], box: np.ndarray, size: tuple[int, int]) ->
     x, y, width, height = entry['bbox']
     entry_box = torch.tensor([[x, y, x + width, y + height]], dtype=torch.float64)
     return np.abs(pixel_boxes(entry_box, size).numpy()[0] - box).max()
+
+
+def _some(ids: Iterable[int]) -> str:
+    """The first of some ids, for a message."""
+    first = sorted(ids)[:5]
+    return ', '.join(map(shortened, first)) + (', ...' if len(first) == 5 else '')
 
 
 def _xywh(box: np.ndarray) -> list[int]:

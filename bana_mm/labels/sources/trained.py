@@ -11,7 +11,7 @@ import torch
 from bana_mm.registry import LABEL_SOURCES
 from bana_mm.structures import InstanceMask, paint_masks
 from bana_mm.structures.label_recipe import CRF_DEFAULTS
-from bana_mm.utils.record import file_digest
+from bana_mm.utils.record import MODEL_FIELD, file_digest, model_settings
 from bana_mm.utils.stopwatch import measured
 
 from ..crf import LabelTask
@@ -66,10 +66,13 @@ class TrainedSource(LabelSource):
         self._default_device = device
 
     def record(self, classes: Sequence[str], kind: Kind) -> dict[str, Any]:
-        return dict(source=self.describe(), classes=list(classes), checkpoint=file_digest(self.checkpoint))
+        record = super().record(classes, kind)
+        return dict(record, checkpoint=file_digest(self.checkpoint))
 
     def networks(self, kind: Kind) -> list[tuple[str, dict[str, Any]]]:
-        return [(self.name, dict(checkpoint=file_digest(self.checkpoint)))]
+        cfg = self._trained().cfg
+        settings = dict(model=cfg.model, pipeline=cfg.test_dataloader.dataset.pipeline)
+        return [(self.name, {'checkpoint': file_digest(self.checkpoint), MODEL_FIELD: model_settings(settings)})]
 
     @abstractmethod
     def check_model(self, model: torch.nn.Module) -> None:

@@ -259,7 +259,9 @@ def test_networks_are_known_by_what_they_hold(work, tmp_path):
     assert list(first['networks']) == ['bana_ret', 'bana_crf', 'bana_crf_2']
     recipe = build_label_source(names[0]).make_recipe().to_dict()
     digest = file_digest(checkpoint)
-    assert first['networks']['bana_crf'] == dict(checkpoint=digest, recipe=recipe) and recipe['crf']['iterations'] == 2
+    held = first['networks']['bana_crf']
+    assert list(held) == ['checkpoint', 'recipe', 'model'] and held['checkpoint'] == digest
+    assert held['recipe'] == recipe and recipe['crf']['iterations'] == 2 and 'label_recipe' not in held['model']
     assert 'side' in record(kind='masks')['networks']['bana_crf']['recipe']
     judged = record(f'trusted:{names[0]}', second=names[1])
     assert list(judged['networks']) == ['bana_ret', 'bana_crf'] and judged == record(
@@ -277,6 +279,16 @@ def test_networks_are_known_by_what_they_hold(work, tmp_path):
     with pytest.raises(ValueError, match=message):
         stored = as_stored(record(dict(single, config=folder / 'bap.py')))
         check_record('labels', stored, record(dict(single, config=changed)))
+    changed = Config.fromfile(folder / 'bap.py')
+    changed.merge_from_dict({'model.data_preprocessor.mean': [1.0, 2.0, 3.0]})
+    with pytest.raises(ValueError, match=r'networks\.bana_ret\.model\.data_preprocessor\.mean = .*this run has \[1'):
+        check_record('labels', stored, record(dict(single, config=changed)))
+    both = dict(type='classifier', checkpoint=checkpoint)
+    stored = as_stored(record(dict(both, config=folder / 'bap.py')))
+    with pytest.raises(ValueError, match=r'labels: made with model\.data_preprocessor\.mean = '):
+        check_record('labels', stored, record(dict(both, config=changed)), 'made')
+    del stored['model']  # as in stores of earlier versions
+    check_record('labels', stored, record(dict(both, config=changed)))
     config.write_text(CONFIG)
     check_record('labels', as_stored(first), record())
     state = torch.load(checkpoint)

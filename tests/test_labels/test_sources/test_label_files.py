@@ -203,7 +203,12 @@ class TestMasks:
         ({'annotations': []}, 'must hold a list with one entry a box'),
         ([3], 'entry 0: must be an object'),
         ([entry(SMALL, 1, [1, 1, 2, 2]), dict(image_id='a')], 'entry 1: category_id is missing'),
-        ([entry(SMALL, 0, [1, 1, 2, 2])], 'entry 0: category_id must be a class index'),
+        ([entry(SMALL, 'cat', [1, 1, 2, 2])], "entry 0: category_id must be a whole number, got 'cat'"),
+        ([entry(SMALL, True, [1, 1, 2, 2])], 'entry 0: category_id must be a whole number, got True'),
+        ([entry(SMALL, 1, [1, 1, 2, 10**400])], 'entry 0: bbox must be the four numbers'),
+        ([dict(entry(SMALL, 1, [1, 1, 2, 2]), image_id=[1])], 'entry 0: image_id must be'),
+        ([dict(entry(SMALL, 1, [1, 1, 2, 2]), score='high')], "entry 0: score must be a number, got 'high'"),
+        ('[' * 100_000, 'not valid JSON'),
         ([entry(SMALL, 1, [1, 1, 2])], 'entry 0: bbox must be the four numbers'),
         ([entry(SMALL, 1, [1, 1, 2, float('nan')])], 'entry 0: bbox must be the four numbers'),
         (
@@ -215,6 +220,21 @@ class TestMasks:
 def test_bad_json(tmp_path, content, message):
     with pytest.raises(ValueError, match=rf'masks\.json: {message}'):
         source(tmp_path, content)
+
+
+def test_category_ids_are_those_of_the_data_set(tmp_path):
+    """Any whole numbers, as long as they are those of classes; further ones are not used."""
+    entries = [entry(LARGE, 90_000_017, [0, 0, 4, 3]), entry(SMALL, 4, [1, 1, 2, 2])]
+    files = source(tmp_path, entries)
+    files.bind(('cat', 'dog'), (0, 90_000_017))
+    assert set(np.unique(files(IMAGE, BOXES[1:], np.array([2]), 'a'))) == {0, 2}
+    with pytest.raises(ValueError, match=r'masks\.json: none of its entries .* category_id 4, 90000017, and .* 1, 2$'):
+        files.bind(('cat', 'dog'))
+    (tmp_path / 'zero').mkdir()
+    from_zero = source(tmp_path / 'zero', [entry(LARGE, 0, [0, 0, 4, 3]), entry(SMALL, 1, [1, 1, 2, 2])])
+    with pytest.raises(ValueError, match=r'masks\.json: category_id must be a class index from 1 on'):
+        from_zero.bind(('cat', 'dog'))
+    from_zero.bind(('cat', 'dog'), (0, 1))
 
 
 def test_bad_path(tmp_path):

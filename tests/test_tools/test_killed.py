@@ -1,0 +1,272 @@
+"""Killed at any moment and started again, a tool leaves the files of a run that nobody has disturbed."""
+
+import csv
+import os
+import re
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import pytest
+import torch
+from killing import MOMENTS, Forked, call_tool, moments, tree
+from scipy.io import savemat
+
+from bana_mm.datasets.synthetic import make_synthetic_voc
+from bana_mm.datasets.synthetic_coco import make_tiny_coco
+from bana_mm.search import crf_search, recipe_search
+from bana_mm.structures import read_label_png
+
+pytestmark = pytest.mark.skipif(sys.platform != 'linux', reason='forks processes that have threads')
+MAPS = ('Y_crf', 'Y_ret')
+DEVICE = ('--device', 'cpu', '--workers', '0')
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """A forked process has no other threads."""
+    before = torch.get_num_threads(), cv2.getNumThreads()
+    torch.set_num_threads(1), cv2.setNumThreads(1)
+    yield
+    torch.set_num_threads(before[0]), cv2.setNumThreads(before[1])
+
+
+class Run:
+    """Something that is killed and started again, in a folder of its own each time.
+
+    Args:
+        folder (Path): For all runs.
+        begin (Callable): Makes the function to run from the folder of its results.
+        but (Sequence[str]): Endings of files that differ from run to run.
+    """
+
+    def __init__(self, folder, begin, but=()):
+        self.folder, self.begin, self.but = folder, begin, but
+        whole = Forked(self.begin(self.fresh('whole')), folder / 'whole.log')
+        assert whole.wait() == 0, whole.log.read_text()
+        self.expected = self.files('whole')
+        assert self.expected and not [name for name in self.expected if '.part' in name]
+        again = Forked(self.begin(self.fresh('timed')), folder / 'timed.log')
+        assert again.wait() == 0
+        self.seconds = time.monotonic() - again.start
+        assert self.files('timed') == self.expected
+
+    def fresh(self, name):
+        (self.folder / name).mkdir()
+        return self.folder / name
+
+    def files(self, name):
+        return tree(self.folder / name, self.but)
+
+    def killed_and_again(self, count, seed=0):
+        """Yields the folder, when it was killed there, and the log of the second run once that is over."""
+        kills = 0
+        for number, moment in enumerate(moments(self.seconds, count, seed)):
+            root = self.fresh(f'killed{number}')
+            status = Forked(self.begin(root), self.folder / f'killed{number}.log').kill_after(moment)
+            assert status in (0, -signal.SIGKILL), (self.folder / f'killed{number}.log').read_text()
+            kills += status != 0
+            left = self.files(root.name)
+            half = [name for name, content in left.items() if content != self.expected.get(name) and self.final(name)]
+            assert not half, f'killed after {moment:.3f} s: {half}'
+            second = Forked(self.begin(root), self.folder / f'again{number}.log')
+            assert second.wait() == 0, second.log.read_text()
+            yield left, second.log.read_text()
+            found = self.files(root.name)
+            assert found.keys() == self.expected.keys(), f'killed after {moment:.3f} s'
+            assert found == self.expected, f'killed after {moment:.3f} s'
+            shutil.rmtree(root)
+        assert kills >= count // 2  # else the moments were after the end
+
+    @staticmethod
+    def final(name):
+        """Whether a name is one under which a file is whole."""
+        return not re.search(r'(^|/)\.[^/]*\.part$|\.parts/|search\.csv|train_aug.*\.csv|synthetic\.json', name)
+
+
+@pytest.mark.parametrize('count', MOMENTS)
+def test_label_maps(work, tmp_path, count):
+    run = Run(
+        tmp_path,
+        lambda root: call_tool(
+            'generate_labels', work / 'bap.py', work / 'bap.pth', '--out-dir', root / 'maps', *DEVICE
+        ),
+    )
+    for left, log in run.killed_and_again(count):
+        ids = [{Path(name).stem for name in left if re.fullmatch(rf'maps/{part}/\w+\.png', name)} for part in MAPS]
+        done = len(ids[0] & ids[1])
+        assert re.search(rf'{6 - done} images in .*' + (rf'\({done} were there\)' if done else ''), log)
+
+
+@pytest.mark.parametrize('count', MOMENTS)
+def test_mask_json(work, tmp_path, count):
+    data = make_tiny_coco(tmp_path / 'coco', num_train=7)
+    quick = ('--cfg-options', 'instance_recipe.unary.crf.iterations=2', 'instance_recipe.side=32')
+    given = (
+        work / 'bap.py',
+        work / 'bap.pth',
+        '--coco',
+        data / 'annotations/instances_train2017.json',
+        *DEVICE,
+        *quick,
+    )
+    run = Run(tmp_path, lambda root: call_tool('generate_labels', *given, '--out', root / 'masks.json'))
+    for left, log in run.killed_and_again(count):
+        lines = left.get('masks.json.parts/0.jsonl', b'').count(b'\n')
+        done = 7 if 'masks.json' in left else lines
+        assert re.search(rf'^{7 - done} images in .*' + (rf'\({done} were there\)' if done else ''), log, re.M)
+
+
+@pytest.mark.parametrize('count', MOMENTS)
+def test_mask_json_of_a_full_disk(work, tmp_path, count):
+    """No file may grow over a limit, which is a little larger each time that the tool is started again."""
+    data = make_tiny_coco(tmp_path / 'coco', num_train=7)
+    given = ('--source', 'box', '--coco', data / 'annotations/instances_train2017.json', *DEVICE)
+    run = Run(tmp_path, lambda root: call_tool('generate_labels', *given, '--out', root / 'masks.json'))
+    size, root, failed = len(run.expected['masks.json']), run.fresh('full'), 0
+    for limit in [round(size * (part + 0.5) / count) for part in range(count)] + [10 * size]:
+
+        def limited(limit=limit):
+            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+            sys.stdout = sys.stderr = open(os.devnull, 'w') if limit < 4096 else sys.stdout
+            call_tool('generate_labels', *given, '--out', root / 'masks.json')()
+
+        one = Forked(limited, tmp_path / f'{limit}.log')
+        if one.wait() != 0:
+            failed += 1
+            log = one.log.read_text()
+            assert not log or re.search(r'OSError.*full/.*can not be written \(File too large\); make room, and', log)
+            left = run.files('full')
+            assert 'masks.json' not in left and not [name for name in left if name.endswith('.part')]
+    assert run.files('full') == run.expected and failed >= 1
+
+
+@pytest.mark.long
+def test_label_maps_on_a_full_disk(work, tmp_path):
+    """Twenty sizes of a small disk, all of them too small; then it grows."""
+    where = tmp_path / 'disk'
+    where.mkdir()
+    mount = subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=8k', 'tmpfs', where], capture_output=True, text=True)
+    if mount.returncode:
+        pytest.skip(f'no disk may be mounted here: {mount.stderr.strip()}')
+    given = (work / 'bap.py', work / 'bap.pth', *DEVICE)
+    try:
+        run = Run(tmp_path, lambda root: call_tool('generate_labels', *given, '--out-dir', root / 'maps'))
+        for pages in range(2, 22):
+            subprocess.run(['mount', '-o', f'remount,size={4 * pages}k', where], check=True)
+            one = Forked(call_tool('generate_labels', *given, '--out-dir', where / 'maps'), tmp_path / f'{pages}.log')
+            if one.wait() == 0:
+                break
+            log = one.log.read_text()
+            assert re.search(r'No space left on device', log) and 'Traceback' in log
+            assert not [name for name in tree(where) if name.endswith('.part')]
+        subprocess.run(['mount', '-o', 'remount,size=1m', where], check=True)
+        assert Forked(call_tool('generate_labels', *given, '--out-dir', where / 'maps'), tmp_path / 'log').wait() == 0
+        assert tree(where) == run.expected
+    finally:
+        subprocess.run(['umount', where], check=True)
+
+
+def counted(module, name, root):
+    """Let a function of a module note its calls in a file, in a process that is about to end."""
+    function = getattr(module, name)
+
+    def noting(first, *args, **kwargs):
+        result = function(first, *args, **kwargs)
+        with open(root.with_suffix('.calls'), 'a') as file:
+            file.write(f'{first}\n')
+        return result
+
+    noting.__name__ = noting.__qualname__ = name
+    setattr(module, name, noting)
+
+
+@pytest.mark.parametrize('count', MOMENTS)
+def test_search_of_crf_parameters(work, tmp_path, count):
+    given = (work / 'bap.py', work / 'bap.pth', '--split', 'train_aug', *DEVICE)
+    grid = ('--bilateral-rgb', 3, 5, 8, '--iterations', 1, 2, 3)
+
+    def begin(root):
+        def call():
+            counted(crf_search, 'label_crf_input', root)
+            call_tool('analysis/search_crf', *given, '--work-dir', root, *grid)()
+
+        return call
+
+    run = Run(tmp_path, begin, but=('.pkl', '.calls'))
+    for number, _ in enumerate(run.killed_and_again(count)):
+        calls = (tmp_path / f'killed{number}.calls').read_text().count('\n')
+        whole = (tmp_path / 'whole.calls').read_text().count('\n')
+        assert whole == 54 and whole <= calls < whole + 6  # of the point that it was in all images are done again
+
+
+@pytest.mark.parametrize('count', MOMENTS)
+def test_search_of_recipes(work, tmp_path, count):
+    recipes = '[{"score": "cam"}, {"score": "attention"}, {"score": "mean"}, {"min_recognised": 0.2}]'
+    given = (work / 'bap.py', work / 'bap.pth', '--split', 'train_aug', '--only', recipes, *DEVICE)
+
+    def begin(root):
+        def call():
+            counted(recipe_search, 'recipe_counts', root)
+            call_tool('analysis/search_recipe', *given, '--work-dir', root)()
+
+        return call
+
+    run = Run(tmp_path, begin, but=('.npz', '.calls'))
+    for number, (left, _) in enumerate(run.killed_and_again(count)):
+        table = next((text for name, text in left.items() if name.endswith('.csv')), b'').decode()
+        done = max(len(list(csv.reader(table.splitlines()))) - 1, 0)
+        calls = (tmp_path / f'killed{number}.calls').read_text().count('\n')
+        assert calls < 24 + 6 and done <= 4
+
+
+def test_table_of_an_earlier_version(tmp_path):
+    """Lines were appended once, so that the last one may be cut off within a number."""
+    path = tmp_path / 'a.csv'
+    path.write_text('recipe,mIoU,mIoU_chosen,background,cat\na,1.0000,2.0000,3.0000,4.0000\nb,1.0000,2.0000,3.0000,4.0')
+    assert list(recipe_search.RecipeTable(path, None, ['cat']).rows) == ['a']
+
+
+@pytest.mark.parametrize('count', MOMENTS)
+def test_converters(tmp_path, count):
+    """The made-up data set, boxes from masks, and VOC's augmented set."""
+    voc, sbd = tmp_path / 'voc', tmp_path / 'sbd'
+    make_synthetic_voc(voc, 12, 2, image_size=(48, 48), classes=('ring', 'triangle'))
+    (sbd / 'cls').mkdir(parents=True)
+    ids = (voc / 'ImageSets/Segmentation/train_aug.txt').read_text().split()
+    (voc / 'SegmentationClassAug').rename(voc / 'SegmentationClass')
+    for name, part in (('train', ids[:2]), ('val', ids[2:3])):
+        (voc / f'ImageSets/Segmentation/{name}.txt').write_text('\n'.join(part) + '\n')
+    (voc / 'ImageSets/Segmentation/train_aug.txt').unlink()
+    for name, part in (('train', ids[3:8]), ('val', ids[8:])):
+        (sbd / f'{name}.txt').write_text('\n'.join(part) + '\n')
+        for img_id in part:
+            mask = read_label_png(voc / f'SegmentationClass/{img_id}.png')
+            savemat(sbd / f'cls/{img_id}.mat', dict(GTcls=dict(Segmentation=mask)))
+
+    def with_data(root, *arguments):
+        """The converter on data of its own, copied without its time counting."""
+        if not (root / 'voc').exists():
+            shutil.copytree(voc, root / 'voc')
+        return call_tool(*arguments)
+
+    names = ('--classes', 'ring', 'triangle')
+    small = ('--num-train', 12, '--num-val', 3, '--image-size', 48, 56)
+    for number, begin in enumerate(
+        [
+            lambda root: call_tool('dataset_converters/make_demo', root / 'demo', *small),
+            lambda root: with_data(
+                root, 'dataset_converters/voc_from_masks', root / 'voc', *names, '--components', '--out', 'Made'
+            ),
+            lambda root: with_data(root, 'dataset_converters/voc_aug', root / 'voc', sbd, '--subset'),
+        ]
+    ):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        for _ in Run(folder, begin).killed_and_again(count):
+            pass
