@@ -152,7 +152,7 @@ def in_child(function: Callable, *args: Any) -> Any:
 def _resident(candidate: Candidate, threads: int) -> int | None:
     torch.set_num_threads(threads)
     run = candidate.make(*candidate.args)
-    before = _memory('VmRSS')
+    before = memory_of_process('VmRSS')
     if before is None:
         return None
     try:
@@ -160,16 +160,16 @@ def _resident(candidate: Candidate, threads: int) -> int | None:
     except OSError:
         pass
     run()
-    return max(_memory('VmHWM') - before, 0)
+    return max(memory_of_process('VmHWM') - before, 0)
 
 
 def _peak(candidate: Candidate, threads: int) -> int | None:
     torch.set_num_threads(threads)
     candidate.make(*candidate.args)()
-    return _memory('VmHWM')
+    return memory_of_process('VmHWM')
 
 
-def _memory(name: str) -> int | None:
+def memory_of_process(name: str) -> int | None:
     """Bytes, from Linux; None elsewhere. (ru_maxrss would hold the peak of the process that started this one.)"""
     try:
         lines = Path('/proc/self/status').read_text().splitlines()

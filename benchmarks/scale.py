@@ -3,15 +3,16 @@
   python benchmarks/scale.py                     # 118,287 images with 850,000 boxes: half an hour on one core
   python benchmarks/scale.py --images 2000
 
-Each step runs in a process of its own, one after the other: reading the boxes, making masks by the source ``box`` (whole
-boxes: what is measured is all but the making of masks), comparing them with true ones, building the data set of a
-training and loading some of its masks. The images are links to one small file. ``memory`` is the most that the process
-held, libraries included; a process that has only imported them is the first row.
+Each step runs in a process of its own, one after the other: reading the boxes, making masks by the source ``box``
+(whole boxes: what is measured is all but the making of masks), comparing them with true ones, building the data set of
+a training and loading some of its masks. The images are links to one small file. ``memory`` is the most that the
+process held, libraries included; a process that has only imported them is the first row.
 """
 
 import argparse
 import json
 import os
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -20,7 +21,9 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.harness import _memory, in_child
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs without being installed
+
+from benchmarks.harness import in_child, memory_of_process
 
 IMAGES, ANNOTATIONS, CLASSES = 118_287, 850_000, 80
 SIZE = (96, 128)  # height and width in pixels
@@ -149,7 +152,9 @@ def _masks(root: str) -> Any:
     classes = tuple(f'class{number + 1}' for number in range(CLASSES))
     images = dict(img=str(Path(root, 'train2017')))
     metainfo = dict(classes=classes)
-    return CocoPseudoMaskDataset(str(Path(root, 'masks.json')), data_prefix=images, metainfo=metainfo, pipeline=pipeline)
+    return CocoPseudoMaskDataset(
+        str(Path(root, 'masks.json')), data_prefix=images, metainfo=metainfo, pipeline=pipeline
+    )
 
 
 def measure(name: str, root: str) -> tuple[float, int | None, str]:
@@ -161,7 +166,7 @@ def measure(name: str, root: str) -> tuple[float, int | None, str]:
     with DefaultScope.overwrite_default_scope('mmdet'):
         start = time.perf_counter()
         said = STEPS[name](root)
-        return time.perf_counter() - start, _memory('VmHWM'), said
+        return time.perf_counter() - start, memory_of_process('VmHWM'), said
 
 
 def main() -> None:

@@ -12,6 +12,7 @@ least squares.
 import argparse
 import json
 import os
+import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -20,6 +21,8 @@ from typing import Any
 
 import numpy as np
 import torch
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs without being installed
 
 from bana_mm.utils.atomic import whole_file
 from bana_mm.utils.table import format_table
@@ -90,7 +93,9 @@ class Watch:
         first = next(place for place, count in enumerate(self.counts) if count >= self.counts[-1] / 5)
         counts, sizes = self.counts[first:], [one['bytes'] for one in self.seen[first:]]
         slope = float(np.polyfit(counts, sizes, 1)[0]) * 1000 if len(counts) > 1 else 0.0
-        return dict(what=self.what, unit=self.unit, count=counts[-1], begin=self.seen[first], end=self.seen[-1], slope=slope)
+        return dict(
+            what=self.what, unit=self.unit, count=counts[-1], begin=self.seen[first], end=self.seen[-1], slope=slope
+        )
 
 
 def _parent(stat: Path) -> int | None:

@@ -51,7 +51,7 @@ class Forked:
                 with open(log, 'w') as file:
                     os.dup2(file.fileno(), 1), os.dup2(file.fileno(), 2)
                 sys.stdout, sys.stderr = open(1, 'w', closefd=False), open(2, 'w', closefd=False)
-                code = _exit_code(function)
+                code = exit_code(function)
                 sys.stdout.flush(), sys.stderr.flush()
             finally:
                 os._exit(code)
@@ -75,7 +75,8 @@ class Forked:
         return status
 
 
-def _exit_code(function: Callable[[], None]) -> int:
+def exit_code(function: Callable[[], None]) -> int:
+    """Call a function, and what a process with nothing else would end with."""
     try:
         function()
     except SystemExit as error:

@@ -1,7 +1,7 @@
 """Killed at any moment and started again, a tool leaves the files of a run that nobody has disturbed."""
 
-import csv
 import os
+import random
 import re
 import resource
 import shutil
@@ -14,11 +14,14 @@ from pathlib import Path
 import cv2
 import pytest
 import torch
-from killing import MOMENTS, Forked, call_tool, moments, tree
+from killing import MOMENTS, TOOLS, Forked, call_tool, exit_code, moments, tree
+from mmengine.config import Config
+from mmengine.registry import MODELS
 from scipy.io import savemat
 
 from bana_mm.datasets.synthetic import make_synthetic_voc
 from bana_mm.datasets.synthetic_coco import make_tiny_coco
+from bana_mm.pipeline import step
 from bana_mm.search import crf_search, recipe_search
 from bana_mm.structures import read_label_png
 
@@ -176,14 +179,56 @@ def counted(module, name, root):
     """Let a function of a module note its calls in a file, in a process that is about to end."""
     function = getattr(module, name)
 
-    def noting(first, *args, **kwargs):
-        result = function(first, *args, **kwargs)
+    def noting(*args, **kwargs):
+        result = function(*args, **kwargs)
         with open(root.with_suffix('.calls'), 'a') as file:
-            file.write(f'{first}\n')
+            file.write('.')
         return result
 
     noting.__name__ = noting.__qualname__ = name
     setattr(module, name, noting)
+
+
+def children(pid):
+    """Processes that a process has started, and that have done the most of their starting up."""
+    found = []
+    for path in Path('/proc').glob('[0-9]*/stat'):
+        try:
+            if (
+                int(path.read_text().rsplit(')', 1)[1].split()[1]) == pid
+                and b'cv2' in (path.parent / 'maps').read_bytes()
+            ):
+                found.append(int(path.parent.name))
+        except (OSError, IndexError):
+            pass
+    return found
+
+
+@pytest.mark.long
+def test_a_worker_is_killed(work, tmp_path):
+    """At twenty moments, one of two: the run goes on by itself, and nothing is missing."""
+    given = ('--source', 'grabcut', '--voc-root', work / 'voc', '--split', 'train_aug', '--device', 'cpu')
+    tool = ('generate_labels', work / 'bap.py', *given)
+    run = Run(tmp_path, lambda root: call_tool(*tool, '--out-dir', root / 'maps', '--workers', 0))
+    chance, kills = random.Random(0), 0
+    for number in range(20):
+        root = run.fresh(f'worker{number}')
+        one = Forked(call_tool(*tool, '--out-dir', root / 'maps', '--workers', 2), tmp_path / f'worker{number}.log')
+        status = None
+        while status is None and not (workers := children(one.pid)):
+            status = one.wait(time.monotonic() - one.start)
+        time.sleep(chance.uniform(0, 0.5))
+        for worker in workers[:1]:
+            try:
+                os.kill(worker, signal.SIGKILL)
+                kills += 1
+            except ProcessLookupError:
+                pass
+        status = one.wait() if status is None else status
+        assert status == 0, one.log.read_text()
+        assert run.files(root.name) == run.expected
+        shutil.rmtree(root)
+    assert kills >= 10
 
 
 @pytest.mark.parametrize('count', MOMENTS)
@@ -200,8 +245,8 @@ def test_search_of_crf_parameters(work, tmp_path, count):
 
     run = Run(tmp_path, begin, but=('.pkl', '.calls'))
     for number, _ in enumerate(run.killed_and_again(count)):
-        calls = (tmp_path / f'killed{number}.calls').read_text().count('\n')
-        whole = (tmp_path / 'whole.calls').read_text().count('\n')
+        calls = (tmp_path / f'killed{number}.calls').stat().st_size
+        whole = (tmp_path / 'whole.calls').stat().st_size
         assert whole == 54 and whole <= calls < whole + 6  # of the point that it was in all images are done again
 
 
@@ -218,11 +263,9 @@ def test_search_of_recipes(work, tmp_path, count):
         return call
 
     run = Run(tmp_path, begin, but=('.npz', '.calls'))
-    for number, (left, _) in enumerate(run.killed_and_again(count)):
-        table = next((text for name, text in left.items() if name.endswith('.csv')), b'').decode()
-        done = max(len(list(csv.reader(table.splitlines()))) - 1, 0)
-        calls = (tmp_path / f'killed{number}.calls').read_text().count('\n')
-        assert calls < 24 + 6 and done <= 4
+    for number, _ in enumerate(run.killed_and_again(count)):
+        calls = (tmp_path / f'killed{number}.calls').stat().st_size
+        assert 24 <= calls < 24 + 6
 
 
 def test_table_of_an_earlier_version(tmp_path):
@@ -270,3 +313,65 @@ def test_converters(tmp_path, count):
         folder.mkdir()
         for _ in Run(folder, begin).killed_and_again(count):
             pass
+
+
+@pytest.fixture
+def forked_steps(monkeypatch):
+    """The pipeline's tools are forked too, to spare their start-up, and end with it as its own do."""
+
+    def call(self, arguments, output, env):
+        sys.stdout.flush()
+        pid = os.fork()
+        if pid:
+            return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        step._end_with_parent()
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        os.environ.update(env or {})
+        name = Path(arguments[0]).with_suffix('').relative_to(TOOLS)
+        os._exit(exit_code(call_tool(name, *arguments[1:])))
+
+    monkeypatch.setattr(step.Step, '_call', call)
+    monkeypatch.chdir(TOOLS.parent)  # the configs name each other relative to it
+
+
+@pytest.mark.long
+def test_pipeline_with_rounds(forked_steps, tmp_path, monkeypatch):
+    """Labels, weights and figures of two rounds, after twenty kills."""
+    data = make_synthetic_voc(tmp_path / 'data', 4, 2, image_size=(48, 56))
+    short = ['train_cfg.max_iters=4', 'train_cfg.val_interval=4', 'param_scheduler.0.end=4']
+    short += ['train_dataloader.batch_size=2', 'default_hooks.checkpoint.interval=1']
+    short += [f'{loader}_dataloader.{key}' for loader in ('train', 'val', 'test') for key in LOADER]
+    options = ('--workers', 0, '--device', 'cpu', '--rounds', 2, '--cfg-options', *short)
+    options += ('--classifier-options', *short)
+    for name in ('demo_bap', 'demo_nal'):
+        MODELS.build(Config.fromfile(f'configs/demo/{name}.py').model)  # imports what the forked processes need
+
+    def begin(root):
+        if not (root / 'data').exists():
+            shutil.copytree(data, root / 'data')
+
+        def run():
+            os.environ['DEMO_ROOT'] = str(root)
+            call_tool('pipeline', 'configs/demo/demo_nal.py', *options)()
+
+        return run
+
+    # names of runs are times, and so are in checkpoints and what is known of them by their digests
+    run = Run(tmp_path, begin, ('.log', '.pth', 'meta.json', 'labels.json', 'steps.json', 'scalars.json', 'config.py'))
+    weights = {
+        path.relative_to(tmp_path / 'whole'): torch.load(path, weights_only=True) for path in finals(tmp_path / 'whole')
+    }
+    assert len(weights) == 3
+    for number, _ in enumerate(run.killed_and_again(20)):
+        for path, whole in weights.items():
+            found = torch.load(tmp_path / f'killed{number}' / path, weights_only=True)
+            for name, value in whole['state_dict'].items():
+                torch.testing.assert_close(found['state_dict'][name], value, rtol=0, atol=1e-6)
+
+
+LOADER = ('num_workers=0', 'persistent_workers=False')
+
+
+def finals(root):
+    """The last checkpoints of all trainings."""
+    return sorted(root.rglob('iter_4.pth'))

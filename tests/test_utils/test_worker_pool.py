@@ -176,8 +176,7 @@ def test_an_image_whose_workers_always_die_is_handed_back(light_workers, tmp_pat
     assert len(os.listdir(tmp_path)) == 2
 
 
-@pytest.mark.parametrize('how', ['asleep', 'stopped'])
-@pytest.mark.parametrize('times', [1, 99])
+@pytest.mark.parametrize(('times', 'how'), [(1, 'stopped'), (99, 'asleep')])
 def test_an_image_at_which_a_worker_hangs(light_workers, tmp_path, capsys, times, how):
     """Tried once more; then handed back, and all others are done."""
     done = ask(hangs_on_three, 9, tmp_path, times, how, time_limit=1.0)
