@@ -92,10 +92,10 @@ def exit_code(function: Callable[[], None]) -> int:
     return 0
 
 
-def moments(seconds: float, count: int, seed: int) -> list[float]:
-    """So many seeded moments of a run that takes so long: one in each of as many equal parts of it."""
+def moments(count: int, seed: int) -> list[float]:
+    """So many seeded moments of a run that takes 1: one in each of as many equal parts of it."""
     chance = random.Random(seed)
-    return [seconds * (part + chance.random()) / count for part in range(count)]
+    return [(part + chance.random()) / count for part in range(count)]
 
 
 def tree(root: Path, but: Sequence[str] = ()) -> dict[str, bytes]:

@@ -95,16 +95,17 @@ def make_synthetic_voc(
     splits = dict(train_aug=[f'train_{i:05d}' for i in range(num_train)], val=[f'val_{i:05d}' for i in range(num_val)])
     for number, ids in enumerate(splits.values()):
         for index, img_id in enumerate(ids):
-            if (folders[2] / f'{img_id}.png').exists():  # written last
+            files = (folders[0] / f'{img_id}.jpg', folders[1] / f'{img_id}.xml', folders[2] / f'{img_id}.png')
+            if all(path.exists() for path in files):
                 continue
             rng = np.random.default_rng([seed, number, index])
             shape = tuple(int(side) for side in rng.integers(image_size[0], image_size[1], size=2, endpoint=True))
             image, visible = draw_image(rng, classes, shape)
-            with whole_file(folders[0] / f'{img_id}.jpg') as partial:
+            with whole_file(files[0]) as partial:
                 Image.fromarray(image).save(partial, format='JPEG', quality=95, subsampling=0)
             boxes = [(name, tight_box(mask)) for name, mask in visible]
-            write_voc_xml(folders[1] / f'{img_id}.xml', f'{img_id}.jpg', shape, boxes)
-            write_label_png(folders[2] / f'{img_id}.png', _label_map(visible, list(classes), shape, border))
+            write_voc_xml(files[1], f'{img_id}.jpg', shape, boxes)
+            write_label_png(files[2], _label_map(visible, list(classes), shape, border))
     splits['train'] = splits['train_aug'][: (num_train + 1) // 2]
     for name, ids in splits.items():
         write_ids(folders[3] / f'{name}.txt', ids)

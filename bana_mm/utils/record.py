@@ -139,7 +139,7 @@ def check_record(
     networks = content.get(NETWORKS_FIELD, {})
     pairs = [(stored, content), *((stored[NETWORKS_FIELD].get(name, {}), one) for name, one in networks.items())]
     for old, new in pairs:
-        if MODEL_FIELD not in old:
+        if isinstance(new, Mapping) and MODEL_FIELD not in old:
             new.pop(MODEL_FIELD, None)
     for field, old, new in differences(stored, content):
         raise ValueError(f'{where}: {made} with {field} = {old!r}, this run has {new!r}; {way_out}')

@@ -100,7 +100,7 @@ def test_records(ann_file, references):
     classes = ['ring', 'triangle', 'square']
     assert all(record['classes'] == classes for record in records.values())
     assert all(record['boxes']['name'] == ann_file.name for record in records.values())
-    assert set(records['classifier']) == {'config', 'checkpoint', 'recipe', 'classes', 'unseen', 'boxes'}
+    assert set(records['classifier']) == {'config', 'checkpoint', 'recipe', 'classes', 'model', 'unseen', 'boxes'}
     assert records['classifier']['unseen'] == ['square'] and records['classifier']['recipe']['side'] == 32
     assert records['classifier']['checkpoint']['name'] == 'bap.pth'
     assert records['grabcut']['source'] == dict(type='grabcut', iterations=1, min_pixels=16, seed=0)

@@ -213,7 +213,7 @@ def test_record(work):
     record = source.record(('ring', 'triangle'), 'maps')
     assert record['config'] == 'bap.py' and record['checkpoint']['name'] == 'bap.pth'
     assert record['recipe'] == source.make_recipe().to_dict() and record['classes'] == ['ring', 'triangle']
-    assert set(record) == {'config', 'checkpoint', 'recipe', 'classes'}
+    assert set(record) == {'config', 'checkpoint', 'recipe', 'classes', 'model'}
     record = source.record(('ring', 'triangle'), 'masks')
     assert record['recipe'] == source.make_instance_recipe().to_dict() and record['unseen'] == []
 
