@@ -9,7 +9,7 @@ from mmengine.config import Config
 from bana_mm.pipeline import stages
 from bana_mm.pipeline.stages import is_newer, label_step, train_step
 from bana_mm.pipeline.step import StepError
-from bana_mm.pipeline.work_dirs import read_scores
+from bana_mm.pipeline.work_dirs import find_scores, read_scores
 from bana_mm.structures import LabelStore
 from bana_mm.utils.run_options import RunOptions
 
@@ -54,6 +54,51 @@ def test_train_step_refuses_a_checkpoint_of_other_labels(tools, tmp_path):
         StepError, match=r'training: .*w: was trained on labels made with recipe = 1, this run has 2; see .*meta\.json'
     ):
         step.run()
+
+
+def test_steps_tell_of_a_config_that_has_changed_since(tools, tmp_path, capsys):
+    work, labels = tmp_path / 'w', tmp_path / 'labels'
+    (tools / 'train.py').write_text(
+        'import pathlib, sys\nwork = pathlib.Path(sys.argv[3])\n(work / "iter_3.pth").touch()\n'
+        '(work / "last_checkpoint").write_text("iter_3.pth")'
+    )
+    (tools / 'generate_labels.py').write_text(
+        'import pathlib, sys\nlabels = pathlib.Path(sys.argv[4])\n(labels / "meta.json").write_text("{}")'
+    )
+
+    def run(lr=0.1, root='a', iterations=2, overrides=()):
+        model = dict(label_recipe=dict(crf=dict(iterations=iterations)))
+        loader = dict(num_workers=len(root), dataset=dict(data_root=root))
+        settings = dict(model=model, train_dataloader=loader, optim_wrapper=dict(optimizer=dict(lr=lr)))
+        cfg = Config(dict(settings, train_cfg=dict(max_iters=3)), filename=str(tools / 'train.py'))
+        steps = [
+            train_step('training', cfg, work),
+            label_step('labels', cfg, work / 'iter_3.pth', labels, 'val', [], overrides=overrides),
+        ]
+        for step in steps:
+            step.run()
+        return [warning for step in steps for warning in step.warnings]
+
+    assert run() == [] and run(root='elsewhere') == []
+    (warning,) = run(lr=0.2)
+    assert warning.startswith('training: these results were made with other settings') and 'steps.json' in warning
+    assert 'optim_wrapper.optimizer.lr was 0.1, is 0.2' in warning
+    for changed in (dict(iterations=9), dict(overrides=['model.label_recipe.crf.iterations=9'])):
+        warning = run(**changed)[-1]
+        assert 'labels: these results' in warning and 'model.label_recipe.crf.iterations was 2, is 9' in warning
+    assert f'WARNING: {warning}' in capsys.readouterr().out
+    (work / 'iter_3.pth').rename(work / 'iter_2.pth')
+    assert 'training: this was begun with other settings' in run(lr=0.3)[0]
+
+
+def test_a_test_that_was_killed_while_its_scores_were_written(tmp_path):
+    step = stages.test_step('test', Config(dict(train_cfg=dict(max_iters=30))), tmp_path)
+    for stamp, text in (('1', '{"mIoU": 10.0}'), ('2', '{"mIo'), ('3', '')):
+        path = _touch(tmp_path / f'test/{stamp}/{stamp}.json', 1)
+        path.write_text(text)
+        if stamp == '2':
+            assert read_scores(tmp_path) == dict(mIoU=10.0)
+    assert step.is_done() and find_scores(tmp_path)[0].scores == dict(mIoU=10.0) and len(find_scores(tmp_path)) == 1
 
 
 def test_label_step_is_done_when_complete_and_newer_than_the_checkpoint(tmp_path):

@@ -47,6 +47,24 @@ def test_as_computed_at_once(tmp_path, features, weight):
             cache.read('a', LAYOUT, recipe)
 
 
+def test_maps_come_from_any_device(tmp_path, features, weight, monkeypatch):
+    """NumPy is given what was brought to the CPU, and nothing else."""
+    brought, to_numpy, to_cpu = [], torch.Tensor.numpy, torch.Tensor.cpu
+
+    def cpu(self):
+        brought.append(to_cpu(self))
+        return brought[-1]
+
+    def numpy(self):
+        assert any(self is one for one in brought)
+        return to_numpy(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.Tensor, 'cpu', cpu), patch.setattr(torch.Tensor, 'numpy', numpy)
+        MapCache(tmp_path / 'maps', RECIPE).write('a folder/a', features, LAYOUT, weight)
+    assert len(brought) == 12 and (tmp_path / 'maps/a folder/a.npz').is_file()
+
+
 def test_views_and_layers_are_added_to_those_stored(tmp_path, features, weight):
     small, layers, whole = (
         MapCache(tmp_path / 'maps', recipe)

@@ -158,6 +158,32 @@ def test_goes_on_where_it_was_killed(sources, ann_file, references, tmp_path, mo
     assert (run.images, run.skipped) == (0, 6) and out.read_bytes() == references[name].read_bytes()
 
 
+def test_killed_between_the_file_and_the_end(sources, ann_file, references, tmp_path):
+    """The file is there, and so are the labels that it was written from."""
+    out, parts = tmp_path / 'masks.json', tmp_path / 'masks.json.parts'
+    shutil.copy(references['grabcut'], out)
+    parts.mkdir()
+    for name in ('0.jsonl', 'record.json', '.boxes.json.1@here.part'):
+        (parts / name).touch()
+    run, _ = make(sources['grabcut'], ann_file, out)
+    assert (run.images, run.skipped) == (0, 6) and not parts.exists()
+
+
+def test_overwriting_goes_on_without_being_asked_again(sources, ann_file, references, tmp_path, monkeypatch):
+    out = tmp_path / 'masks.json'
+    shutil.copy(references['classifier'], out)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(PartWriter, 'write', _interrupted)
+        make(sources['grabcut'], ann_file, out, overwrite=True)
+    assert not out.exists()
+    make(sources['grabcut'], ann_file, out)
+    assert out.read_bytes() == references['grabcut'].read_bytes()
+
+
+def _interrupted(*_):
+    raise KeyboardInterrupt
+
+
 @pytest.mark.parametrize('name', SOURCES)
 def test_shares_of_ranks_give_the_same_file(sources, ann_file, references, tmp_path, monkeypatch, name):
     """One rank has finished its share, the other was killed; the next run has one rank."""
