@@ -24,6 +24,7 @@ ALLOWED = dict(
     models=BASE,
     datasets=BASE,
     labels=STAGES,
+    own_data=STAGES,
     evaluation=STAGES | {'labels'},
     visualization=STAGES | {'labels', 'evaluation'},
     search=STAGES | {'labels', 'evaluation'},

@@ -27,6 +27,7 @@ WITHOUT_MM = [
     'bana_mm.utils.environment',
     'bana_mm.utils.json_stream',
     'bana_mm.utils.palette',
+    'bana_mm.utils.problems',
     'bana_mm.utils.progress',
     'bana_mm.utils.record',
     'bana_mm.utils.resources',
@@ -34,6 +35,7 @@ WITHOUT_MM = [
     'bana_mm.utils.stopwatch',
     'bana_mm.utils.table',
     'bana_mm.utils.worker_pool',
+    'bana_mm.utils.xml_file',
 ]
 SCRIPT = """
 import importlib, json, sys

@@ -4,13 +4,14 @@ import os
 import os.path as osp
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 from mmdet.datasets import CocoDataset
 from mmdet.datasets.api_wrappers import COCO
 
 from bana_mm.registry import DATASETS
+from bana_mm.utils.problems import STOP, Place, Problems
 
 from .coco_files import box_of, is_ignored, read_coco
 from .image_ids import check_distinct
@@ -25,10 +26,11 @@ class CheckedCOCO(COCO):
 
     with_masks = False
 
-    def __init__(self, annotation_file: str) -> None:
+    def __init__(self, annotation_file: str, problems: Problems = STOP) -> None:
         super().__init__()
         self.path = annotation_file
-        self.dataset = read_coco(annotation_file, with_masks=self.with_masks)
+        self.problems = problems
+        self.dataset = read_coco(annotation_file, self.with_masks, problems)
         self.imgs = {image['id']: image for image in self.dataset['images']}
         self.anns = {annotation['id']: annotation for annotation in self.dataset['annotations']}
         self.cats = {category['id']: category for category in self.dataset['categories']}
@@ -45,10 +47,11 @@ class CheckedCOCO(COCO):
             if len(ids[name]) != 1:
                 found = f'{len(ids[name])} categories are called' if ids[name] else 'no category is called'
                 names = ', '.join(category['name'] for category in self.dataset['categories'])
-                raise ValueError(
+                error = ValueError(
                     f'{self.path}: {found} {name!r}, but metainfo.classes has that class; the categories are {names}'
                 )
-        return [ids[name][0] for name in cat_names]
+                self.problems.error('unknown-class', error, self.path, f'class {name}')
+        return [ids[name][0] if ids[name] else None for name in cat_names]
 
 
 @DATASETS.register_module()
@@ -90,6 +93,8 @@ class CocoBoxDataset(CocoDataset):
             :class:`bana_mm.datasets.VOCBoxDataset`. Defaults to None.
         pipeline (dict | list): Transforms, named ones or a list, see :mod:`bana_mm.datasets.named_steps`. Defaults to
             none.
+        problems (Problems | None): What is told of all that is wrong, where images and objects with errors are left
+            out. Defaults to None, what stops at the first error.
         kwargs: See mmdet's ``CocoDataset``.
 
     Raises:
@@ -112,6 +117,7 @@ class CocoBoxDataset(CocoDataset):
         metainfo: dict | None = None,
         pseudo_labels: Mapping[str, Any] | None = None,
         pipeline: Mapping[str, Any] | Sequence[Step] = (),
+        problems: Problems | None = None,
         **kwargs,
     ) -> None:
         if id_from not in ('id', 'file_name'):
@@ -120,6 +126,8 @@ class CocoBoxDataset(CocoDataset):
         self.require_masks = require_masks
         self.other_classes = check_other_classes(other_classes)
         self.pseudo_labels = pseudo_labels
+        self._problems = problems or STOP
+        self.COCOAPI = partial(type(self).COCOAPI, problems=self._problems)
         self.object_classes, metainfo = object_metainfo(metainfo, self.METAINFO, background_class)
         super().__init__(
             ann_file=ann_file,
@@ -144,14 +152,16 @@ class CocoBoxDataset(CocoDataset):
             )
         # mmdet looks the classes up by metainfo, in which the background is no category.
         shown, self._metainfo['classes'] = self._metainfo['classes'], self.object_classes
-        self._notes = ReadingNotes(self.ann_file, 'x, y, width and height')
+        self._notes = ReadingNotes(self.ann_file, 'x, y, width and height', self._problems)
         try:
             items = super().load_data_list()
         finally:
             self._metainfo['classes'] = shown
         if not items:
-            raise ValueError(f'{self.ann_file}: images is empty')
-        self._check_files(items)
+            self._problems.error(
+                'unreadable-annotation', ValueError(f'{self.ann_file}: images is empty'), self.ann_file
+            )
+        items = self._with_files(items)
         self._notes.log(self.other_classes)
         return items
 
@@ -168,11 +178,15 @@ class CocoBoxDataset(CocoDataset):
             if label is None and not self._takes_other(annotation):
                 continue
             box = box_of(annotation, image['width'], image['height'])
+            where = Place(self.ann_file, f'annotation {annotation["id"]}')
             if box is None:
-                self._notes.without_area.append(str(annotation['id']))
+                self._notes.without_area.append(where)
+                if self._problems.is_list:
+                    item['lacks_boxes'] = True
                 continue
             x, y, width, height = annotation['bbox']
-            self._notes.box(f'annotation {annotation["id"]}', (x, y, x + width, y + height), box, annotation['bbox'])
+            key = (item['img_id'], annotation['category_id'])
+            self._notes.box(where, (x, y, x + width, y + height), box, annotation['bbox'], key)
             item['instances'].append(
                 dict(
                     bbox=box,
@@ -187,10 +201,12 @@ class CocoBoxDataset(CocoDataset):
         """Whether an annotation of another class becomes an ignored instance."""
         name = self.coco.cats[annotation['category_id']]['name']
         if self.other_classes == 'error':
-            raise ValueError(
+            error = ValueError(
                 f'{self.ann_file}: annotation {annotation["id"]} is of the category {name!r}, which metainfo.classes '
                 "does not name; other_classes='ignore' takes only these classes"
             )
+            self._problems.error('unknown-class', error, self.ann_file, f'annotation {annotation["id"]}')
+            return False
         self._notes.other_classes[name] += 1
         return self.other_classes == 'ignore'
 
@@ -207,35 +223,42 @@ class CocoBoxDataset(CocoDataset):
             for item in items:
                 item['img_id'] = osp.splitext(osp.relpath(item['img_path'], self.data_prefix['img'] or '.'))[0]
             check_distinct(
-                ((item['img_id'], item['img_path']) for item in items), f'{self.ann_file}: labels', "id_from='id'"
+                ((item['img_id'], item['img_path']) for item in items),
+                f'{self.ann_file}: labels',
+                "id_from='id'",
+                self._problems,
             )
         check_distinct(
             ((item['seg_map_path'], item['img_path']) for item in items if 'seg_map_path' in item),
             f'{self.ann_file}: the mask',
+            problems=self._problems,
         )
         return items
 
-    def _check_files(self, items: list[dict]) -> None:
-        """Find the images and masks, unless they are on a remote backend."""
+    def _with_files(self, items: list[dict]) -> list[dict]:
+        """Find the images and masks, unless they are on a remote backend; the items whose image is there."""
         if self.backend_args is not None:
-            return
+            return items
         exists = _listed_files()
         missing = [item['img_path'] for item in items if not exists(item['img_path'])]
-        if missing:
-            raise FileNotFoundError(
-                f'{missing[0]} does not exist ({len(missing)} of the {len(items)} images of '
+        for path in missing:
+            error = FileNotFoundError(
+                f'{path} does not exist ({len(missing)} of the {len(items)} images of '
                 f"{self.ann_file} are missing; data_prefix['img'] is {self.data_prefix['img']!r})"
             )
+            self._problems.error('missing-image', error, path)
         for item in items:
             path = item['seg_map_path']
             if path is not None and exists(path):
                 continue
             if self.require_masks:
-                raise FileNotFoundError(
+                error = FileNotFoundError(
                     f'{path or item["img_path"]}: the mask does not exist, but evaluation needs '
                     f"one of every image of {self.ann_file} (data_prefix['seg'])"
                 )
+                self._problems.error('missing-mask', error, path or item['img_path'])
             del item['seg_map_path']
+        return [item for item in items if exists(item['img_path'])] if missing else items
 
 
 def _listed_files() -> Callable[[str], bool]:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from bana_mm.utils.problems import STOP, Problems
 from bana_mm.utils.safe_id import safe_path
 from bana_mm.utils.shortened import shortened
 
@@ -16,7 +17,7 @@ REQUIRED = dict(
 )
 
 
-def read_coco(path: str | Path, with_masks: bool = True) -> dict[str, Any]:
+def read_coco(path: str | Path, with_masks: bool = True, problems: Problems = STOP) -> dict[str, Any]:
     """Read a file of instances in COCO's format.
 
     Ids may be any whole numbers in any order, with gaps. ``iscrowd``, ``ignore``, ``area`` and ``segmentation`` may be
@@ -26,6 +27,7 @@ def read_coco(path: str | Path, with_masks: bool = True) -> dict[str, Any]:
         path (str | Path): The JSON file.
         with_masks (bool): Whether to keep the fields ``segmentation`` and ``unreliable``. Without them the memory for
             COCO's training set is a third: polygons go as soon as they are read. Defaults to True.
+        problems (Problems): What is told of bad entries, which are left out then. Defaults to what stops at the first.
 
     Returns:
         dict: What the file holds, with ``images``, ``annotations`` and ``categories``.
@@ -44,15 +46,17 @@ def read_coco(path: str | Path, with_masks: bool = True) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         hint = '; save as UTF-8' if isinstance(error, UnicodeDecodeError) else ''
         raise ValueError(f'{path}: not valid JSON ({error}){hint}') from error
-    for key, fields in REQUIRED.items():
+    for key in REQUIRED:
         entries = content.get(key) if isinstance(content, dict) else None
         if not isinstance(entries, list):
             raise ValueError(
                 f"{path}: must be COCO's JSON of instances, an object with the lists "
                 f'{", ".join(REQUIRED)}, but {key} is {"missing" if entries is None else "no list"}'
             )
-        _check_entries(f'{path}: {key}', entries, fields)
-    _check_references(path, content)
+    known = {key: {entry['id'] for entry in content[key] if _has_id(entry)} for key in ('images', 'categories')}
+    for key, fields in REQUIRED.items():
+        content[key] = _checked_entries(path, key, content[key], fields, problems)
+    _check_references(path, content, known, problems)
     return content
 
 
@@ -83,28 +87,41 @@ def _without_masks(entry: dict[str, Any]) -> dict[str, Any]:
     return entry
 
 
-def _check_entries(where: str, entries: Iterable[Any], fields: tuple[str, ...]) -> None:
-    seen = set()
+def _checked_entries(
+    path: Path, key: str, entries: Iterable[Any], fields: tuple[str, ...], problems: Problems
+) -> list[dict[str, Any]]:
+    """The entries of a list without the bad ones."""
+    good: dict[int, dict[str, Any]] = {}
     for number, entry in enumerate(entries):
-        if not isinstance(entry, dict):
-            raise ValueError(f'{where}[{number}] must be an object, got {shortened(entry)}')
-        for field in fields:
-            value = entry.get(field)
-            if value is None:
-                raise ValueError(f'{where}[{number}] (id {shortened(entry.get("id"))}): {field} is missing')
-            if not _is_valid(field, value):
-                raise ValueError(
-                    f'{where}[{number}] (id {shortened(entry["id"])}): {field} must be {_EXPECTED[field]}, got '
-                    f'{shortened(value)}'
-                )
-        for field in FLAGS:
-            if entry.get(field) not in (None, 0, 1):
-                raise ValueError(
-                    f'{where}[{number}] (id {entry["id"]}): {field} must be 0 or 1, got {shortened(entry[field])}'
-                )
-        if entry['id'] in seen:
-            raise ValueError(f'{where}[{number}]: id {entry["id"]} is there twice; ids must be unique')
-        seen.add(entry['id'])
+        problem = _entry_problem(entry, fields)
+        if problem is None and entry['id'] in good:
+            problem = f': id {entry["id"]} is there twice; ids must be unique'
+        if problem is None:
+            good[entry['id']] = entry
+        else:
+            error = ValueError(f'{path}: {key}[{number}]{problem}')
+            problems.error('unreadable-annotation', error, str(path), f'{key}[{number}]')
+    return list(good.values())
+
+
+def _entry_problem(entry: Any, fields: tuple[str, ...]) -> str | None:
+    """What is wrong with an entry, as it goes on behind the entry's place."""
+    if not isinstance(entry, dict):
+        return f' must be an object, got {shortened(entry)}'
+    for field in fields:
+        value = entry.get(field)
+        if value is None:
+            return f' (id {shortened(entry.get("id"))}): {field} is missing'
+        if not _is_valid(field, value):
+            return f' (id {shortened(entry["id"])}): {field} must be {_EXPECTED[field]}, got {shortened(value)}'
+    for field in FLAGS:
+        if entry.get(field) not in (None, 0, 1):
+            return f' (id {entry["id"]}): {field} must be 0 or 1, got {shortened(entry[field])}'
+    return None
+
+
+def _has_id(entry: Any) -> bool:
+    return isinstance(entry, dict) and _is_valid('id', entry.get('id'))
 
 
 _EXPECTED = dict(
@@ -140,15 +157,25 @@ def _stays_below(file_name: str) -> bool:
         return False
 
 
-def _check_references(path: Path, content: dict[str, Any]) -> None:
-    known = dict(
-        image_id=('images', {image['id'] for image in content['images']}),
-        category_id=('categories', {category['id'] for category in content['categories']}),
-    )
+def _check_references(path: Path, content: dict[str, Any], known: Mapping[str, set[int]], problems: Problems) -> None:
+    """Leave out annotations of images and categories that are not there, or were left out."""
+    there = {key: {entry['id'] for entry in content[key]} for key in known}
+    good = []
     for number, annotation in enumerate(content['annotations']):
-        for field, (where, ids) in known.items():
-            if annotation[field] not in ids:
-                raise ValueError(
-                    f'{path}: annotations[{number}] (id {annotation["id"]}): {field} '
-                    f'{annotation[field]} is not among the {where}'
-                )
+        wrong = [
+            (field, key)
+            for field, key in (('image_id', 'images'), ('category_id', 'categories'))
+            if annotation[field] not in there[key]
+        ]
+        if not wrong:
+            good.append(annotation)
+            continue
+        field, key = wrong[0]
+        if annotation[field] not in known[key]:
+            error = ValueError(
+                f'{path}: annotations[{number}] (id {annotation["id"]}): {field} {annotation[field]} is not among the '
+                f'{key}'
+            )
+            kind = 'unknown-class' if key == 'categories' else 'unreadable-annotation'
+            problems.error(kind, error, str(path), f'annotations[{number}]')
+    content['annotations'] = good

@@ -5,6 +5,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from bana_mm.utils.problems import STOP, Problems
+
 
 def image_id(item: dict[str, Any]) -> str:
     """Id of a data set's item: ``img_id``, else the stem of its path. COCO's ids are numbers."""
@@ -55,17 +57,21 @@ class DistinctNames:
         return '' if self.way_out is None else f', or set {self.way_out}'
 
 
-def check_distinct(names: Iterable[tuple[str, str]], what: str, way_out: str | None = None) -> None:
+def check_distinct(
+    names: Iterable[tuple[str, str]], what: str, way_out: str | None = None, problems: Problems = STOP
+) -> None:
     """Look for two entries of one name in the data set.
 
     Args:
         names (Iterable[tuple[str, str]]): Name and path of each image, which must not be there twice either.
         what (str): See :class:`DistinctNames`.
         way_out (str | None): See :class:`DistinctNames`. Defaults to None.
+        problems (Problems): What is told of each such entry. Defaults to what stops at the first.
 
     Raises:
         ValueError: See :class:`DistinctNames`.
     """
     distinct = DistinctNames(what, way_out)
     for name, path in names:
-        distinct.add_once(name, path)
+        with problems.guard('same-name', path):
+            distinct.add_once(name, path)

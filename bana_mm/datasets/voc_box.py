@@ -8,6 +8,7 @@ from mmengine.dataset import BaseDataset
 
 from bana_mm.registry import DATASETS
 from bana_mm.utils.image_files import read_header, size_problem
+from bana_mm.utils.problems import STOP, Place, Problems
 
 from .metainfo import object_metainfo
 from .named_steps import Step, hand_labels, pipeline_steps
@@ -76,6 +77,8 @@ class VOCBoxDataset(BaseDataset):
             ``checkpoint`` of the classifier, see :class:`bana_mm.utils.label_origin.LabelOrigin`. Defaults to None.
         pipeline (dict | list): Transforms, named ones or a list, see :mod:`bana_mm.datasets.named_steps`. Defaults to
             none.
+        problems (Problems | None): What is told of all that is wrong, where images and objects with errors are left
+            out. Defaults to None, what stops at the first error.
         kwargs: See mmengine's ``BaseDataset``.
 
     Raises:
@@ -100,6 +103,7 @@ class VOCBoxDataset(BaseDataset):
         metainfo: dict | None = None,
         pseudo_labels: Mapping[str, Any] | None = None,
         pipeline: Mapping[str, Any] | Sequence[Step] = (),
+        problems: Problems | None = None,
         **kwargs,
     ) -> None:
         if difficult not in ('ignore', 'keep'):
@@ -110,6 +114,7 @@ class VOCBoxDataset(BaseDataset):
         self.require_boxes = require_boxes
         self.other_classes = check_other_classes(other_classes)
         self.pseudo_labels = pseudo_labels
+        self._problems = problems or STOP
         classes, metainfo = object_metainfo(metainfo, self.METAINFO, background_class)
         self.label_of = {name: label for label, name in enumerate(classes)}
         default_prefix = dict(img_path='JPEGImages', box_path='Annotations', seg_map_path='SegmentationClassAug')
@@ -129,10 +134,11 @@ class VOCBoxDataset(BaseDataset):
                 f'data_root {self.data_root!r} does not exist: set it in the config, or through '
                 'the environment variable that the config names (VOC_ROOT)'
             )
-        self._notes = ReadingNotes(self.ann_file, 'counted from 1: xmin, ymin, xmax and ymax')
-        items = [self._load_item(img_id) for img_id in read_ids(self.ann_file, self._has_image)]
+        self._notes = ReadingNotes(self.ann_file, 'counted from 1: xmin, ymin, xmax and ymax', self._problems)
+        items = map(self._load_item, read_ids(self.ann_file, self._has_image, self._problems))
+        found = [item for item in items if item is not None]
         self._notes.log(self.other_classes)
-        return items
+        return found
 
     def _image_path(self, img_id: str) -> str:
         return osp.join(self.data_prefix['img_path'], img_id + self.img_suffix)
@@ -140,64 +146,85 @@ class VOCBoxDataset(BaseDataset):
     def _has_image(self, img_id: str) -> bool:
         return osp.isfile(self._image_path(img_id))
 
-    def _load_item(self, img_id: str) -> dict:
+    def _load_item(self, img_id: str) -> dict | None:
+        """An image and its boxes; None where it can't be used and problems are listed."""
+        errors = self._problems.count
         img_path = self._image_path(img_id)
         xml_path = osp.join(self.data_prefix['box_path'], img_id + '.xml')
-        for path, field in ((img_path, 'img_path'), (xml_path, 'box_path')):
+        for path, field, kind in ((img_path, 'img_path', 'image'), (xml_path, 'box_path', 'annotation')):
             if not osp.isfile(path) and (field == 'img_path' or self.require_boxes):
-                raise FileNotFoundError(
+                error = FileNotFoundError(
                     f'{path} does not exist (id {img_id!r} of {self.ann_file}; data_prefix[{field!r}])'
                 )
-        told, objects = read_voc_xml(xml_path) if osp.isfile(xml_path) else (None, [])
-        height, width = self._image_size(img_path, xml_path, told, objects)
+                self._problems.error(f'missing-{kind}', error, path)
+        told, objects = None, []
+        if osp.isfile(xml_path):
+            with self._problems.guard('unreadable-annotation', xml_path):
+                told, objects = read_voc_xml(xml_path, self._problems)
+        shown = None
+        if osp.isfile(img_path):
+            with self._problems.guard('unreadable-image', img_path):
+                shown = self._image_size(img_path, xml_path, told, objects)
+        size = shown or told  # the latter only where problems are listed
+        if size is None:
+            return None
+        instances = self._instances(xml_path, objects, size[1], size[0])
+        if shown is None:
+            return None
         item = dict(
             img_id=img_id,
             img_path=img_path,
-            width=width,
-            height=height,
-            instances=self._instances(xml_path, objects, width, height),
+            width=size[1],
+            height=size[0],
+            instances=instances,
             seg_fields=[],
             label_map=None,
             reduce_zero_label=False,
         )
+        if self._problems.count > errors:
+            item['lacks_boxes'] = True
         seg_map_path = osp.join(self.data_prefix['seg_map_path'], img_id + '.png')
         if osp.isfile(seg_map_path):
             item['seg_map_path'] = seg_map_path
         elif self.require_masks:
-            raise FileNotFoundError(
+            error = FileNotFoundError(
                 f'{seg_map_path} does not exist, but evaluation needs a mask of every image (id '
                 f"{img_id!r} of {self.ann_file}; data_prefix['seg_map_path'])"
             )
+            self._problems.error('missing-mask', error, seg_map_path)
         return item
 
     def _image_size(
         self, img_path: str, xml_path: str, told: tuple[int, int] | None, objects: Sequence[VOCObject]
-    ) -> tuple[int, int]:
-        """Height and width of an image, and whether its XML means the same."""
+    ) -> tuple[int, int] | None:
+        """Height and width of an image, and whether its XML means the same; None where it does not."""
         header = read_header(img_path)
         height, width = header.shown
         if told is None or told == header.shown:
             if objects and (not header.is_told_by_size or (told is None and header.orientation != 1)):
-                self._notes.unsure_orientation.append(img_path)
+                self._notes.unsure_orientation.append(Place(img_path))
             return header.shown
         inside = all(one.box[2] <= width + 1 and one.box[3] <= height + 1 for one in objects)
         is_slip = told == header.shown[::-1] or max(abs(told[0] - height), abs(told[1] - width)) <= 1
         if header.orientation != 1 or not (inside and is_slip):
-            raise ValueError(size_problem(img_path, header.shown, told))
-        self._notes.other_size.append(xml_path)
+            self._problems.error('size', ValueError(size_problem(img_path, header.shown, told)), img_path)
+            return None
+        self._notes.other_size.append(Place(xml_path))
         return header.shown
 
     def _instances(self, xml_path: str, objects: Sequence[VOCObject], width: int, height: int) -> list[dict]:
         instances = []
-        for number, (name, box, difficult) in enumerate(objects):
-            where = f'{xml_path}: object {number}'
+        for name, box, difficult, number in objects:
+            where = Place(xml_path, f'object {number}')
             label = self.label_of.get(name)
             if label is None:
                 if self.other_classes == 'error' or not name:
-                    raise ValueError(
+                    error = ValueError(
                         f'{where} has the unknown class {name!r}; known are {", ".join(self.label_of)} '
                         "(set metainfo.classes for other data, or other_classes='ignore' to take only these)"
                     )
+                    self._problems.error('unknown-class', error, *where)
+                    continue
                 self._notes.other_classes[name] += 1
                 if self.other_classes == 'background':
                     continue
@@ -205,10 +232,12 @@ class VOCBoxDataset(BaseDataset):
             corners = (box[0] + 1, box[1] + 1, box[2], box[3])
             if clipped[0] >= clipped[2] or clipped[1] >= clipped[3]:
                 told = ' '.join(f'{key}={value:g}' for key, value in zip(('xmin', 'ymin', 'xmax', 'ymax'), corners))
-                raise ValueError(
+                error = ValueError(
                     f'{where}: bndbox {told} is empty, or outside the {width} x {height} image; correct or remove it'
                 )
-            self._notes.box(where, box, clipped, corners)
+                self._problems.error('box', error, *where)
+                continue
+            self._notes.box(where, box, clipped, corners, (xml_path, name))
             ignored = label is None or (difficult and self.difficult == 'ignore')
             instances.append(dict(bbox=clipped, bbox_label=-1 if label is None else label, ignore_flag=int(ignored)))
         return instances

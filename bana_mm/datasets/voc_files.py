@@ -9,19 +9,20 @@ import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
-from xml.parsers import expat
 
 from bana_mm.utils.atomic import whole_file
 from bana_mm.utils.image_files import image_size
+from bana_mm.utils.problems import STOP, Problems
 from bana_mm.utils.safe_id import safe_id
 from bana_mm.utils.text_file import read_text
+from bana_mm.utils.xml_file import read_xml
 
 __all__ = ['VOCObject', 'image_size', 'read_ids', 'read_voc_xml', 'write_ids', 'write_voc_xml']
 
 _CLASS_FLAG = re.compile(r'\s-?[01]$')  # VOC's lists of a class: "2007_000032 -1"
 
 
-def read_ids(path: str | Path, exists: Callable[[str], bool] | None = None) -> list[str]:
+def read_ids(path: str | Path, exists: Callable[[str], bool] | None = None, problems: Problems = STOP) -> list[str]:
     """The ids in a list of images.
 
     An id may have white space and subfolders in it, as the file that it names has.
@@ -30,6 +31,7 @@ def read_ids(path: str | Path, exists: Callable[[str], bool] | None = None) -> l
         path (str | Path): Text file in UTF-8 with one image id a line.
         exists (Callable[[str], bool] | None): Says of an id whether there is such a file; asked about ids with white
             space or subfolders, which may be something else. Defaults to None: those are taken that look like ids.
+        problems (Problems): What is told of lines that are no ids. Defaults to what stops at the first.
 
     Raises:
         FileNotFoundError: If the list is missing.
@@ -41,15 +43,17 @@ def read_ids(path: str | Path, exists: Callable[[str], bool] | None = None) -> l
     ids = [line.strip() for line in read_text(path).split('\n') if line.strip()]
     if not ids:
         raise ValueError(f'{path}: lists no image')
-    seen = set()
+    good: dict[str, None] = {}
     for line in ids:
-        if line in seen or not _is_id(line, exists):
-            raise ValueError(
-                f'{path}: {line!r} is {"there twice" if line in seen else "no image id"}; the list must '
+        if line in good or not _is_id(line, exists):
+            error = ValueError(
+                f'{path}: {line!r} is {"there twice" if line in good else "no image id"}; the list must '
                 'hold one image id a line, each once, without suffix and without the folder of all images'
             )
-        seen.add(line)
-    return ids
+            problems.error('unreadable-list', error, str(path), f'line {line!r}')
+        else:
+            good[line] = None
+    return list(good)
 
 
 def _is_id(line: str, exists: Callable[[str], bool] | None) -> bool:
@@ -77,18 +81,21 @@ class VOCObject(NamedTuple):
         box (tuple[float, float, float, float]): xyxy in pixel edges, 0-based and half-open, as the file has it: it may
             reach over the image's edge, or be empty.
         difficult (bool): Whether it is marked so.
+        number (int): Its place among the file's objects, from 0.
     """
 
     name: str
     box: tuple[float, float, float, float]
     difficult: bool
+    number: int
 
 
-def read_voc_xml(path: str | Path) -> tuple[tuple[int, int] | None, list[VOCObject]]:
+def read_voc_xml(path: str | Path, problems: Problems = STOP) -> tuple[tuple[int, int] | None, list[VOCObject]]:
     """Read an image's boxes in PASCAL VOC's format.
 
     Args:
         path (str | Path): The XML. Definitions of entities, which could blow it up or name other files, are refused.
+        problems (Problems): What is told of bad objects. Defaults to what stops at the first.
 
     Returns:
         tuple[tuple[int, int] | None, list[VOCObject]]: Height and width of the image, None where the file has no whole
@@ -98,37 +105,19 @@ def read_voc_xml(path: str | Path) -> tuple[tuple[int, int] | None, list[VOCObje
         FileNotFoundError: If the file is missing.
         ValueError: If it is no such file, or an object lacks a field. The message names the file and the object.
     """
-    root = _parse_xml(path)
+    root = read_xml(path)
     if root.tag.lower() != 'annotation':
         raise ValueError(f"{path}: is no annotation in VOC's format: its outer element is {root.tag!r}")
     objects = []
-    for number, node in enumerate(root.findall('object')):
-        where = f'{path}: object {number}'
-        objects.append(VOCObject((node.findtext('name') or '').strip(), _box(node, where), _difficult(node, where)))
-    if not objects and any(node.tag.lower() in ('object', 'bndbox') for node in root.iter()):
+    nodes = root.findall('object')
+    for number, node in enumerate(nodes):
+        where, name = f'{path}: object {number}', (node.findtext('name') or '').strip()
+        with problems.guard('unreadable-annotation', str(path), f'object {number}'):
+            objects.append(VOCObject(name, _box(node, where), _difficult(node, where), number))
+    if not nodes and any(node.tag.lower() in ('object', 'bndbox') for node in root.iter()):
         raise ValueError(f"{path}: its boxes are not where VOC's format has them, annotation/object/bndbox")
     height, width = (_side(root, key) for key in ('height', 'width'))
     return ((height, width) if height and width else None), objects
-
-
-def _parse_xml(path: str | Path) -> ET.Element:
-    builder, parser = ET.TreeBuilder(), expat.ParserCreate()
-    parser.buffer_text = True
-    parser.StartElementHandler, parser.EndElementHandler = builder.start, builder.end
-    parser.CharacterDataHandler = builder.data
-    parser.EntityDeclHandler = _refuse_entity
-    try:
-        with open(path, 'rb') as file:
-            parser.ParseFile(file)
-        return builder.close()
-    except FileNotFoundError:
-        raise FileNotFoundError(f'{path}: the XML of the boxes is missing') from None
-    except (expat.ExpatError, ValueError, LookupError) as error:  # the last two: encodings that nobody knows
-        raise ValueError(f'{path} is not valid XML: {error}') from error
-
-
-def _refuse_entity(name: str, *args) -> None:
-    raise ValueError(f'it defines the entity {name!r}, which an annotation has no use for')
 
 
 def _side(root: ET.Element, key: str) -> int:

@@ -2,7 +2,7 @@
 
 from .datasets import LIST_FOLDER, find_pseudo_labels, inner_dataset, label_splits, split_name
 from .num_classes import check_num_classes, set_num_classes
-from .own_data import apply_data
+from .own_data import apply_data, describe_parts, read_data
 from .presets import apply_preset
 from .reading import config_arguments, parse_options, read_config, run_name
 
@@ -12,11 +12,13 @@ __all__ = [
     'apply_preset',
     'check_num_classes',
     'config_arguments',
+    'describe_parts',
     'find_pseudo_labels',
     'inner_dataset',
     'label_splits',
     'parse_options',
     'read_config',
+    'read_data',
     'run_name',
     'set_num_classes',
     'split_name',

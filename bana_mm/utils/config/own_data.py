@@ -39,16 +39,7 @@ def apply_data(cfg: Config, path: str | Path) -> None:
         FileNotFoundError: If the file does not exist.
         ValueError: If it is not as it must be, or its data is not what the config needs. The message names the file.
     """
-    data = _read(path)
-    parts = {mode: data.pop(mode, None) for mode in MODES}
-    parts['test'] = parts['test'] or parts['val']
-    parts = {
-        mode: dict(ann_file=part) if isinstance(part, str) else part for mode, part in parts.items() if part is not None
-    }
-    descriptions = {
-        mode: {**data, **part, 'data_prefix': {**data.get('data_prefix', {}), **part.get('data_prefix', {})}}
-        for mode, part in parts.items()
-    }
+    descriptions = describe_parts(read_data(path))
     in_coco = [str(description.get('ann_file')).endswith('.json') for description in descriptions.values()]
     train = (cfg.get('train_dataloader') or {}).get('dataset')
     if train is not None and inner_dataset(train).get('type') == 'bana_mm.CocoPseudoMaskDataset':
@@ -59,7 +50,41 @@ def apply_data(cfg: Config, path: str | Path) -> None:
         _put_images(cfg, descriptions)
 
 
-def _read(path: str | Path) -> dict[str, Any]:
+def describe_parts(data: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The arguments of each data set of a file.
+
+    Args:
+        data (Mapping): ``data`` of the file, see :func:`apply_data`.
+
+    Returns:
+        dict: The arguments by 'train', 'val' and 'test', without those that ``data`` has not. 'test' is 'val' where
+        nothing else is said.
+    """
+    shared = {key: value for key, value in data.items() if key not in MODES}
+    parts = {mode: data.get(mode) for mode in MODES}
+    parts['test'] = parts['test'] or parts['val']
+    parts = {
+        mode: dict(ann_file=part) if isinstance(part, str) else part for mode, part in parts.items() if part is not None
+    }
+    return {
+        mode: {**shared, **part, 'data_prefix': {**shared.get('data_prefix', {}), **part.get('data_prefix', {})}}
+        for mode, part in parts.items()
+    }
+
+
+def read_data(path: str | Path) -> dict[str, Any]:
+    """``data`` of a data set's file.
+
+    Args:
+        path (str | Path): See :func:`bana_mm.utils.resources.find_config`.
+
+    Returns:
+        dict: With the names of the classes as a tuple.
+
+    Raises:
+        FileNotFoundError: If the file does not exist.
+        ValueError: If it is not as it must be; the message names it.
+    """
     try:
         file = find_config(path)
     except FileNotFoundError:
