@@ -71,8 +71,8 @@ if __name__ == '__main__':
         license='Apache-2.0',
         python_requires='>=3.10',
         packages=find_packages(include=['bana_mm', 'bana_mm.*']),
-        package_data={'bana_mm': ['py.typed']},
-        install_requires=['torch>=2.0', 'numpy>=1.24', 'pillow>=9.1', 'tabulate>=0.9', 'tqdm>=4.60'],
+        package_data={'bana_mm': ['py.typed', 'report/*.html']},
+        install_requires=['torch>=2.0', 'numpy>=1.24', 'pillow>=9.1', 'jinja2>=3', 'tabulate>=0.9', 'tqdm>=4.60'],
         extras_require=EXTRAS,
         cmdclass={'build_py': BuildWithConfigs},
         classifiers=[

@@ -29,6 +29,7 @@ ALLOWED = dict(
     visualization=STAGES | {'labels', 'evaluation'},
     search=STAGES | {'labels', 'evaluation'},
     pipeline=STAGES | {'labels', 'evaluation', 'version'},
+    report=STAGES | {'labels', 'evaluation', 'pipeline', 'visualization', 'version'},
     labeler=STAGES | {'labels', 'visualization'},
     hooks=STAGES | {'labels', 'evaluation', 'visualization'},
 )

@@ -1,4 +1,4 @@
-"""Train all stages on synthetic images, print what each gains, and draw panels.
+"""Train all stages on synthetic images, print what each gains, and draw panels and a page.
 
 Two classifiers (plain and background-aware pooling) give labels; four segmentation models are trained: on whole boxes,
 on Y_crf with cross entropy, on Y_crf with the noise-aware loss, and on the full masks. What is done is skipped when it
@@ -42,7 +42,7 @@ def main() -> None:
         partial.write_text(table + '\n')
     print(f'\nmIoU in percent: labels on {args.num_train} training images, segmentation on {args.num_val} others')
     print(table)
-    say_done('the demonstration: table.txt, panels/ and logs/', demo.root)
+    say_done('the demonstration: table.txt, panels/ and logs/', demo.root, f'open {demo.page} in a browser')
 
 
 if __name__ == '__main__':

@@ -4,15 +4,10 @@ Boxes are X1,Y1,X2,Y2,CLASS in pixels: 0-based edges, so that 0,0,W,H is the who
 column 3 and row 5. CLASS is a name, or with --classes also an index from 1 on.
 
 Writes OUT_DIR/NAME.png (0 background, 1..L classes, 255 ignored; VOC's colours) and OUT_DIR/NAME_overlay.png.
-
-  python tools/label_image.py dog.jpg --boxes 48,240,195,371,dog 8,12,352,498,person
-  python tools/label_image.py dog.jpg --boxes-file boxes.txt --source sam:nielsr/slimsam-77-uniform --save coco yolo
-  python tools/label_image.py dog.jpg --boxes 48,240,195,371,dog --source classifier:CONFIG:CHECKPOINT --device cuda
 """
 
 import argparse
 import sys
-import time
 from pathlib import Path
 
 FORMATS = dict(coco='_coco.json', labelme='.json', yolo='.txt')
@@ -22,9 +17,18 @@ Box = tuple[float, float, float, float, str | int]
 def parse_args() -> argparse.Namespace:
     from mmengine.config import DictAction
 
+    from bana_mm.utils.command_line import tool_parser
     from bana_mm.utils.run_options import add_run_options
 
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = tool_parser(
+        __file__,
+        __doc__,
+        [
+            'dog.jpg --boxes 48,240,195,371,dog 8,12,352,498,person',
+            'dog.jpg --boxes-file boxes.txt --source sam:nielsr/slimsam-77-uniform --save coco yolo',
+            'dog.jpg --boxes 48,240,195,371,dog --source classifier:CONFIG:CHECKPOINT --device cuda',
+        ],
+    )
     parser.add_argument('image', help='the image')
     boxes = parser.add_mutually_exclusive_group(required=True)
     boxes.add_argument('--boxes', nargs='+', metavar='X1,Y1,X2,Y2,CLASS', help='boxes with their classes')
@@ -107,8 +111,8 @@ def label(args: argparse.Namespace) -> None:
     from bana_mm import BoxLabeler
     from bana_mm.labels import build_label_source
     from bana_mm.utils.atomic import whole_file
+    from bana_mm.utils.command_line import say_done
 
-    start = time.monotonic()
     source = build_label_source(args.source, **args.source_options)
     labeler = BoxLabeler(source, classes=args.classes, device=args.device)
     result = labeler(args.image, [box[:4] for box in boxes], [box[4] for box in boxes])
@@ -122,7 +126,8 @@ def label(args: argparse.Namespace) -> None:
         getattr(result, f'to_{kind}')(written[-1])
     for name, score, mask in zip(result.box_names, result.scores, result.masks):
         print(f'{name}: {mask.sum()} pixels, score {score:.2f}')
-    print(f'{len(boxes)} boxes by {args.source} in {time.monotonic() - start:.1f} s: {", ".join(map(str, written))}')
+    number = '1 box' if len(boxes) == 1 else f'{len(boxes)} boxes'
+    say_done(f'{number} by {args.source}', ', '.join(map(str, written)))
     if args.show:
         result.show()
 

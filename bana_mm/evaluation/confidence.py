@@ -37,6 +37,15 @@ def cosine_head(model: nn.Module) -> nn.Module:
     return head
 
 
+def is_cosine_classifier(model: nn.Module) -> bool:
+    """Whether :func:`cosine_head` finds its head."""
+    try:
+        cosine_head(model)
+    except TypeError:
+        return False
+    return True
+
+
 @torch.no_grad()
 def image_confidence(model: nn.Module, image: np.ndarray, label: np.ndarray, gamma: float | None = None) -> np.ndarray:
     """Confidence of a model in the labels of a whole image.
@@ -50,9 +59,43 @@ def image_confidence(model: nn.Module, image: np.ndarray, label: np.ndarray, gam
     Returns:
         np.ndarray: sigma, (H, W) float32 in [0, 1], 0 where the label is 255.
     """
-    cosine = _cosines(model, image)
-    label = torch.from_numpy(label.astype(np.int64))[None].to(cosine.device)
-    return confidence_map(cosine, label, _loss_gamma(model) if gamma is None else gamma)[0].cpu().numpy()
+    return _confidence(model, image_logits(model, image), label, gamma)
+
+
+@torch.no_grad()
+def image_prediction(
+    model: nn.Module, image: np.ndarray, label: np.ndarray | None = None, gamma: float | None = None
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """What a model says of a whole image, and its confidence in a label of it, from one pass.
+
+    Args:
+        model (nn.Module): Any segmentation model of mmseg in evaluation mode.
+        image, gamma: See :func:`image_confidence`.
+        label (np.ndarray | None): Likewise. Defaults to None, no confidence.
+
+    Returns:
+        tuple[np.ndarray, np.ndarray | None]: The prediction, (H, W) uint8; and sigma, or None where there is no label
+        or the model is no cosine classifier.
+    """
+    logits = image_logits(model, image)
+    prediction = logits.argmax(dim=0) if len(logits) > 1 else logits[0].sigmoid() > 0.5
+    sigma = _confidence(model, logits, label, gamma) if label is not None and is_cosine_classifier(model) else None
+    return prediction.to(torch.uint8).cpu().numpy(), sigma
+
+
+def image_logits(model: nn.Module, image: np.ndarray) -> Tensor:
+    """Logits of every pixel of an image for every class, (C, H, W), from the model's own prediction.
+
+    Args:
+        model (nn.Module): Segmentation model in evaluation mode.
+        image (np.ndarray): (H, W, 3) uint8 BGR, seen at its own size.
+    """
+    size = image.shape[:2]
+    data = dict(
+        inputs=[torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))],
+        data_samples=[SegDataSample(metainfo=dict(ori_shape=size, img_shape=size))],
+    )
+    return model.test_step(data)[0].seg_logits.data
 
 
 @dataclass
@@ -138,11 +181,7 @@ def _loss_gamma(model: nn.Module) -> float:
     return next((loss.gamma for loss in losses if hasattr(loss, 'gamma')), DEFAULT_GAMMA)
 
 
-def _cosines(model: nn.Module, image: np.ndarray) -> Tensor:
-    """Cosines of every pixel of an image with every class, (1, C, H, W), from the model's own prediction."""
-    size = image.shape[:2]
-    data = dict(
-        inputs=[torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))],
-        data_samples=[SegDataSample(metainfo=dict(ori_shape=size, img_shape=size))],
-    )
-    return model.test_step(data)[0].seg_logits.data[None] / cosine_head(model).temperature
+def _confidence(model: nn.Module, logits: Tensor, label: np.ndarray, gamma: float | None) -> np.ndarray:
+    cosine = logits[None] / cosine_head(model).temperature
+    target = torch.from_numpy(label.astype(np.int64))[None].to(cosine.device)
+    return confidence_map(cosine, target, _loss_gamma(model) if gamma is None else gamma)[0].cpu().numpy()

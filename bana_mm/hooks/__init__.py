@@ -6,9 +6,10 @@ from .checkpoint_hook import WholeCheckpointHook
 from .collapse_hook import CollapseHook
 from .label_check_hook import LabelCheckHook
 from .num_classes_hook import NumClassesHook
+from .panels_hook import PanelsHook
 from .random_state_hook import RandomStateHook
 
-__all__ = ['CollapseHook', 'LabelCheckHook', 'NumClassesHook', 'RandomStateHook', 'WholeCheckpointHook']
+__all__ = ['CollapseHook', 'LabelCheckHook', 'NumClassesHook', 'PanelsHook', 'RandomStateHook', 'WholeCheckpointHook']
 
 if find_spec('mmseg'):
     from .confidence_map_hook import ConfidenceMapHook

@@ -1,20 +1,16 @@
 """Watch how the confidence in doubtful labels develops during a training (paper Fig. 5)."""
 
-import random
 import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
 from mmengine.dataset import InfiniteSampler
 from mmengine.dist import get_world_size, is_main_process
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from PIL import Image
-from torch import nn
 
 from bana_mm.datasets.metainfo import without_background
 from bana_mm.datasets.training_example import find_example
@@ -22,6 +18,8 @@ from bana_mm.evaluation.confidence import cosine_head, image_confidence
 from bana_mm.registry import HOOKS
 from bana_mm.utils.atomic import whole_file
 from bana_mm.visualization.confidence_strip import confidence_strip
+
+from .undisturbed import same_random_numbers, undisturbed
 
 
 @HOOKS.register_module()
@@ -78,7 +76,7 @@ class ConfidenceMapHook(Hook):
         cosine_head(runner.model)
         self._times = self._schedule(runner)
         self._folder = Path(runner.log_dir) / 'vis_data' / 'confidence_maps'
-        with _same_random_numbers():
+        with same_random_numbers():
             self._examples = [find_example(name, runner.train_dataloader.dataset) for name in self.images]
         if is_main_process():
             self._take_over(runner)
@@ -131,7 +129,7 @@ class ConfidenceMapHook(Hook):
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         classes = without_background(runner.train_dataloader.dataset.metainfo['classes'])
         for example in self._examples:
-            with _undisturbed(model):
+            with undisturbed(model):
                 sigma = image_confidence(model, example.image, example.label, self.gamma)
             folder = self._folder / example.name
             folder.mkdir(parents=True, exist_ok=True)
@@ -149,32 +147,6 @@ class ConfidenceMapHook(Hook):
                     rgb, classes, example.labels, example.reliable, sigmas, example.ground_truth, self.height
                 ),
             )
-
-
-@contextmanager
-def _undisturbed(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode without gradients; afterwards every module is in the mode that it was in."""
-    modes = {module: module.training for module in model.modules()}
-    model.eval()
-    try:
-        with torch.no_grad(), _same_random_numbers():
-            yield
-    finally:
-        for module, mode in modes.items():
-            module.training = mode
-
-
-@contextmanager
-def _same_random_numbers() -> Iterator[None]:
-    """Whatever is drawn inside, the generators go on as if nothing had been."""
-    python, numpy = random.getstate(), np.random.get_state()
-    devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
-    try:
-        with torch.random.fork_rng(devices):
-            yield
-    finally:
-        random.setstate(python)
-        np.random.set_state(numpy)
 
 
 def _write(path: Path, picture: np.ndarray) -> None:

@@ -17,7 +17,7 @@ from bana_mm.utils.table import format_table
 
 from .stages import evaluate_step, is_newer, label_step, test_step, train_step
 from .step import Step, StepError
-from .work_dirs import read_scores
+from .work_dirs import read_scores, score_files
 
 CLASSIFIERS = dict(bap='background-aware pooling', gap='plain pooling')
 SEGMENTATIONS = dict(box='whole boxes', ce='Y_crf, cross entropy', nal='Y_crf, noise-aware loss', masks='full masks')
@@ -98,6 +98,7 @@ class Demo:
         for failure in filter(None, failures):
             raise failure
         self.panels()
+        self.report()
 
     def labels(self, name: str, splits: tuple[str, ...]) -> None:
         """Train a classifier and make its labels."""
@@ -133,6 +134,17 @@ class Demo:
         self._run(
             Step('panels', command, lambda: sum(is_newer(path, [checkpoint]) for path in out.glob('*.png')) >= wanted)
         )
+
+    @property
+    def page(self) -> Path:
+        """The page of the whole run."""
+        return self.root / 'report.html'
+
+    def report(self) -> None:
+        """Write the page of the whole run."""
+        scores = [path for name in SEGMENTATIONS for path in score_files(self.root / name)]
+        command = ['analysis/report.py', str(self.root), '--training', 'nal']
+        self._run(Step('report', command, lambda: is_newer(self.page, scores)))
 
     def table(self) -> str:
         """All figures, read from the files that the steps have written."""

@@ -1,6 +1,7 @@
 """Panels: what the stages make of one image, side by side in one picture."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import cv2
 import numpy as np
@@ -110,6 +111,28 @@ def panel_row(cells: Mapping[str, np.ndarray], legend: Mapping[str, Sequence[int
 def render_panels(
     image: np.ndarray,
     classes: Sequence[str],
+    *args: Any,
+    height: int = 224,
+    **maps: Any,
+) -> np.ndarray:
+    """What is known of an image, as one row.
+
+    Args:
+        image, classes, *args, **maps: See :func:`panel_cells`.
+        height (int): Of each cell in pixels; the width follows. Defaults to 224.
+
+    Returns:
+        np.ndarray: One picture, uint8 RGB.
+
+    Raises:
+        ValueError: If a map has another size than the image.
+    """
+    return panel_row(*panel_cells(image, classes, *args, height=height, **maps))
+
+
+def panel_cells(
+    image: np.ndarray,
+    classes: Sequence[str],
     boxes: np.ndarray | None = None,
     labels: Sequence[int] = (),
     attention: np.ndarray | None = None,
@@ -119,11 +142,13 @@ def render_panels(
     predictions: Mapping[str, np.ndarray] | None = None,
     ground_truth: np.ndarray | None = None,
     height: int = 224,
-) -> np.ndarray:
-    """What is known of an image, as one row; columns that are not given are left out.
+    confidence: np.ndarray | None = None,
+    others: Mapping[str, np.ndarray] | None = None,
+) -> tuple[dict[str, np.ndarray], dict[str, Sequence[int]]]:
+    """What is known of an image, a picture each; what is not given is left out.
 
-    Columns: image, boxes, attention, CAM, Y_crf, Y_ret, agreement (of those two; white where they differ), one for each
-    prediction, ground truth.
+    In this order: image, boxes, attention, CAM, Y_crf, Y_ret, other label maps, agreement (of Y_crf and Y_ret: the
+    reliable region, white where they differ), confidence, one for each prediction, ground truth.
 
     Args:
         image (np.ndarray): (H, W, 3) uint8 RGB.
@@ -136,19 +161,21 @@ def render_panels(
         y_ret (np.ndarray | None): (H, W) uint8. Defaults to None.
         predictions (Mapping[str, np.ndarray] | None): Caption to (H, W) uint8. Defaults to None.
         ground_truth (np.ndarray | None): (H, W) uint8. Defaults to None.
-        height (int): Of each cell in pixels; the width follows. Defaults to 224.
+        height (int): Of each picture in pixels; the width follows. Defaults to 224.
+        confidence (np.ndarray | None): Sigma, (H, W) in [0, 1]. Defaults to None.
+        others (Mapping[str, np.ndarray] | None): Caption to (H, W) uint8, labels of other sources. Defaults to None.
 
     Returns:
-        np.ndarray: One picture, uint8 RGB.
+        tuple[dict, dict]: Caption to (height, width, 3) uint8 RGB; and the legend, name to RGB colour.
 
     Raises:
         ValueError: If a map has another size than the image.
     """
-    maps = {'Y_crf': y_crf, 'Y_ret': y_ret}
+    maps = {'Y_crf': y_crf, 'Y_ret': y_ret, **(others or {})}
     if y_crf is not None and y_ret is not None:
         maps['agreement'] = agree(y_crf, y_ret)[0]
-    maps.update({**(predictions or {}), 'ground truth': ground_truth})
     maps = {caption: label for caption, label in maps.items() if label is not None}
+    judged = {**(predictions or {}), **({} if ground_truth is None else {'ground truth': ground_truth})}
 
     scale = height / image.shape[0]
     large = resize(image, scale, cv2.INTER_CUBIC)
@@ -161,13 +188,18 @@ def render_panels(
         cells['CAM'] = resize(heat_map(image, cam / max(float(cam.max()), 1e-12)), scale, cv2.INTER_LINEAR)
     for caption, label in maps.items():
         cells[caption] = resize(label_overlay(image, label), scale, cv2.INTER_NEAREST)
+    if confidence is not None:
+        cells['confidence'] = resize(heat_map(image, confidence), scale, cv2.INTER_LINEAR)
+    for caption, label in judged.items():
+        cells[caption] = resize(label_overlay(image, label), scale, cv2.INTER_NEAREST)
 
     palette = voc_palette(256)
-    present = sorted({*map(int, labels), *(int(v) for label in maps.values() for v in np.unique(label))} - {0, 255})
-    legend = {classes[index - 1]: palette[index] for index in present}
-    if any((label == 255).any() for label in maps.values()):
+    shown = [*maps.values(), *judged.values()]
+    present = sorted({*map(int, labels), *(int(v) for label in shown for v in np.unique(label))} - {0, 255})
+    legend: dict[str, Sequence[int]] = {classes[index - 1]: palette[index] for index in present}
+    if any((label == 255).any() for label in shown):
         legend['ignored'] = IGNORED_COLOUR
-    return panel_row(cells, legend)
+    return cells, legend
 
 
 def resize(image: np.ndarray, scale: float, interpolation: int) -> np.ndarray:

@@ -12,7 +12,7 @@ from mmengine.runner import Runner
 from PIL import Image
 
 from bana_mm.datasets.synthetic import make_tiny_voc
-from bana_mm.hooks.confidence_map_hook import _undisturbed
+from bana_mm.hooks.undisturbed import undisturbed
 from bana_mm.structures import LabelStore, read_label_png
 
 CONFIG = Path(__file__).parents[2] / 'configs' / 'bana' / 'deeplabv1_vgg16_voc.py'
@@ -201,7 +201,7 @@ def test_no_cosines(run):
         run('fcn', dict(images=['train_00000'], iterations=[0]), **{'model.decode_head': head})
 
 
-def test_undisturbed():
+def testundisturbed():
     """Random numbers go on, frozen modules stay frozen, also where what happens inside fails."""
     model = torch.nn.Sequential(torch.nn.BatchNorm2d(1).eval(), torch.nn.Dropout()).train(False)
     model[1].train()
@@ -218,7 +218,7 @@ def test_undisturbed():
     expected = [draw() for _ in range(2)][1]
     seed()
     draw()
-    with pytest.raises(KeyError), _undisturbed(model):
+    with pytest.raises(KeyError), undisturbed(model):
         assert not model[1].training and not torch.is_grad_enabled()
         draw()
         raise KeyError

@@ -93,4 +93,4 @@ def test_installed_metadata_holds_no_mm_package_outside_extras():
         pytest.skip('bana_mm is not installed')
     assert version('bana_mm') == bana_mm.__version__
     always = {requirements.Requirement(line).name for line in lines if 'extra ==' not in line}
-    assert always == {'torch', 'numpy', 'pillow', 'tabulate', 'tqdm'}
+    assert always == {'torch', 'numpy', 'pillow', 'jinja2', 'tabulate', 'tqdm'}

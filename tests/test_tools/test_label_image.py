@@ -25,8 +25,8 @@ def test_mask_and_overlay(image, monkeypatch, capsys):
         sys, 'argv', ['bana_mm', 'label_image', 'square.png', '--boxes', *boxes, '--save', 'coco', 'yolo']
     )
     main()
-    output = capsys.readouterr().out
-    assert 'square: 100 pixels, score 1.00\ndot: 6 pixels' in output and '2 boxes by grabcut in ' in output
+    output, done = capsys.readouterr()
+    assert 'square: 100 pixels, score 1.00\ndot: 6 pixels' in output
     label = read_label_png('outputs/square.png')
     expected = np.zeros((20, 30), np.uint8)
     expected[5:15, 10:20], expected[:2, :3] = 1, 2
@@ -35,7 +35,8 @@ def test_mask_and_overlay(image, monkeypatch, capsys):
     assert overlay.shape == (20, 30, 3) and overlay[10, 15, 0] > overlay[10, 15, 1]
     assert json.loads(Path('outputs/square_coco.json').read_text())['annotations'][0]['area'] == 100
     assert len(Path('outputs/square.txt').read_text().splitlines()) == 2
-    assert all(str(path) in output for path in Path('outputs').iterdir())
+    assert ': 2 boxes by grabcut -> outputs/square.png, ' in done
+    assert all(str(path) in done for path in Path('outputs').iterdir())
 
 
 def test_boxes_file_and_classes(image, run):

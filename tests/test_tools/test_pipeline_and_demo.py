@@ -144,9 +144,10 @@ def test_demo(calls, demo, tmp_path, capsys):
     settings = ['--num-train', 8, '--num-val', 2, '--classifier-iters', 1, '--segmentation-iters', 1]
     demo(*settings)
     assert {name: calls.count(name) for name in calls} == dict(
-        train=6, generate_labels=3, evaluate_labels=2, test=4, draw_panels=1
+        train=6, generate_labels=3, evaluate_labels=2, test=4, draw_panels=1, report=1
     )
-    text = capsys.readouterr().out
+    text, done = capsys.readouterr()
+    assert f'next: open {tmp_path}/report.html in a browser' in done
     for row in (
         'labels: whole box',
         'labels: GAP',
@@ -165,6 +166,20 @@ def test_demo(calls, demo, tmp_path, capsys):
         cell = 224 / image.height * image.width
     # image, boxes, attention, CAM, Y_crf, Y_ret, agreement, four predictions, ground truth
     assert abs(np.array(Image.open(panels[0])).shape[1] - 12 * (cell + 4)) < 12
+
+    page = (tmp_path / 'report.html').read_text()
+    for caption in (
+        'attention',
+        'CAM',
+        'Y_crf',
+        'Y_ret',
+        'reliable region',
+        'confidence',
+        'prediction, nal',
+        'ground truth',
+    ):
+        assert page.count(f'<figcaption>{caption}</figcaption>') == 2
+    assert all(f'training, {name}</td>' in page for name in ('bap', 'gap', 'box', 'ce', 'nal', 'masks'))
 
     calls.clear()
     demo(*settings)
