@@ -3,11 +3,17 @@
 # first run goes on with the step it was in.
 #
 #   make PYTHON=python3.12 demo     another interpreter for .venv (only read when .venv is created)
+#   make STACK=onedl demo           the maintained forks of mmcv, mmdet and mmseg, in .venv-onedl
 #   make TORCH_INDEX=URL demo       take torch from this index instead of choosing one
 #   make MMCV_CUDA=0|1 demo         build mmcv's ops without or with CUDA instead of looking for a GPU and nvcc
 #   make test ARGS='tests/test_utils -x'
 
-VENV ?= .venv
+# OpenMMLab's releases (mim), or the forks with the same import names (onedl); never both in one environment.
+STACK ?= mim
+ifeq ($(filter mim onedl,$(STACK)),)
+$(error STACK=$(STACK) is neither mim nor onedl)
+endif
+VENV ?= $(if $(filter onedl,$(STACK)),.venv-onedl,.venv)
 DEMO_OUT ?= work_dirs/demo
 ARGS ?=
 # Tests run in so many processes, a file in one; each computes with so many threads.
@@ -17,7 +23,7 @@ TEST_THREADS ?= 1
 BIN := $(VENV)/bin
 STAMPS := $(VENV)/stamps
 PINS := requirements/constraints.txt
-STEP := VENV='$(VENV)' STAMPS='$(STAMPS)' PINS='$(PINS)' bash scripts/env_step.sh
+STEP := STACK='$(STACK)' VENV='$(VENV)' STAMPS='$(STAMPS)' PINS='$(PINS)' bash scripts/env_step.sh
 
 export PYTHON TORCH_INDEX MMCV_CUDA MAX_JOBS
 
@@ -27,7 +33,7 @@ help:
 	@echo 'make demo       train all stages on generated data, print the table, write panels to $(DEMO_OUT)'
 	@echo 'make test       run the tests'
 	@echo 'make test-long  run those that try very many inputs: half an hour'
-	@echo 'make env        only create $(VENV)'
+	@echo 'make env        only create $(VENV) (STACK=onedl: with the maintained forks)'
 	@echo 'make lint       check style and types with ruff and mypy'
 	@echo 'make clean      remove caches, build files and $(DEMO_OUT)'
 	@echo 'make clean-env  remove $(VENV)'

@@ -4,9 +4,10 @@ Configs name our modules with their scope, ``type='bana_mm.BAPHead'``, while ``d
 ``mmdet``. ``locations`` makes the registries import the modules only when something is looked up in them.
 """
 
-from bana_mm.utils import require
+from bana_mm.utils import require, require_ops
 
 require('mmengine')
+require_ops()
 
 from mmengine.registry import DATASETS as MMENGINE_DATASETS
 from mmengine.registry import HOOKS as MMENGINE_HOOKS

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# One step of building the environment; the Makefile calls it with VENV, STAMPS and PINS set and orders the steps.
+# One step of building the environment; the Makefile calls it with STACK, VENV, STAMPS and PINS set and orders the
+# steps. STACK is the family of mm* packages, mim or onedl.
 # Every step may be run again: it does nothing where its result is already there.
 set -euo pipefail
 
@@ -7,6 +8,11 @@ export PIP_DISABLE_PIP_VERSION_CHECK=1 PYTHONNOUSERSITE=1
 unset PYTHONPATH PYTHONHOME
 readonly PYTORCH_CPU_INDEX=https://download.pytorch.org/whl/cpu
 readonly LOGS=$VENV/logs
+case ${STACK:=mim} in
+  mim) readonly ENGINE=mmengine CV=mmcv DET=mmdet SEG=mmsegmentation OTHER=onedl-mmengine ;;
+  onedl) readonly ENGINE=onedl-mmengine CV=onedl-mmcv DET=onedl-mmdetection SEG=onedl-mmsegmentation OTHER=mmengine ;;
+  *) printf '[env] error: STACK=%s is neither mim nor onedl\n' "$STACK" >&2; exit 1 ;;
+esac
 
 say() { printf '[env] %s\n' "$*"; }
 die() { printf '[env] error: %s\n' "$*" >&2; exit 1; }
@@ -28,6 +34,10 @@ except PackageNotFoundError:
 EOF
 }
 
+has_distribution() {
+  python -c 'import sys; from importlib.metadata import version; version(sys.argv[1])' "$1" 2>/dev/null
+}
+
 # Prints an interpreter: $PYTHON when given, else one that the mm* releases were made for (3.10-3.12), else a newer one.
 find_python() {
   if [[ -n ${PYTHON:-} ]]; then
@@ -35,8 +45,10 @@ find_python() {
     echo "$PYTHON"
     return
   fi
-  local candidate
-  for candidate in python3 python3.12 python3.11 python3.10; do
+  local candidate candidates=(python3 python3.12 python3.11 python3.10)
+  # onedl-mmcv has ready wheels for these two, on others it is compiled
+  [[ $STACK != onedl ]] || candidates=(python3.12 python3.10 python3 python3.11)
+  for candidate in "${candidates[@]}"; do
     if is_at_least "$candidate" 3 10 && ! is_at_least "$candidate" 3 13; then echo "$candidate"; return; fi
   done
   for candidate in python3 python3.13; do
@@ -136,41 +148,46 @@ show_progress() {
   while IFS= read -r line; do
     printf '%s\n' "$line" >&3
     if [[ $line =~ \[([0-9]+)/([0-9]+)\] ]] && (( BASH_REMATCH[1] % 5 == 0 || BASH_REMATCH[1] == BASH_REMATCH[2] )); then
-      say "mmcv: ${BASH_REMATCH[1]} of ${BASH_REMATCH[2]} files compiled"
+      say "$CV: ${BASH_REMATCH[1]} of ${BASH_REMATCH[2]} files compiled"
     fi
   done 3>"$1"
 }
 
 build_mmcv() {
-  local cuda=$1 log=$LOGS/mmcv.log
+  local cuda=$1 log=$LOGS/$CV.log
   shift
   local settings=(MMCV_WITH_OPS=1 FORCE_CUDA="$cuda" MAX_JOBS="${MAX_JOBS:-$(build_jobs)}")
   # mmcv builds CUDA code whenever torch sees a GPU, so the GPU is hidden where the CPU ops are wanted.
   [[ $cuda == 1 ]] || settings+=(CUDA_VISIBLE_DEVICES=-1)
   # mmcv's setup.py reads a local variable that exec() made, which Python 3.13 no longer shows it.
-  ! is_at_least "$VENV/bin/python" 3 13 || settings+=(PYTHONPATH="$PWD/scripts/python313")
+  if [[ $STACK == mim ]] && is_at_least "$VENV/bin/python" 3 13; then
+    settings+=(PYTHONPATH="$PWD/scripts/python313")
+  fi
   mkdir -p "$LOGS"
-  if ! env "${settings[@]}" "$VENV/bin/python" -m pip install -v --no-build-isolation -c "$PINS" "$@" mmengine mmcv 2>&1 \
+  if ! env "${settings[@]}" "$VENV/bin/python" -m pip install -v --no-build-isolation -c "$PINS" "$@" "$ENGINE" "$CV" 2>&1 \
       | show_progress "$log"; then
     tail -n 30 "$log" >&2
-    die "mmcv did not build; the whole log is in $log"
+    die "$CV did not build; the whole log is in $log"
   fi
 }
 
 step_mmcv() {
   local cuda=0
   ! wants_cuda_ops || cuda=1
-  if ! is_installed mmcv || ! is_installed mmengine; then
-    say "installing mmcv $(pinned mmcv); unless pip still has the wheel it is compiled now: 7 to 10 minutes on two cores"
+  if has_distribution "$OTHER"; then
+    die "$VENV holds $OTHER, of the other family with the same import names: take another VENV, or first make clean-env"
+  fi
+  if ! is_installed "$CV" || ! is_installed "$ENGINE"; then
+    say "installing $CV $(pinned "$CV"); unless there is a wheel it is compiled now: 7 to 10 minutes on two cores"
     build_mmcv "$cuda"
   fi
   use_headless_opencv_without_display_libraries
   if ! ops_work "$cuda"; then
-    say "pip's cached wheel of mmcv was built for another torch or without the wanted ops: compiling it again"
-    build_mmcv "$cuda" --no-cache-dir --force-reinstall --no-deps
-    ops_work "$cuda" || die "mmcv's ops do not load: $(python -c 'import mmcv.ops' 2>&1 | tail -n 1)"
+    say "the wheel of $CV was built for another torch or without the wanted ops: compiling it"
+    build_mmcv "$cuda" --no-cache-dir --force-reinstall --no-deps --no-binary "$CV"
+    ops_work "$cuda" || die "the ops of $CV do not load: $(python -c 'import mmcv.ops' 2>&1 | tail -n 1)"
   fi
-  say "mmcv $(pinned mmcv) with its ops"
+  say "$CV $(pinned "$CV") with its ops"
 }
 
 # opencv-python links to libGL and libxcb, which servers and containers often lack; the headless wheel does not.
@@ -184,9 +201,9 @@ use_headless_opencv_without_display_libraries() {
 }
 
 step_openmmlab() {
-  if ! is_installed mmdet || ! is_installed mmsegmentation; then say 'installing mmdet and mmsegmentation'; fi
+  if ! is_installed "$DET" || ! is_installed "$SEG"; then say "installing $DET and $SEG"; fi
   # ftfy and regex: mmseg imports them for its text encoders without declaring them.
-  pip_install -q mmdet mmsegmentation ftfy regex
+  pip_install -q "$DET" "$SEG" ftfy regex
   python -W ignore -c 'import mmdet, mmseg'
 }
 

@@ -24,6 +24,7 @@ WITHOUT_MM = [
     *(f'bana_mm.structures.{module.name}' for module in pkgutil.iter_modules(bana_mm.structures.__path__)),
     'bana_mm.pipeline.step',
     'bana_mm.utils.atomic',
+    'bana_mm.utils.command_line',
     'bana_mm.utils.environment',
     'bana_mm.utils.json_stream',
     'bana_mm.utils.palette',

@@ -9,13 +9,13 @@ from typing import Any
 
 from mmengine.config import Config
 
+from bana_mm import __version__
 from bana_mm.registry import MODELS
 from bana_mm.structures import LabelRecipe
 from bana_mm.utils.config import run_name
 from bana_mm.utils.environment import installed_versions
 from bana_mm.utils.metafile import leading_comment
 from bana_mm.utils.result_tables import read_yaml
-from bana_mm.version import __version__
 
 # What the paper says, by the type of a part of the model and its argument, where configs may take something else: the
 # reference code's choice, with which the published figures were reached, or ours.
@@ -73,8 +73,9 @@ def paper_choices(cfg: Mapping[str, Any]) -> Iterator[str]:
     for name, stated in PAPER_RECIPE.items():
         if not _same(recipe[name], stated):
             yield f'label_recipe.{name}={recipe[name]!r} (paper: {stated!r})'
-    rate = ((cfg.get('optim_wrapper') or {}).get('optimizer') or {}).get('lr')
-    if rate is not None and rate != PAPER_RATES[model['type']]:
+    optimizer = (cfg.get('optim_wrapper') or {}).get('optimizer') or {}
+    rate = optimizer.get('lr')
+    if optimizer.get('type') == 'SGD' and rate != PAPER_RATES[model['type']]:
         yield f'optim_wrapper.optimizer.lr={rate:g} (paper: {PAPER_RATES[model["type"]]:g})'
 
 

@@ -2,6 +2,7 @@
 
 import re
 import warnings
+from importlib import import_module
 from importlib.machinery import PathFinder
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as distribution_version
@@ -91,6 +92,26 @@ def require(*modules: str) -> None:
             raise ImportError(f'{module} is needed here but not installed: {hint}', name=module)
 
 
+def require_ops() -> None:
+    """Loads mmcv's compiled ops, where mmcv is installed. Ones that are there may still be of another torch.
+
+    Raises:
+        ImportError: If they do not load; the message is one sentence that says what to install.
+    """
+    if not _has_module('mmcv'):
+        return
+    import_module('torch')  # whose libraries the ops link to
+    try:
+        import_module('mmcv._ext')
+    except ImportError as error:
+        name = next((d for d in ('mmcv', 'onedl-mmcv') if _version(d) is not None), 'mmcv')
+        raise ImportError(
+            f"{name}'s compiled ops do not load with torch {_version('torch')} ({str(error).strip().splitlines()[0]}), "
+            f'as they were built for another one: {_ops_command(name)}',
+            name='mmcv._ext',
+        ) from error
+
+
 def find_problems() -> list[Problem]:
     """Returns what is wrong with the installed packages, the most basic problem first; empty when all is well."""
     problems = _range_problems(TORCH, 'bana_mm', missing_is_fatal=True)
@@ -120,7 +141,7 @@ def find_problems() -> list[Problem]:
         problems.append(Problem(f"{state} pkg_resources, which mmengine imports: pip install 'setuptools<82'", True))
     if _has_module('mmcv') and not _has_mmcv_ops():
         name = next((d for d in ('mmcv', 'onedl-mmcv', 'mmcv-lite') if _version(d) is not None), 'mmcv')
-        command = OPS_INSTALL.replace('mmcv==2.1.0', 'onedl-mmcv') if name == 'onedl-mmcv' else OPS_INSTALL
+        command = _ops_command(name)
         remedy = f'pip uninstall -y mmcv-lite, then {command}' if name == 'mmcv-lite' else command
         problems.append(Problem(f'{name} was installed without its compiled ops (mmcv._ext): {remedy}', True))
     if any(installed.values()) and not _has_module('pydensecrf'):
@@ -128,6 +149,10 @@ def find_problems() -> list[Problem]:
             Problem(f'pydensecrf is not installed, so DenseCRF takes longer on small images: {CRF_HINT}', False)
         )
     return problems
+
+
+def _ops_command(distribution: str) -> str:
+    return OPS_INSTALL.replace('mmcv==2.1.0', 'onedl-mmcv') if distribution == 'onedl-mmcv' else OPS_INSTALL
 
 
 def installed_versions() -> dict[str, str]:

@@ -9,7 +9,13 @@ import yaml
 from mmengine.config import Config
 
 
-def model_entry(config: Path, root: Path, collection: str, results: Sequence[Mapping[str, Any]] = ()) -> dict[str, Any]:
+def model_entry(
+    config: Path,
+    root: Path,
+    collection: str,
+    results: Sequence[Mapping[str, Any]] = (),
+    weights: str | None = None,
+) -> dict[str, Any]:
     """The entry of one config.
 
     Args:
@@ -17,6 +23,7 @@ def model_entry(config: Path, root: Path, collection: str, results: Sequence[Map
         root (Path): Of the repository; paths in the metafile are relative to it.
         collection (str): Name of the collection.
         results (Sequence[Mapping]): Its figures. Defaults to none.
+        weights (str | None): Address of a checkpoint, from where ``mim download`` takes it. Defaults to None.
     """
     cfg = Config.fromfile(config)
     loop = cfg.train_cfg
@@ -28,6 +35,8 @@ def model_entry(config: Path, root: Path, collection: str, results: Sequence[Map
     entry['Metadata'] = {'Training Data': data, 'Batch Size': cfg.auto_scale_lr.base_batch_size, **length}
     if results:
         entry['Results'] = list(results)
+    if weights is not None:
+        entry['Weights'] = weights
     return entry
 
 
@@ -45,7 +54,7 @@ def update_metafile(
     """A metafile that lists all configs of a folder, with its own and newly found figures.
 
     Args:
-        metafile (Mapping): The present content; of its models only the results are kept.
+        metafile (Mapping): The present content; of its models only results and weights are kept.
         config_dir (Path): Folder of the configs.
         root (Path): Of the repository.
         found (Mapping): Figures by config, data set and metric; they replace older ones. Defaults to none.
@@ -63,8 +72,10 @@ def update_metafile(
             entries.append(entry)
         entry['Metrics'][metric] = round(value, 1)
     collection = metafile['Collections'][0]['Name']
+    weights = {model['Name']: model.get('Weights') for model in metafile.get('Models', ())}
     models = [
-        model_entry(path, root, collection, results.get(path.stem, ())) for path in sorted(config_dir.glob('*.py'))
+        model_entry(path, root, collection, results.get(path.stem, ()), weights.get(path.stem))
+        for path in sorted(config_dir.glob('*.py'))
     ]
     return dict(Collections=metafile['Collections'], Models=models)
 

@@ -194,3 +194,23 @@ def test_functional_needs_torch_and_numpy_alone():
     blocked = ('mmengine', 'mmcv', 'mmdet', 'mmseg', 'cv2', 'PIL', 'scipy', 'pydensecrf', 'matplotlib')
     code = f'import sys; sys.modules.update(dict.fromkeys({blocked})); import bana_mm.functional as f; assert f.__all__'
     subprocess.run([sys.executable, '-W', 'ignore', '-c', code], check=True)
+
+
+def test_ops_that_do_not_load_are_told_in_one_sentence(monkeypatch):
+    """As those of another torch; what the linker says is part of the sentence."""
+
+    def load(name):
+        if name == 'mmcv._ext':
+            raise ImportError('_ext.so: undefined symbol: _ZN3c10\nsecond line')
+
+    monkeypatch.setattr(environment, 'import_module', load)
+    monkeypatch.setattr(environment, '_version', {'torch': '2.13.0', 'onedl-mmcv': '2.3.6'}.get)
+    with pytest.raises(ImportError, match='undefined symbol: _ZN3c10') as caught:
+        environment.require_ops()
+    message = str(caught.value)
+    assert '\n' not in message and message.startswith(
+        "onedl-mmcv's compiled ops do not load with torch 2.13.0 (_ext.so"
+    )
+    assert message.endswith('pip install --no-build-isolation --force-reinstall --no-deps onedl-mmcv')
+    monkeypatch.setattr(environment, '_has_module', lambda name: False)
+    environment.require_ops()  # functional works without mmcv
