@@ -7,7 +7,7 @@ from typing import Any
 
 from bana_mm.utils.problems import STOP, Problems
 from bana_mm.utils.safe_id import safe_path
-from bana_mm.utils.shortened import shortened
+from bana_mm.utils.shortened import is_finite, shortened
 
 FLAGS = ('iscrowd', 'ignore')
 REQUIRED = dict(
@@ -142,12 +142,6 @@ def _is_valid(field: str, value: Any) -> bool:
         return isinstance(value, str) and _stays_below(value)
     whole = isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63
     return whole and (0 < value < 2**31 or field not in ('height', 'width'))
-
-
-def is_finite(value: Any) -> bool:
-    """Whether a value of a JSON file is a number that can be computed with."""
-    # a whole number of any length is a number in JSON, but not one of floating point
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 1e18
 
 
 def _stays_below(file_name: str) -> bool:

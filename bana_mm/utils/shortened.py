@@ -1,4 +1,4 @@
-"""Values of files in messages."""
+"""Values of strangers' files: in messages, and as numbers."""
 
 from typing import Any
 
@@ -15,3 +15,9 @@ def shortened(value: Any, length: int = 80) -> str:
     except (ValueError, RecursionError):  # a number of thousands of digits, lists in lists in lists
         return 'something very long'
     return text if len(text) <= length else f'{text[:length]}...'
+
+
+def is_finite(value: Any) -> bool:
+    """Whether a value of a JSON file is a number that can be computed with."""
+    # a whole number of any length is a number in JSON, but not one of floating point
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 1e18

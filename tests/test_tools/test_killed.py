@@ -16,7 +16,7 @@ import pytest
 import torch
 from killing import MOMENTS, TOOLS, Forked, call_tool, exit_code, moments, tree
 from mmengine.config import Config
-from mmengine.registry import MODELS
+from mmengine.registry import MODELS, DefaultScope
 from scipy.io import savemat
 
 from bana_mm.datasets.synthetic import make_synthetic_voc
@@ -347,7 +347,9 @@ def test_pipeline_with_rounds(forked_steps, tmp_path, monkeypatch):
     options = ('--workers', 0, '--device', 'cpu', '--rounds', 2, '--cfg-options', *short)
     options += ('--classifier-options', *short)
     for name in ('demo_bap', 'demo_nal'):
-        MODELS.build(Config.fromfile(f'configs/demo/{name}.py').model)  # imports what the forked processes need
+        cfg = Config.fromfile(f'configs/demo/{name}.py')
+        with DefaultScope.overwrite_default_scope(cfg.default_scope):
+            MODELS.build(cfg.model)  # imports what the forked processes need
 
     def begin(root):
         if not (root / 'data').exists():

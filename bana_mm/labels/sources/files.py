@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from bana_mm.datasets.coco_files import is_finite
 from bana_mm.functional import pixel_boxes
 from bana_mm.registry import LABEL_SOURCES
 from bana_mm.structures import InstanceMask, decode_mask, paint_masks, read_label_png
 from bana_mm.utils.record import file_digest, read_json
-from bana_mm.utils.shortened import shortened
+from bana_mm.utils.shortened import is_finite, shortened
 
 from ..item import LabelItem
 from .base import Kind, LabelMaps, LabelSource, Masks, masks_of_maps
