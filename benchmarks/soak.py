@@ -112,7 +112,7 @@ def soak_labels(root: Path, name: str, images: int, workers_every: int = 10) -> 
         root (Path): Folder for the data.
         name (str): Label source; 'classifier' for a tiny network.
         images (int): How many labels to make.
-        workers_every (int): In how many rounds one has a worker process; 0 for none. Defaults to 10.
+        workers_every (int): Of so many rounds the first has a worker process, five times; 0 for none. Defaults to 10.
     """
     from bana_mm.datasets import VOCBoxDataset
     from bana_mm.labels import LabelItems, StoreSink, build_label_source, make_labels
@@ -130,7 +130,7 @@ def soak_labels(root: Path, name: str, images: int, workers_every: int = 10) -> 
     store = LabelStore(root / f'labels_{name}', source.map_names)
     watch, rounds = Watch(f'labels of {name}', 'images'), -(-images // len(items))
     for number in range(rounds):
-        with_worker = workers_every and number % workers_every == 0 and number // workers_every < 20
+        with_worker = workers_every and number % workers_every == 0 and number // workers_every < 5
         options = RunOptions(workers=int(bool(with_worker)))
         with _quiet():
             make_labels(source, items, StoreSink(store, items.img_ids), options, overwrite=True)
