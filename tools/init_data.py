@@ -15,9 +15,9 @@ Errors are what a training stops at, warnings what it goes on with.
 """
 
 import argparse
-import json
 import sys
-from pathlib import Path
+
+from bana_mm.utils.interrupt import BEGINS_ANEW, interruptible
 
 # Worker processes import this file too: what only the main process needs is imported in functions.
 
@@ -62,11 +62,13 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
+@interruptible(BEGINS_ANEW)
 def main() -> None:
     args = parse_args()
     from bana_mm.own_data.init import check_data, init_data
     from bana_mm.own_data.page import problem_lines, problem_summary
     from bana_mm.own_data.prepare import Wishes
+    from bana_mm.utils.record import write_json
 
     wishes = Wishes(args.classes, args.masks, args.val_share, args.seed)
     try:
@@ -80,7 +82,7 @@ def main() -> None:
         print(error, file=sys.stderr)
         sys.exit(2)
     if args.json:
-        Path(args.json).write_text(json.dumps(report.as_json(), indent=2) + '\n', encoding='utf-8')
+        write_json(args.json, report.as_json())
     if args.check:
         if report.problems:
             print(problem_lines(report.problems))

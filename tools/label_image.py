@@ -10,6 +10,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from bana_mm.utils.interrupt import BEGINS_ANEW, interruptible
+
 FORMATS = dict(coco='_coco.json', labelme='.json', yolo='.txt')
 Box = tuple[float, float, float, float, str | int]
 
@@ -94,6 +96,7 @@ def parse_box(text: str, where: str) -> Box:
     return x1, y1, x2, y2, int(name) if name.isdecimal() else name
 
 
+@interruptible(BEGINS_ANEW)
 def main() -> None:
     args = parse_args()
     try:

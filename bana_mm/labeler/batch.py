@@ -4,6 +4,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from bana_mm.utils.atomic import whole_file
+
 from .export import coco_content, write_json
 from .result import BoxLabels
 
@@ -43,7 +45,8 @@ class BatchLabels(list[BoxLabels]):
         for one, path in files:
             one.to_yolo(path)
         classes = self[0].classes if self else ()
-        Path(folder, 'classes.txt').write_text(''.join(f'{name}\n' for name in classes), encoding='utf-8')
+        with whole_file(Path(folder, 'classes.txt')) as partial:
+            partial.write_text(''.join(f'{name}\n' for name in classes), encoding='utf-8')
         return [path for _, path in files]
 
     def show(self) -> None:

@@ -1,9 +1,11 @@
 """Ctrl-C ends a tool with a sentence, also one that does not come to notice it."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -47,6 +49,14 @@ def test_a_tool_ends_with_a_sentence(block):
     finally:
         process.kill()
     assert process.returncode == 1 and errors == '\ninterrupted; again to go on\n'
+
+
+TOOLS = Path(__file__).parents[2] / 'tools'
+
+
+@pytest.mark.parametrize('tool', sorted(TOOLS.rglob('*.py')), ids=lambda path: path.relative_to(TOOLS).as_posix())
+def test_every_tool_has_its_sentence(tool):
+    assert re.search(r'@interruptible\(.*\)\ndef main|with ended_by_signals\(\)', tool.read_text())
 
 
 def test_nothing_changes_without_ctrl_c():

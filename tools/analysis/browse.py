@@ -9,6 +9,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from bana_mm.utils.interrupt import BEGINS_ANEW, interruptible
+
 
 def parse_args() -> argparse.Namespace:
     from bana_mm.utils.cli import add_config_arguments
@@ -37,6 +39,7 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
+@interruptible(BEGINS_ANEW)
 def main() -> None:
     args = parse_args()
     from bana_mm.utils.cli import load_config

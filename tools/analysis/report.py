@@ -10,6 +10,8 @@ Images are the best, median and worst ones by the predictions in WORK_DIR/.../pr
 import argparse
 import sys
 
+from bana_mm.utils.interrupt import BEGINS_ANEW, interruptible
+
 
 def parse_args() -> argparse.Namespace:
     from bana_mm.utils.command_line import tool_parser
@@ -46,6 +48,7 @@ def parse_args() -> argparse.Namespace:
     return args
 
 
+@interruptible(BEGINS_ANEW)
 def main() -> None:
     args = parse_args()
     from bana_mm.report import write_report
