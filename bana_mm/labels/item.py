@@ -147,8 +147,8 @@ class LabelItem:
         return replace(self, layout=self.layout.scaled(size), pixels=None, original=self)
 
     def without_pixels(self) -> 'LabelItem':
-        """The same with nothing in memory that can be read again; of a copy, also without its original."""
-        return replace(self, pixels=None, original=None, copies={})
+        """The same with no pixels in memory that can be read again; of a copy, also without its original."""
+        return replace(self, pixels=self.pixels if self.img_path is None else None, original=None, copies={})
 
     def _read(self) -> np.ndarray:
         pixels = read_rgb(self.img_path, self.backend_args)

@@ -379,10 +379,13 @@ class _CopyTask:
     kind: Kind
 
     def run(self) -> Answer:
+        painted = self.kind == 'maps' and isinstance(self.source, ObjectSource)  # at the image's own size
+        kind: Kind = 'masks' if painted else self.kind
         copy = self.item.at_working_size(self.source.working_pixels)
-        task, context = self.source.prepare([copy], self.kind)[0]
-        answer = self.source.finish(copy, self.kind, context, None if task is None else task.run())
-        return _enlarged(self.source, self.item, copy, answer)
+        task, context = self.source.prepare([copy], kind)[0]
+        answer = self.source.finish(copy, kind, context, None if task is None else task.run())
+        answer = _enlarged(self.source, self.item, copy, answer)
+        return {self.source.name: paint_masks(self.item.layout, [one.mask for one in answer])} if painted else answer
 
 
 @dataclass
