@@ -21,7 +21,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs without being installed
 
 # Worker processes import this file too: what only the main process needs is imported in main().
-ITEMS = ('bap', 'step', 'data', 'labels', 'crf', 'workers', 'nal', 'precision', 'json_stream')
+ITEMS = ('bap', 'step', 'data', 'labels', 'large', 'crf', 'workers', 'nal', 'precision', 'json_stream')
 
 
 def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:

@@ -79,6 +79,13 @@ def parse_args() -> argparse.Namespace:
         "config's label_recipe, such as recipe=paper",
     )
     parser.add_argument(
+        '--working-pixels',
+        type=int,
+        metavar='N',
+        help='images of more pixels are labelled on a smaller copy of about so many, and along borders anew at their '
+        'own size; 0 takes every image as it is (default: 1000000)',
+    )
+    parser.add_argument(
         '--voc-root',
         default=os.environ.get('VOC_ROOT', 'data/VOCdevkit/VOC2012'),
         help='where --source without CONFIG finds images and boxes (default: %(default)s)',
@@ -142,6 +149,8 @@ def generate(args: argparse.Namespace, cfg):
         options = options.for_config(cfg)
     source = find_source(args, cfg, options.device)
     source.use_device(options.device)
+    if args.working_pixels is not None:
+        source.work_at(args.working_pixels or None)
     items = LabelItems(find_images(args, cfg))
     if args.out is not None:
         sink = MaskSink(args.out, items, args.keep_masks)

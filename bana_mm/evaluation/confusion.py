@@ -14,6 +14,7 @@ NOTHING_COMPARED = (
     'no pixel of any class was compared: the masks hold only background (0) and ignored pixels (255). Masks must hold '
     'class indices 1..L; those of 0 and 255, as many programs write them, mark nothing but ignored pixels'
 )
+BLOCK = 1 << 20  # pixels that are counted at once: of each, counting takes some 20 bytes
 
 
 class ConfusionMatrix:
@@ -53,11 +54,14 @@ class ConfusionMatrix:
             raise ValueError(f'{where}ground truth has shape {ground_truth.shape}, prediction {prediction.shape}')
         for name, label in (('ground truth', ground_truth), ('prediction', prediction)):
             check_classes(label, self.num_classes, f'{where}{name}')
-        valid = ground_truth != IGNORE
         columns = self.num_classes + 2
-        column = np.minimum(prediction[valid], columns - 1)  # 255 to the last one
-        cell = ground_truth[valid].astype(np.int64) * columns + column
-        self.counts += np.bincount(cell, minlength=self.counts.size).reshape(self.counts.shape)
+        rows, predicted = ground_truth.ravel(), prediction.ravel()
+        for start in range(0, rows.size, BLOCK):
+            row, column = rows[start : start + BLOCK], predicted[start : start + BLOCK]
+            valid = row != IGNORE
+            column = np.minimum(column[valid], columns - 1)  # 255 to the last one
+            cell = row[valid].astype(np.int64) * columns + column
+            self.counts += np.bincount(cell, minlength=self.counts.size).reshape(self.counts.shape)
 
     def iou(self) -> np.ndarray:
         """Intersection over union of each class: (L + 1,) float64 in [0, 1], NaN without any pixel."""

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from bana_mm.labels import LabelItem, LabelSource, ObjectSource
-from bana_mm.labels.sources.base import Answer, Kind, LabelMaps, Masks, Task, complete, with_unknown
+from bana_mm.labels.sources.base import Answer, Kind, LabelMaps, Masks, Task, complete, prepare, with_unknown
 from bana_mm.labels.sources.composite import CompositeSource, together
 from bana_mm.structures import paint_masks
 
@@ -36,9 +36,14 @@ class BothSource(CompositeSource):
         # of these the label map is the masks, painted
         self.kinds: tuple[Kind, ...] = ('masks',) if isinstance(source, ObjectSource) else ('masks', 'maps')
 
+    @property
+    def working_pixels(self) -> int | None:
+        """None, since the source sees a smaller copy for each of both."""
+        return None
+
     def prepare(self, items: Sequence[LabelItem], kind: Kind) -> list[tuple[Task | None, Any]]:
         (source,) = self.sources
-        return [together(one) for one in zip(*(source.prepare(items, each) for each in self.kinds))]
+        return [together(one) for one in zip(*(prepare(source, items, each) for each in self.kinds))]
 
     def finish(self, item: LabelItem, kind: Kind, context: Any, result: Any) -> Answer:
         (source,) = self.sources

@@ -1,7 +1,6 @@
 """Images and boxes as people hand them over, checked and made into what label sources take."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +33,7 @@ class GivenItems(Sequence[LabelItem]):
 
     def __getitem__(self, index: int) -> LabelItem:
         item = self.items[index]
-        return item if item.img_path is None else replace(item)  # pixels that are read go with the copy
+        return item if item.img_path is None else item.without_pixels()  # those that are read go with this one
 
     @property
     def img_ids(self) -> list[str]:

@@ -1,9 +1,11 @@
 """An image that is to be labelled."""
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+import cv2
 import numpy as np
 from mmengine.dataset import BaseDataset
 
@@ -43,6 +45,9 @@ class LabelItem:
         pixels (np.ndarray | None): (H, W, 3) uint8 RGB. Defaults to None, read from ``img_path``.
         number (int | None): The image's number in a COCO file, where its id is another. Defaults to None.
         backend_args (Mapping | None): See :func:`read_rgb`. Defaults to None.
+        original (LabelItem | None): The image of which this is a smaller copy. Defaults to None, it is none.
+        copies (dict): Pixels of smaller copies by height and width, once they were asked for; the image with other
+            boxes (``dataclasses.replace``) shares them.
     """
 
     layout: BoxLayout
@@ -51,6 +56,8 @@ class LabelItem:
     pixels: np.ndarray | None = None
     number: int | None = None
     backend_args: Mapping[str, Any] | None = None
+    original: 'LabelItem | None' = None
+    copies: dict[tuple[int, int], np.ndarray] = field(default_factory=dict, repr=False)
 
     @classmethod
     def from_array(
@@ -118,10 +125,42 @@ class LabelItem:
             ValueError: If it can't be read, or has another size than its annotations say.
         """
         if self.pixels is None:
-            pixels = read_rgb(self.img_path, self.backend_args)
-            check_image_size(self.img_path, pixels.shape[:2], self.layout.size)
-            self.pixels = pixels
+            self.pixels = self._read() if self.original is None else self.original._copy(self.layout.size)
         return self.pixels
+
+    def at_working_size(self, most: int | None) -> 'LabelItem':
+        """The image with its boxes, made smaller where it has more pixels than a source is to work on.
+
+        Args:
+            most (int | None): Most pixels; None for any number.
+
+        Returns:
+            LabelItem: A copy of about that many pixels and of the same shape, with the boxes of
+            :meth:`BoxLayout.scaled`; the image itself where it is no larger, or a copy already. The pixels of a copy
+            are read when they are first asked for, and then those of the image are not kept for it.
+        """
+        height, width = self.layout.size
+        if most is None or height * width <= most or self.original is not None:
+            return self
+        scale = math.sqrt(most / (height * width))
+        size = max(1, int(height * scale)), max(1, int(width * scale))
+        return replace(self, layout=self.layout.scaled(size), pixels=None, original=self)
+
+    def without_pixels(self) -> 'LabelItem':
+        """The same with no pixels in memory that can be read again; of a copy, also without its original."""
+        return replace(self, pixels=self.pixels if self.img_path is None else None, original=None, copies={})
+
+    def _read(self) -> np.ndarray:
+        pixels = read_rgb(self.img_path, self.backend_args)
+        check_image_size(self.img_path, pixels.shape[:2], self.layout.size)
+        return pixels
+
+    def _copy(self, size: tuple[int, int]) -> np.ndarray:
+        """The pixels of a smaller copy, each the mean of those that it covers: (h, w, 3) uint8 RGB."""
+        if size not in self.copies:
+            pixels = self._read() if self.pixels is None else self.pixels
+            self.copies[size] = cv2.resize(pixels, size[::-1], interpolation=cv2.INTER_AREA)
+        return self.copies[size]
 
 
 class LabelItems(Sequence[LabelItem]):
@@ -169,6 +208,20 @@ class LabelItems(Sequence[LabelItem]):
         """Height and width of an image as its annotations name them."""
         info = self.dataset.get_data_info(index)
         return info.get('height'), info.get('width')
+
+    @property
+    def most_pixels(self) -> int:
+        """Pixels of the largest image; of images whose annotations name no size as their files say."""
+        most = 0
+        for index in range(len(self)):
+            height, width = self.size(index)
+            if not height or not width:
+                try:
+                    height, width = image_size(self.path(index))
+                except (OSError, ValueError):  # said when it is this image's turn
+                    continue
+            most = max(most, height * width)
+        return most
 
     def path(self, index: int) -> str:
         """The file of an image."""

@@ -1,6 +1,6 @@
 """The one loop of stage 2: any source over the images of a data set into any sink."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -18,7 +18,7 @@ from bana_mm.utils.worker_pool import Done, Failed, WorkerPool
 from .item import LabelItem, LabelItems
 from .report import LabelRun, share_progress
 from .sinks.base import LabelSink
-from .sources.base import LabelSource, Task, complete, first_masks
+from .sources.base import LabelSource, Task, complete, first_masks, prepare
 
 
 def make_labels(
@@ -55,7 +55,11 @@ def make_labels(
         OSError: If there is no room for the labels; the message names the file.
     """
     source.bind(items.classes, items.category_ids, same_as)
-    record = {**source.record(items.classes, sink.kind), **sink.describe()}
+    record = {
+        **source.record(items.classes, sink.kind),
+        **sink.describe(),
+        **on_first_rank(working_size, source, items),
+    }
     if not overwrite and on_first_rank(sink.is_done, record):
         return LabelRun(0, 0.0, 0.0, 0, skipped=len(items)) if get_rank() == 0 else None
 
@@ -84,6 +88,20 @@ def make_labels(
         )
     sink.end(record)
     return run
+
+
+def working_size(source: LabelSource, items: LabelItems) -> dict[str, Any]:
+    """What the record says of the size at which a source works: nothing where it sees every image as it is.
+
+    Returns:
+        dict[str, Any]: ``working_pixels``, see :attr:`LabelSource.working_pixels`, where an image is larger; a list
+        where several sources have different ones.
+    """
+    sizes = source.working_sizes()
+    least = min((size for size in sizes if size is not None), default=None)
+    if least is None or items.most_pixels <= least:
+        return {}
+    return dict(working_pixels=sizes[0] if len(set(sizes)) == 1 else sizes)
 
 
 def check_complete(source: LabelSource, items: LabelItems) -> None:
@@ -208,9 +226,9 @@ def _prepared(source: LabelSource, sink: LabelSink, batches: Iterator[Batch]) ->
     """The first step of every image, batch by batch."""
     for batch in batches:
         with naming(', '.join(path for _, path, _ in batch)):
-            prepared = source.prepare([item for _, _, item in batch], sink.kind)
+            prepared = prepare(source, [item for _, _, item in batch], sink.kind)
         for (index, path, item), (task, context) in zip(batch, prepared):
-            yield path, task, (index, replace(item, pixels=None), context)
+            yield path, task, (index, item.without_pixels(), context)
 
 
 def _read(
@@ -232,7 +250,8 @@ def _read(
         return
     batches = size_batches(items, indices, batch_size)
     numbered = ((number, index, item_of(index)) for number, batch in enumerate(batches) for index in batch)
-    to_read = ((items.path(index), (item,), (number, index, item)) for number, index, item in numbered)
+    sizes = source.sizes_seen()
+    to_read = ((items.path(index), (item, sizes), (number, index, item)) for number, index, item in numbered)
     current, batch = 0, []
     for one in reading.map(to_read):
         number, index, item = one.context
@@ -243,14 +262,18 @@ def _read(
         if isinstance(one, Failed):
             leave_out(one)
         else:
-            batch.append((index, one.name, replace(item, pixels=one.result)))
+            pixels, copies = one.result
+            batch.append((index, one.name, replace(item, pixels=pixels, copies=copies)))
     if batch:
         yield batch
 
 
-def _pixels(item: LabelItem) -> np.ndarray:
-    """What reading processes run."""
-    return item.image
+def _pixels(item: LabelItem, sizes: Set[int | None]) -> tuple[np.ndarray | None, dict[tuple[int, int], np.ndarray]]:
+    """What reading processes run: the pixels of the image, where it is looked at as it is, and of smaller copies."""
+    seen = [item.at_working_size(size) for size in sizes]
+    for one in sorted(seen, key=lambda one: one is not item):  # the image itself first, so that it is read once
+        _ = one.image
+    return item.pixels, item.copies
 
 
 def _worked(pool: WorkerPool, waiting: Iterator[Waiting]) -> Iterator[Done | Failed]:

@@ -116,14 +116,34 @@ class BoxLayout:
         classes = sorted(set(indices))
         return replace(self, classes=(0, *classes), rows=tuple(map(classes.index, indices)))
 
+    def scaled(self, size: tuple[int, int]) -> 'BoxLayout':
+        """The same boxes on a smaller copy of the image (ours).
+
+        A box covers every pixel of the copy that it touches, so that it has one at least. Only at the edge of the image
+        it does not where the box itself leaves room there: what is background for certain stays so.
+
+        Args:
+            size (tuple[int, int]): Height and width of the copy in pixels.
+
+        Raises:
+            ValueError: If the copy is larger than the image.
+        """
+        if size[0] > self.size[0] or size[1] > self.size[1]:
+            raise ValueError(f'a copy of {size} pixels (height, width) is larger than the image, {self.size}')
+        boxes, ignored = (_scaled_boxes(boxes, self.size, size) for boxes in (self.boxes, self.ignored))
+        return replace(self, size=size, boxes=boxes, ignored=ignored)
+
     def regions(self, device: torch.device | str = 'cpu') -> Tensor:
         """Pixels inside the boxes of each class: (C, H, W) bool."""
         return class_regions(self.boxes.to(device), self.rows, len(self.classes) - 1, self.size)
 
     def unknown(self, device: torch.device | str = 'cpu') -> Tensor:
         """Pixels that lie in ignored boxes only: (H, W) bool."""
-        ignored, kept = (inside_boxes(boxes.to(device), self.size) for boxes in (self.ignored, self.boxes))
-        return ignored & ~kept
+        unknown = torch.zeros(self.size, dtype=torch.bool, device=device)
+        for boxes, value in ((self.ignored, True), (self.boxes, False)):
+            for x1, y1, x2, y2 in boxes.tolist():
+                unknown[y1:y2, x1:x2] = value
+        return unknown
 
     def background(self, device: torch.device | str = 'cpu') -> Tensor:
         """Definite background M, pixels in no box at all: (H, W) bool."""
@@ -160,3 +180,18 @@ def _box_tensor(boxes: Tensor | np.ndarray | Sequence) -> Tensor:
     if not boxes.isfinite().all():
         raise ValueError(f'boxes must be finite, got {boxes.tolist()}')
     return boxes
+
+
+def _scaled_boxes(boxes: Tensor, old: tuple[int, int], new: tuple[int, int]) -> Tensor:
+    """(K, 4) int64 boxes on a smaller copy, see :meth:`BoxLayout.scaled`."""
+    edges = []
+    for low, high, length, cells in (
+        (boxes[:, 0], boxes[:, 2], old[1], new[1]),
+        (boxes[:, 1], boxes[:, 3], old[0], new[0]),
+    ):
+        first, last = low * cells // length, (high * cells + length - 1) // length
+        first = first + ((low > 0) & (first == 0) & (last > 1)).long()
+        last = last - ((high < length) & (last == cells) & (last - first > 1)).long()
+        edges.append((first, last))
+    (x1, x2), (y1, y2) = edges
+    return torch.stack([x1, y1, x2, y2], dim=1)

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 IGNORE = 255
+BLOCK = 1 << 20  # pixels that are looked at at once
 UNDECIDED = ('ignore', 'first')
 
 
@@ -21,10 +22,26 @@ def check_classes(label: np.ndarray, num_classes: int | None, name: str | Path) 
     """
     if num_classes is None:
         return
-    found = np.flatnonzero(np.bincount(label.ravel(), minlength=256))
+    found = values_of(label)
     wrong = found[(found > num_classes) & (found != IGNORE)]
     if len(wrong):
         raise ValueError(f'{name}: label map holds class {wrong[0]}; allowed are 0..{num_classes} and {IGNORE}')
+
+
+def values_of(label: np.ndarray) -> np.ndarray:
+    """The values that a label map holds, in ascending order.
+
+    Args:
+        label (np.ndarray): (H, W) uint8.
+
+    Returns:
+        np.ndarray: (N,) int64.
+    """
+    pixels = label.ravel()
+    seen = np.zeros(256, bool)
+    for start in range(0, pixels.size, BLOCK):  # bincount makes each value eight bytes long
+        seen |= np.bincount(pixels[start : start + BLOCK], minlength=256) > 0
+    return np.flatnonzero(seen)
 
 
 def reliable_region(first: np.ndarray, *others: np.ndarray) -> np.ndarray:
@@ -92,7 +109,7 @@ def vote(first: np.ndarray, *others: np.ndarray, undecided: str = 'ignore') -> t
     merged = (first if undecided == 'first' else np.full(first.shape, IGNORE)).astype(np.uint8)
     decided = np.zeros(first.shape, dtype=bool)
     for one in maps[: len(maps) // 2 + 1]:  # a class with a majority is named by one of these
-        most = (2 * sum((one == other).astype(np.int64) for other in maps) > len(maps)) & (one != IGNORE)
+        most = (2 * sum((one == other).astype(np.int16) for other in maps) > len(maps)) & (one != IGNORE)
         merged[most] = one[most]
         decided |= most
     return merged, decided

@@ -40,18 +40,26 @@ def write_coco(folder):
     return folder / 'boxes.json'
 
 
+def test_a_large_image_in_memory(picture, folder):
+    """Labelled on a smaller copy as its file is; and the array is still there for the borders."""
+    source = build_label_source('grabcut', working_pixels=1000)
+    labeler = BoxLabeler(source, channel_order='rgb', classes=('ring', 'triangle'))
+    first, second = labeler(picture, BOXES, CLASSES), labeler(folder / 'disc.png', BOXES, CLASSES)
+    assert np.array_equal(first.label_map, second.label_map) and first.label_map.shape == picture.shape[:2]
+
+
+@pytest.mark.parametrize('working_pixels', [None, 1000])  # the picture has 4800
 @pytest.mark.parametrize('name', ['grabcut', 'grabcut+box', 'classifier:{0}/bap.py:{0}/bap.pth', 'trusted:box'])
-def test_the_same_as_the_runner_stores(name, folder, tiny):
-    source = build_label_source(name.format(tiny))
+def test_the_same_as_the_runner_stores(name, folder, tiny, working_pixels):
+    source = build_label_source(name.format(tiny), working_pixels=working_pixels)
     items = LabelItems(build_coco_dataset(write_coco(folder), folder))
     expected = {}
     for kind in ('maps', 'masks'):
         sink = MemorySink(1, kind)
         make_labels(source, items, sink)
         expected[kind] = sink.answers[0]
-    result = BoxLabeler(name.format(tiny), classes=('ring', 'triangle'), device='cpu')(
-        folder / 'disc.png', BOXES, CLASSES
-    )
+    source = build_label_source(name.format(tiny), working_pixels=working_pixels)
+    result = BoxLabeler(source, classes=('ring', 'triangle'), device='cpu')(folder / 'disc.png', BOXES, CLASSES)
     assert list(result.maps) == list(expected['maps'])
     for map_name, label in expected['maps'].items():
         assert np.array_equal(result.maps[map_name], label)

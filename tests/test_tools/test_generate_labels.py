@@ -123,6 +123,21 @@ def test_parameters_of_a_source_count(work, monkeypatch):
     assert {path.parts[0] for path in maps_in(work / 'labels')} == {'Y_crf', 'Y_ret'}
 
 
+def test_large_images(work, monkeypatch, capsys):
+    """Of the images, of about 3000 pixels, smaller copies are worked on only where that is asked for."""
+    rest = ('--split', 'val', '--workers', '0', '--source', 'grabcut', '--working-pixels')
+    run_tool(monkeypatch, work, *rest, 1500, given=('bap.py',))
+    sizes = [Image.open(work / f'voc/JPEGImages/{path.stem}.jpg').size for path in maps_in(work / 'labels')]
+    assert [label.shape[::-1] for label in maps_in(work / 'labels').values()] == sizes
+    assert json.loads((work / 'labels/meta.json').read_text())['working_pixels'] == 1500
+    with pytest.raises(ValueError, match="working_pixels = 1500, this run has 'nothing'"):
+        run_tool(monkeypatch, work, *rest, 0, given=('bap.py',))
+    run_tool(monkeypatch, work, *rest, 0, '--overwrite', given=('bap.py',))
+    assert 'working_pixels' not in json.loads((work / 'labels/meta.json').read_text())
+    with pytest.raises(ValueError, match='working_pixels must be None or an int of at least 1, got -1'):
+        run_tool(monkeypatch, work, *rest, -1, given=('bap.py',))
+
+
 def test_nothing_to_do(work, monkeypatch, capsys):
     with pytest.raises(SystemExit):
         run_tool(monkeypatch, work, given=('bap.py',))

@@ -5,7 +5,7 @@ where its answer goes; and what takes the answer never knows who gave it.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -14,9 +14,13 @@ import numpy as np
 
 from bana_mm.structures import IGNORE, InstanceMask, agree, cut_masks, paint_masks, reliable_region
 from bana_mm.utils.record import NETWORKS_FIELD
+from bana_mm.utils.stopwatch import measured
 
+from ..enlarged import enlarged_maps, enlarged_masks
 from ..item import LabelItem
 
+# Images with more pixels are worked on as a smaller copy, unless a source is told otherwise.
+WORKING_PIXELS = 1_000_000
 Kind = Literal['maps', 'masks']
 LabelMaps = dict[str, np.ndarray]  # (H, W) uint8 by name: 0 background, 1..L classes, 255 ignored
 Masks = list[InstanceMask]  # one a box, in the order of the layout
@@ -39,6 +43,9 @@ class LabelSource:
             result = task.run()  # in any process; nothing where task is None
             answer = source.finish(item, kind, context, result)  # here
 
+    Whoever asks a source does so through :func:`prepare`, :func:`finish` and :func:`answers`, which show it a smaller
+    copy of a large image in place of the image, see :attr:`working_pixels`.
+
     A source without a network has nothing to prepare and leaves all to the task; it holds its parameters as public
     attributes and nothing else, so that it is quick to send to a worker process.
 
@@ -48,6 +55,8 @@ class LabelSource:
         has_network (bool): Whether :meth:`prepare` runs one: then images are read ahead for it and come in batches.
         takes_any_box (bool): Whether it has an answer for boxes that are a few pixels off those of the data set.
         score_is_iou (bool): Whether the score of a mask predicts its IoU with the true one.
+        takes_copies (bool): Whether it can work on a smaller copy of an image.
+        in_boxes (bool): Whether its label maps have a class only inside the boxes of that class.
     """
 
     name: str
@@ -55,6 +64,35 @@ class LabelSource:
     has_network: bool = False
     takes_any_box: bool = True
     score_is_iou: bool = False
+    takes_copies: bool = True
+    in_boxes: bool = True
+    _working_pixels: int | None = WORKING_PIXELS
+
+    @property
+    def working_pixels(self) -> int | None:
+        """Most pixels of an image that it works on: of a larger one it sees a smaller copy, and its labels are enlarged
+        and decided anew along their borders, see :mod:`bana_mm.labels.enlarged`. None for any number. It is no
+        parameter of the constructors, but of :func:`build_label_source` and of every source's config.
+        """
+        return self._working_pixels if self.takes_copies else None
+
+    def work_at(self, pixels: int | None) -> None:
+        """Set :attr:`working_pixels`; None works on every image at its own size.
+
+        Raises:
+            ValueError: If it is neither None nor an int of at least 1.
+        """
+        if pixels is not None and (not isinstance(pixels, int) or isinstance(pixels, bool) or pixels < 1):
+            raise ValueError(f'{self.name}: working_pixels must be None or an int of at least 1, got {pixels!r}')
+        self._working_pixels = pixels
+
+    def working_sizes(self) -> list[int | None]:
+        """:attr:`working_pixels` of each source that it asks and that takes copies, by default its own."""
+        return [self._working_pixels] if self.takes_copies else []
+
+    def sizes_seen(self) -> Set[int | None]:
+        """The :attr:`working_pixels` with which it, or a source that it asks, looks at images."""
+        return {self.working_pixels}
 
     @property
     def map_names(self) -> tuple[str, ...]:
@@ -236,16 +274,41 @@ def answers(source: LabelSource, items: Sequence[LabelItem], kind: Kind) -> list
     Returns:
         list[dict[str, np.ndarray] | list[InstanceMask]]: One an image, see :meth:`LabelSource.finish`.
     """
-    prepared = source.prepare(items, kind)
+    prepared = prepare(source, items, kind)
     return [
         complete(source, item, kind, context, None if task is None else task.run())
         for item, (task, context) in zip(items, prepared)
     ]
 
 
+def prepare(source: LabelSource, items: Sequence[LabelItem], kind: Kind) -> list[tuple[Task | None, Any]]:
+    """:meth:`LabelSource.prepare`, which sees smaller copies of large images."""
+    copies = [item.at_working_size(source.working_pixels) for item in items]
+    if source.has_network:
+        return [
+            (task, context if copy is item else _OfCopy(copy.without_pixels(), context))
+            for item, copy, (task, context) in zip(items, copies, source.prepare(copies, kind))
+        ]
+    return [
+        source.prepare([item], kind)[0] if copy is item else (_CopyTask(source, item, kind), _DONE)
+        for item, copy in zip(items, copies)
+    ]
+
+
+def finish(source: LabelSource, item: LabelItem, kind: Kind, context: Any, result: Any) -> Answer:
+    """:meth:`LabelSource.finish`; the labels of a smaller copy are enlarged. ``context`` is that of :func:`prepare`."""
+    if context is _DONE:
+        return result
+    if not isinstance(context, _OfCopy):
+        return source.finish(item, kind, context, result)
+    answer = source.finish(context.copy, kind, context.context, result)
+    with measured('enlarging'):
+        return _enlarged(source, item, item.at_working_size(source.working_pixels), answer)
+
+
 def complete(source: LabelSource, item: LabelItem, kind: Kind, context: Any, result: Any) -> Answer:
-    """The last step: :meth:`LabelSource.finish`, and 255 in pixels of which only ignored boxes tell."""
-    answer = source.finish(item, kind, context, result)
+    """The last step: :func:`finish`, and 255 in pixels of which only ignored boxes tell."""
+    answer = finish(source, item, kind, context, result)
     return with_unknown(item, answer) if isinstance(answer, dict) else answer
 
 
@@ -305,6 +368,42 @@ class _SourceTask:
     def run(self) -> Answer:
         _ = self.item.image  # refused for every source alike where it is not of the size that its boxes are for
         return self.source.answer(self.item, self.kind)
+
+
+@dataclass
+class _CopyTask:
+    """All the work of sources without a network on a smaller copy of an image, and the enlarging."""
+
+    source: LabelSource
+    item: LabelItem
+    kind: Kind
+
+    def run(self) -> Answer:
+        painted = self.kind == 'maps' and isinstance(self.source, ObjectSource)  # at the image's own size
+        kind: Kind = 'masks' if painted else self.kind
+        copy = self.item.at_working_size(self.source.working_pixels)
+        task, context = self.source.prepare([copy], kind)[0]
+        answer = self.source.finish(copy, kind, context, None if task is None else task.run())
+        answer = _enlarged(self.source, self.item, copy, answer)
+        return {self.source.name: paint_masks(self.item.layout, [one.mask for one in answer])} if painted else answer
+
+
+@dataclass
+class _OfCopy:
+    """What a source prepared of a smaller copy of an image, whose pixels need not be in memory any more."""
+
+    copy: LabelItem
+    context: Any
+
+
+_DONE = object()  # a context: the task has done all
+
+
+def _enlarged(source: LabelSource, item: LabelItem, copy: LabelItem, answer: Answer) -> Answer:
+    _ = item.image, copy.image  # in this order the file is read once
+    if isinstance(answer, dict):
+        return enlarged_maps(item, copy, answer, source.in_boxes)
+    return enlarged_masks(item, copy, answer)
 
 
 def _plain(value: Any) -> Any:

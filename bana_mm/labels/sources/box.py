@@ -14,6 +14,7 @@ class BoxSource(ObjectSource):
     """The whole box is the object."""
 
     name = 'box'
+    takes_copies = False  # boxes are exact at any size
 
     def object_mask(self, item: LabelItem, k: int) -> InstanceMask:
         x1, y1, x2, y2 = item.layout.boxes[k].tolist()

@@ -22,7 +22,8 @@ def build_label_source(source: LabelSource | SourceConfig, **parameters: Any) ->
             ``'vote:'`` they vote, see :class:`VoteSource`. ``'trusted:SOURCE'`` judges the masks of a source, and
             ``'A|B'`` takes those of ``B`` where those of ``A`` are no good, see :class:`TrustedSource` and
             :class:`FallbackSource`.
-        **parameters: Further parameters of it.
+        **parameters: Further parameters of it. ``working_pixels`` is one of every source, see
+            :attr:`LabelSource.working_pixels`; of several sources it is that of all. It may stand in a config, too.
 
     Returns:
         LabelSource: The source.
@@ -37,7 +38,13 @@ def build_label_source(source: LabelSource | SourceConfig, **parameters: Any) ->
         config = _parse_several(source) or _parse(source, parameters)
     else:
         config = dict(source) if isinstance(source, dict) else dict(type='merged', sources=source)
-    return _source_class(config.pop('type', None))(**{**config, **parameters})
+    found = _source_class(config.pop('type', None))
+    arguments = {**config, **parameters}
+    working_pixels = arguments.pop('working_pixels', ...)
+    built = found(**arguments)
+    if working_pixels is not ...:
+        built.work_at(working_pixels)
+    return built
 
 
 def _source_class(name: Any) -> type[LabelSource]:

@@ -1,6 +1,6 @@
 """What sources that are made of other sources have in common."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +23,28 @@ class CompositeSource(LabelSource):
     @property
     def takes_any_box(self) -> bool:
         return all(source.takes_any_box for source in self.sources)
+
+    @property
+    def in_boxes(self) -> bool:
+        return all(source.in_boxes for source in self.sources)
+
+    @property
+    def working_pixels(self) -> int | None:
+        """That of all sources, which then see one copy; None where they differ, so that each sees its own."""
+        ways = {(source.working_pixels, source.in_boxes) for source in self.sources}
+        return ways.pop()[0] if len(ways) == 1 else None
+
+    def work_at(self, pixels: int | None) -> None:
+        for source in self.sources:
+            source.work_at(pixels)
+
+    def working_sizes(self) -> list[int | None]:
+        return [size for source in self.sources for size in source.working_sizes()]
+
+    def sizes_seen(self) -> Set[int | None]:
+        if self.working_pixels is not None:
+            return {self.working_pixels}
+        return set().union(*(source.sizes_seen() for source in self.sources))
 
     def bind(
         self,

@@ -49,6 +49,7 @@ class FilesSource(LabelSource):
     name = 'files'
     text_fields = ('path',)
     takes_any_box = False
+    takes_copies = False  # its labels are of the image's own size
 
     def __init__(self, path: str | Path, num_classes: int | None = None) -> None:
         self.path = Path(path)

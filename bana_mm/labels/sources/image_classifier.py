@@ -31,6 +31,7 @@ class ImageCRFSource(ClassifierSource):
 
     name = 'image_crf'
     single_map = 'Y_crf'
+    in_boxes = False
 
     @classmethod
     def check_model(cls, model: torch.nn.Module, config: str) -> None:

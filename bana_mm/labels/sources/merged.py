@@ -11,7 +11,7 @@ from bana_mm.structures import IGNORE, InstanceMask, agree, vote
 from bana_mm.structures.label_map import UNDECIDED
 
 from ..item import LabelItem
-from .base import Answer, Kind, LabelMaps, Task
+from .base import Answer, Kind, LabelMaps, Task, finish, prepare
 from .build import build_label_source
 from .composite import CompositeSource, together
 
@@ -48,12 +48,12 @@ class MergedSource(CompositeSource):
         return tuple(names)
 
     def prepare(self, items: Sequence[LabelItem], kind: Kind) -> list[tuple[Task | None, Any]]:
-        of_sources = [source.prepare(items, kind) for source in self.sources]
+        of_sources = [prepare(source, items, kind) for source in self.sources]
         return [together(of_item) for of_item in zip(*of_sources)]
 
     def finish(self, item: LabelItem, kind: Kind, context: Any, result: Any) -> Answer:
         results = [None] * len(self.sources) if result is None else result
-        found = [source.finish(item, kind, *of_source) for source, *of_source in zip(self.sources, context, results)]
+        found = [finish(source, item, kind, *of_source) for source, *of_source in zip(self.sources, context, results)]
         if kind == 'maps':
             return self._combine_maps([agree(*maps.values())[0] for maps in found])
         return [self._combine_masks(masks) for masks in zip(*found)]
@@ -110,8 +110,8 @@ class VoteSource(MergedSource):
 
     @staticmethod
     def _combine_masks(masks: Sequence[InstanceMask]) -> InstanceMask:
-        votes = sum(one.mask.astype(np.int64) for one in masks)
-        doubts = sum(one.unreliable.astype(np.int64) for one in masks)
+        votes = sum(one.mask.astype(np.int16) for one in masks)
+        doubts = sum(one.unreliable.astype(np.int16) for one in masks)
         tie = 2 * votes == len(masks)
         mask = (2 * votes > len(masks)) | (tie & masks[0].mask)
         if not mask.any():

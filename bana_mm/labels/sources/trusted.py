@@ -14,7 +14,7 @@ from bana_mm.structures import IGNORE, paint_masks
 
 from ..item import LabelItem
 from ..trust import TrustedMask, TrustRule, first_that_passes
-from .base import Answer, Kind, LabelMaps, LabelSource, Task, answers
+from .base import Answer, Kind, LabelMaps, LabelSource, Task, answers, finish, prepare
 from .build import SourceConfig, build_label_source
 from .composite import CompositeSource, together
 
@@ -95,7 +95,7 @@ class TrustedSource(_JudgedSource):
             return super().prepare(items, kind)
         # All images with one set of boxes, then with the next: a network sees the same images again, and knows them.
         questions = zip(*(self._questions(item) for item in items))
-        prepared = [asked[0][0].prepare([one for _, one in asked], 'masks') for asked in questions]
+        prepared = [prepare(asked[0][0], [one for _, one in asked], 'masks') for asked in questions]
         return [together(of_item) for of_item in zip(*prepared)]
 
     def finish(self, item: LabelItem, kind: Kind, context: Any, result: Any) -> Answer:
@@ -103,7 +103,7 @@ class TrustedSource(_JudgedSource):
             return result
         questions = self._questions(item)
         results = [None] * len(questions) if result is None else result
-        found = [source.finish(one, 'masks', *rest) for (source, one), *rest in zip(questions, context, results)]
+        found = [finish(source, one, 'masks', *rest) for (source, one), *rest in zip(questions, context, results)]
         return self._answer(item, kind, self._judge(item, found))
 
     def bind(
@@ -195,7 +195,7 @@ class FallbackSource(_JudgedSource):
         prepared: list[list[tuple[Task | None, Any]]] = [[] for _ in items]
         left = list(range(len(items)))
         for source in self.sources:
-            for number, one in zip(left, source.prepare([items[number] for number in left], 'masks')):
+            for number, one in zip(left, prepare(source, [items[number] for number in left], 'masks')):
                 prepared[number].append(one)
             left = [number for number in left if not self._done(items[number], prepared[number])]
             if not left:
@@ -206,13 +206,13 @@ class FallbackSource(_JudgedSource):
         if not self.has_network:
             return result
         results = [None] * len(context) if result is None else result
-        found = [source.finish(item, 'masks', *rest) for source, *rest in zip(self.sources, context, results)]
+        found = [finish(source, item, 'masks', *rest) for source, *rest in zip(self.sources, context, results)]
         return self._answer(item, kind, _choose(found))
 
     def _done(self, item: LabelItem, prepared: Sequence[tuple[Task | None, Any]]) -> bool:
         """Whether every box has a mask that passes, of the sources that are through with the image."""
         ready = [
-            source.finish(item, 'masks', context, None)
+            finish(source, item, 'masks', context, None)
             for source, (task, context) in zip(self.sources, prepared)
             if task is None
         ]
