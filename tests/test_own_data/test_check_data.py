@@ -3,6 +3,7 @@
 import copy
 import json
 import os
+import re
 import shutil
 from functools import cache
 from pathlib import Path
@@ -15,6 +16,7 @@ from PIL import Image
 
 from bana_mm.own_data.init import check_data
 from bana_mm.utils.config import read_config
+from bana_mm.utils.problems import KINDS as PROBLEM_KINDS
 
 REPO = Path(__file__).parents[2]
 LION, ZEBRA = ('lion', 5, 7, 16, 14), ('zebra', 21, 1, 40, 20)
@@ -202,6 +204,7 @@ def dataset_configs(config, text):
         if mode == 'train':
             dataset.pipeline.resize.scale = SIZE[::-1]
             dataset.pipeline.crop.crop_size = (17, 17)
+        dataset.serialize_data = False  # which collects garbage each time
         found.append((cfg.default_scope, dataset))
     return found
 
@@ -322,3 +325,9 @@ def test_masks_of_ignored_pixels_are_no_problem():
     mask = np.full(SIZE, 255, np.uint8)
     Image.fromarray(mask).save(data.mask('1'))
     assert check_data('voc.py').problems == []
+
+
+def test_the_document_names_every_kind():
+    text = (REPO / 'docs/own_data.md').read_text()
+    table = text[text.index('| kind |') : text.index('In Python: `bana_mm.own_data')]
+    assert set(re.findall(r'`([a-z]+(?:-[a-z]+)*)`', table)) == set(PROBLEM_KINDS)
