@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -17,6 +18,7 @@ from .checking import look_at_images
 from .config_file import data_text, preset_text, write_text
 from .formats import detect_format
 from .formats.source import OUT_FOLDER
+from .mask_order import better_order
 from .page import data_page
 from .prepare import Prepared, Wishes, prepare
 from .reading import Part, read_data_parts
@@ -132,7 +134,9 @@ def init_data(
     commands: list[str] = []
     texts: dict[Path, str] = {}
     if not report.has_errors and report.advice is not None:
+        found = report.prepared.remarks
         report.prepared = prepare(data, report.prepared.format, ann_dir, wishes or Wishes(), ProblemList())
+        report.prepared.remarks = found  # the same and more
         what = f'{report.statistics.total} images of {data.as_posix()} ({report.prepared.format})'
         texts[out] = data_text(report.prepared.data, what)
         texts[sizes] = preset_text(report.advice.as_preset(), out.as_posix())
@@ -163,6 +167,10 @@ def _look(data: Path, name: str, out: Path, wishes: Wishes, ignored: Sequence[st
     parts = _read(prepared, problems) if prepared.data else []
     looks = look_at_images(parts, problems, workers)
     statistics = gather_statistics(parts, looks) if any(part.items for part in parts) else None
+    order = better_order(parts, looks)
+    if order is not None:
+        remark = f'The masks fit the boxes better with the classes in this order: --classes {shlex.join(order)}'
+        prepared.remarks.append(f'**{remark}**')
     advice = None if statistics is None else advise(statistics)
     report = DataReport(str(data), prepared, problems.found, statistics, advice)
     report.page = data_page(_title(report), statistics, advice, problems.found, _remarks(report))

@@ -3,18 +3,23 @@
 import copy
 import json
 import os
+import re
 import shutil
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
+from fuzzing import changed, fuzz, mutated
 from mmengine.registry import DATASETS, DefaultScope
 from own_data_sets import SIZE, save_image, save_mask, shape, voc_xml, write_cvat, write_labelme, write_yolo
 from PIL import Image
 
 from bana_mm.own_data.init import check_data
+from bana_mm.own_data.reading import read_data_parts
 from bana_mm.utils.config import read_config
+from bana_mm.utils.problems import KINDS as PROBLEM_KINDS
+from bana_mm.utils.problems import STOP, ProblemList
 
 REPO = Path(__file__).parents[2]
 LION, ZEBRA = ('lion', 5, 7, 16, 14), ('zebra', 21, 1, 40, 20)
@@ -202,6 +207,7 @@ def dataset_configs(config, text):
         if mode == 'train':
             dataset.pipeline.resize.scale = SIZE[::-1]
             dataset.pipeline.crop.crop_size = (17, 17)
+        dataset.serialize_data = False  # which collects garbage each time
         found.append((cfg.default_scope, dataset))
     return found
 
@@ -322,3 +328,53 @@ def test_masks_of_ignored_pixels_are_no_problem():
     mask = np.full(SIZE, 255, np.uint8)
     Image.fromarray(mask).save(data.mask('1'))
     assert check_data('voc.py').problems == []
+
+
+def test_the_document_names_every_kind():
+    text = (REPO / 'docs/own_data.md').read_text()
+    table = text[text.index('| kind |') : text.index('In Python: `bana_mm.own_data')]
+    assert set(re.findall(r'`([a-z]+(?:-[a-z]+)*)`', table)) == set(PROBLEM_KINDS)
+
+
+def stops(data):
+    """Whether the reading of a training stops."""
+    try:
+        read_data_parts(data, STOP)
+    except (ValueError, FileNotFoundError):
+        return True
+    return False
+
+
+def lists_errors(data):
+    problems = ProblemList()
+    read_data_parts(data, problems)
+    return bool(problems.errors)
+
+
+ENTRIES = dict(
+    images=[dict(id=5, file_name='a.jpg', height=20, width=40), dict(id=7, file_name='a.jpg', height=20, width=40)],
+    annotations=[
+        dict(id=1, image_id=5, category_id=3, bbox=[1, 2, 8, 6], iscrowd=0),
+        dict(id=2, image_id=7, category_id=4, bbox=[0.5, 0, 3, 3]),
+    ],
+    categories=[dict(id=3, name='lion'), dict(id=4, name='zebra')],
+)
+
+
+@fuzz(changed(ENTRIES), quick=50, long=10_000)
+def test_any_coco_file_stops_where_errors_are_listed(tmp_path, content):
+    data = dict(type='bana_mm.CocoBoxDataset', data_root=str(tmp_path), metainfo=dict(classes=('lion', 'zebra')))
+    (tmp_path / 'a.jpg').touch()
+    (tmp_path / 'a.json').write_text(json.dumps(content))
+    assert stops(dict(data, train='a.json')) == lists_errors(dict(data, train='a.json'))
+
+
+@fuzz(mutated(voc_xml([LION, ZEBRA, ('lion', 1, 1, 2.5, 3)]).encode()), quick=50, long=10_000)
+def test_any_voc_file_stops_where_errors_are_listed(tmp_path, content):
+    for folder in ('JPEGImages', 'Annotations'):
+        (tmp_path / folder).mkdir(exist_ok=True)
+    Image.new('RGB', SIZE[::-1]).save(tmp_path / 'JPEGImages/a.jpg')
+    (tmp_path / 'list.txt').write_text('a\n')
+    (tmp_path / 'Annotations/a.xml').write_bytes(content)
+    data = dict(type='bana_mm.VOCBoxDataset', data_root=str(tmp_path), metainfo=dict(classes=('lion', 'zebra')))
+    assert stops(dict(data, train='list.txt')) == lists_errors(dict(data, train='list.txt'))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from own_data_sets import save_image, voc_xml, write_yolo
+from own_data_sets import save_image, save_mask, voc_xml, write_yolo
 from PIL import Image
 
 from bana_mm.datasets import VOC_CLASSES
@@ -135,6 +135,20 @@ def test_masks_in_part(tmp_path):
     assert (root / 'bana_mm/masked.txt').read_text().split() == [one for one in train if one != 'a']
     assert report.statistics.masks == dict(train=2, val=1)
     assert init_data('zoo').prepared.data == report.prepared.data  # the lists that are there now
+
+
+def test_masks_in_another_order(tmp_path):
+    root = tmp_path / 'zoo'
+    for number, objects in enumerate([('ape', 1), ('bee', 2), ('cow', 3), ('ape', 1)]):
+        save_image(root / f'JPEGImages/{number}.jpg', number)
+        (root / 'Annotations').mkdir(exist_ok=True)
+        (root / f'Annotations/{number}.xml').write_text(voc_xml([(objects[0], 1, 1, 20, 20)]))
+        index = {1: 2, 2: 3, 3: 1}[objects[1]]  # cow, ape, bee
+        save_mask(root / f'SegmentationClass/{number}.png', {index: (2, 2)})
+    page = check_data('zoo').page
+    assert 'in alphabetical order' in page and 'in this order: --classes cow ape bee' in page
+    right = check_data('zoo', wishes=Wishes(classes=('cow', 'ape', 'bee')))
+    assert 'in this order' not in right.page and right.problems == []
 
 
 def test_the_files_serve_configs(tmp_path):

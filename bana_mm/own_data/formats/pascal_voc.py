@@ -10,6 +10,7 @@ from bana_mm.utils.problems import Problems
 
 from .source import IMAGE_SUFFIXES, Size, Source, SourceImage, SourceObject, find_images, split_of_path, walk
 
+_LOOKED_AT = 50  # XML
 MASK_FOLDERS = ('SegmentationClassAug', 'SegmentationClass', 'masks')
 
 
@@ -76,10 +77,11 @@ def _same(objects: list[SourceObject], size: Size) -> list[SourceObject]:
 
 
 def _has_voc_xml(folder: Path) -> bool:
-    for path in folder.rglob('*.xml'):
+    for path, _ in zip(folder.rglob('*.xml'), range(_LOOKED_AT)):
         with open(path, 'rb') as file:
             head = file.read(4096)
-        return b'<annotation>' in head or b'<annotation ' in head
+        if b'<annotation>' in head or b'<annotation ' in head:
+            return True
     return False
 
 
