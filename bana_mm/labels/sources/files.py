@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from bana_mm.datasets.coco_files import is_finite
 from bana_mm.functional import pixel_boxes
 from bana_mm.registry import LABEL_SOURCES
 from bana_mm.structures import InstanceMask, decode_mask, paint_masks, read_label_png
@@ -167,6 +166,8 @@ def _masks_by_image(path: Path) -> dict[str, list[dict]]:
 
 
 def _entry_problem(entry: Any) -> str | None:
+    from bana_mm.datasets.coco_files import is_finite  # worker processes do without the data sets' mm* packages
+
     if not isinstance(entry, dict):
         return f'must be an object, got {shortened(entry)}'
     for field in ('image_id', 'category_id', 'bbox', 'segmentation'):
