@@ -4,10 +4,9 @@ Configs name our modules with their scope, ``type='bana_mm.BAPHead'``, while ``d
 ``mmdet``. ``locations`` makes the registries import the modules only when something is looked up in them.
 """
 
-from bana_mm.utils import require, require_ops
+from bana_mm.utils import require
 
 require('mmengine')
-require_ops()
 
 from mmengine.registry import DATASETS as MMENGINE_DATASETS
 from mmengine.registry import HOOKS as MMENGINE_HOOKS

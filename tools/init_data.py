@@ -7,11 +7,6 @@ as COCO's JSON into DATA/bana_mm, with the images left where they are.
 
 --check writes nothing, and lists every problem by file. Exit status: 0 nothing found, 1 problems, 2 no such data.
 Errors are what a training stops at, warnings what it goes on with.
-
-  python tools/init_data.py data/zoo
-  python tools/init_data.py data/zoo --format yolo --out configs/own_data/zoo.py
-  python tools/init_data.py data/zoo --check --json problems.json
-  python tools/init_data.py configs/own_data/zoo.py --check --ignore class-without-box
 """
 
 import argparse
@@ -24,9 +19,19 @@ from bana_mm.utils.interrupt import BEGINS_ANEW, interruptible
 
 def parse_args() -> argparse.Namespace:
     from bana_mm.own_data.formats import FORMATS
+    from bana_mm.utils.command_line import tool_parser
     from bana_mm.utils.problems import KINDS
 
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = tool_parser(
+        __file__,
+        __doc__,
+        [
+            'data/zoo',
+            'data/zoo --format yolo --out configs/own_data/zoo.py',
+            'data/zoo --check --json problems.json',
+            'configs/own_data/zoo.py --check --ignore class-without-box',
+        ],
+    )
     parser.add_argument('data', help="folder of the data, COCO's JSON, or with --check the config of a data set")
     parser.add_argument('--format', choices=('auto', *FORMATS), default='auto', help='(default: %(default)s)')
     parser.add_argument('--check', action='store_true', help='only list what is wrong')
@@ -68,7 +73,9 @@ def main() -> None:
     from bana_mm.own_data.init import check_data, init_data
     from bana_mm.own_data.page import problem_lines, problem_summary
     from bana_mm.own_data.prepare import Wishes
+    from bana_mm.utils.command_line import say_done
     from bana_mm.utils.record import write_json
+    from bana_mm.utils.resources import tool_line
 
     wishes = Wishes(args.classes, args.masks, args.val_share, args.seed)
     try:
@@ -87,9 +94,14 @@ def main() -> None:
         if report.problems:
             print(problem_lines(report.problems))
         print(f'{args.data}: {problem_summary(report.problems)}')
+        say_done(f'checked {args.data}', args.json)
         sys.exit(1 if report.problems else 0)
     print(f'\n{report.page}')
     print(f'written: {", ".join(map(str, (*report.prepared.written, *report.written)))}')
+    config = str(report.written[0]) if report.written else None
+    train = 'configs/bana/deeplabv1_vgg16_voc.py'
+    then = tool_line('pipeline.py', train, '--data', config) if config and not report.has_errors else None
+    say_done(f'looked at {args.data}', config, then)
     if report.has_errors:
         sys.exit(1)
 

@@ -263,7 +263,7 @@ def main() -> None:
 
 def told(scores: Mapping[str, Any] | None) -> str:
     """The figures that count, those of means."""
-    means = {name: value for name, value in (scores or {}).items() if name.startswith('mIoU') or name.endswith('mAP')}
+    means = {name: value for name, value in (scores or {}).items() if 'mIoU' in name or name.endswith('mAP')}
     return ''.join(f', {name} {value:.4g}' for name, value in means.items())
 
 

@@ -80,7 +80,7 @@ def next_step(cfg: Config, args: argparse.Namespace) -> str | None:
     if checkpoint is None:
         return None
     put_in = config_arguments(dict(data=args.data, preset=args.preset))
-    kind = str(cfg.model.type)
+    kind = str((cfg.get('model') or {}).get('type'))
     if not kind.startswith('bana_mm.') or not hasattr(MODELS.get(kind), 'label_source'):
         return tool_line('test.py', args.config, checkpoint, *put_in)
     labels = Path(cfg.work_dir, 'labels')

@@ -2,6 +2,10 @@
 
 from importlib.util import find_spec
 
+from bana_mm.utils import require_ops
+
+require_ops()  # mmdet would say so in its own words
+
 from .transforms import *  # noqa: F401,F403  registers the transforms
 from .voc_box import VOC_CLASSES, VOCBoxDataset
 

@@ -2,6 +2,10 @@
 
 from importlib.util import find_spec
 
+from bana_mm.utils import require_ops
+
+require_ops()  # mmdet and mmseg would say so in their own words
+
 from .backbones import VGG16LargeFOV
 
 __all__ = ['VGG16LargeFOV']

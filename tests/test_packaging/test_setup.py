@@ -1,5 +1,7 @@
 import importlib.util
 import re
+import shutil
+import subprocess
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
@@ -53,7 +55,7 @@ def test_extras_agree_with_the_check_at_import(setup_module, family):
 
 
 def test_pins_lie_in_the_extras(setup_module, pins):
-    for text in setup_module.EXTRAS['mim'] + setup_module.EXTRAS['crf']:
+    for text in [text for extra in ('mim', 'onedl', 'crf') for text in setup_module.EXTRAS[extra]]:
         requirement = requirements.Requirement(text)
         exact = re.search(r'==(\S+)', str(pins.get(requirement.name, '')))
         if exact:
@@ -80,6 +82,22 @@ def test_mim_finds_every_config(setup_module, tmp_path, monkeypatch, editable):
     metafiles = yaml.safe_load((mim / 'model-index.yml').read_text())['Import']
     models = [model for file in metafiles for model in yaml.safe_load((mim / file).read_text())['Models']]
     assert models and all((mim / model['Config']).is_file() for model in models)
+
+
+@pytest.mark.skipif(shutil.which('make') is None, reason='make is not installed')
+@pytest.mark.parametrize('stack, folder', [('mim', '.venv'), ('onedl', '.venv-onedl')])
+def test_each_family_has_an_environment_of_its_own(stack, folder, tmp_path):
+    """What make would call, from a checkout without any environment."""
+    for name in ('Makefile', 'setup.py', 'pyproject.toml', 'requirements'):
+        (tmp_path / name).symlink_to(ROOT / name)
+    called = subprocess.run(
+        ['make', '-n', 'env', f'STACK={stack}'], cwd=tmp_path, text=True, capture_output=True, check=True
+    )
+    lines = called.stdout.splitlines()
+    assert [line.split()[-1] for line in lines][:2] == ['python', 'torch'] and lines[-1].endswith(' package')
+    assert all(line.startswith(f"STACK='{stack}' VENV='{folder}' STAMPS='{folder}/stamps' ") for line in lines)
+    wrong = subprocess.run(['make', '-n', 'env', 'STACK=x'], cwd=tmp_path, text=True, capture_output=True)
+    assert wrong.returncode and 'STACK=x is neither mim nor onedl' in wrong.stderr
 
 
 def test_version_is_read_without_importing(setup_module):

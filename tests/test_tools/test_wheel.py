@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,8 @@ import pytest
 from bana_mm.datasets.synthetic import make_synthetic_voc
 
 REPO = Path(__file__).parents[2]
-SOURCES = ('bana_mm', 'configs', 'tools', 'setup.py', 'pyproject.toml', 'MANIFEST.in', 'README.md', 'LICENSE')
+# What a checkout has beside its files, in the place where it is worked with.
+LEFT_BEHIND = ('.git', '.venv*', '__pycache__', '.*_cache', '.hypothesis', '.mim', '*.egg-info', 'build', 'dist')
 SHORT = [
     'train_cfg.max_iters=1',
     'train_cfg.val_interval=1',
@@ -22,14 +24,20 @@ SHORT = [
 
 
 @pytest.fixture(scope='module')
-def site(tmp_path_factory):
+def source(tmp_path_factory):
+    """A fresh checkout, with a cache and a checkpoint as work leaves them behind."""
+    source = tmp_path_factory.mktemp('source') / 'bana_mm'
+    shutil.copytree(REPO, source, ignore=shutil.ignore_patterns(*LEFT_BEHIND, 'work_dirs', 'data', 'shared'))
+    for name in ('configs/bana/__pycache__/a.cpython-311.pyc', 'tools/__pycache__/b.pyc', 'work_dirs/bap/iter_1.pth'):
+        (source / name).parent.mkdir(parents=True, exist_ok=True)
+        (source / name).touch()
+    return source
+
+
+@pytest.fixture(scope='module')
+def site(source, tmp_path_factory):
     """A folder in which pip has installed the wheel, and nothing else."""
-    source, site = tmp_path_factory.mktemp('source'), tmp_path_factory.mktemp('site')
-    for name in (*SOURCES, 'model-index.yml'):
-        if (REPO / name).is_dir():
-            shutil.copytree(REPO / name, source / name, ignore=shutil.ignore_patterns('__pycache__', '.mim'))
-        else:
-            shutil.copyfile(REPO / name, source / name)
+    site = tmp_path_factory.mktemp('site')
     options = ['--no-deps', '--no-build-isolation', '--no-index', '--no-compile', '--disable-pip-version-check']
     command = [sys.executable, '-m', 'pip', 'install', '-q', *options, '--target', str(site), str(source)]
     done = subprocess.run(command, text=True, capture_output=True, cwd=site)
@@ -37,10 +45,29 @@ def site(tmp_path_factory):
     return site
 
 
-def test_files(site):
-    assert (site / 'bana_mm' / 'py.typed').is_file()
-    assert (site / 'bana_mm' / '.mim' / 'tools' / 'pipeline.py').is_file()
-    assert not (site / 'tools').exists() and not (site / 'tests').exists()
+def files_in(folder):
+    return {path.relative_to(folder).as_posix() for path in folder.rglob('*') if path.is_file()}
+
+
+def test_the_wheel_holds_package_configs_and_tools_and_nothing_else(site, source):
+    found = {name for name in files_in(site) if '.dist-info/' not in name}
+    expected = {f'bana_mm/{name}' for name in files_in(source / 'bana_mm')}
+    expected |= {f'bana_mm/.mim/{part}/{name}' for part in ('configs', 'tools') for name in files_in(source / part)}
+    expected = {name for name in expected if '__pycache__' not in name} | {'bana_mm/.mim/model-index.yml'}
+    assert found == expected and {'bana_mm/py.typed', 'bana_mm/.mim/tools/pipeline.py'} < found
+
+
+def test_the_source_distribution_holds_the_checkout_and_nothing_else(source, tmp_path):
+    command = [sys.executable, 'setup.py', '-q', 'sdist', '--formats=tar', '--dist-dir', str(tmp_path)]
+    done = subprocess.run(command, cwd=source, text=True, capture_output=True)
+    assert done.returncode == 0, done.stderr
+    (archive,) = tmp_path.glob('*.tar')
+    with tarfile.open(archive) as tar:
+        found = {member.name.partition('/')[2] for member in tar.getmembers() if member.isfile()}
+    made = {name for name in found if name.startswith('bana_mm.egg-info/')} | {'PKG-INFO', 'setup.cfg'}
+    left_out = ('build/', 'work_dirs/', 'bana_mm.egg-info/', '.ci/', '.git', 'setup.cfg')
+    expected = {name for name in files_in(source) if not name.startswith(left_out) and '__pycache__' not in name}
+    assert found - made == expected and {'docs/own_data.md', 'docker/Dockerfile', 'tests/conftest.py'} < found
 
 
 def test_pipeline(site, tmp_path, save_untrained):
