@@ -167,8 +167,6 @@ def _masks_by_image(path: Path) -> dict[str, list[dict]]:
 
 
 def _entry_problem(entry: Any) -> str | None:
-    from bana_mm.datasets.coco_files import is_finite  # worker processes do without the data sets' mm* packages
-
     if not isinstance(entry, dict):
         return f'must be an object, got {shortened(entry)}'
     for field in ('image_id', 'category_id', 'bbox', 'segmentation'):
