@@ -11,6 +11,7 @@ from PIL import Image
 
 from bana_mm.structures import write_label_png
 from bana_mm.utils.atomic import whole_file
+from bana_mm.utils.progress import Progress
 from bana_mm.utils.record import read_json, write_json
 
 from .synthetic_images import SYNTHETIC_CLASSES, draw_image, tight_box
@@ -40,6 +41,7 @@ def make_synthetic_voc(
     classes: Sequence[str] = SYNTHETIC_CLASSES,
     seed: int = 0,
     border: int = 0,
+    progress: bool = False,
 ) -> Path:
     """Write the data set: ``JPEGImages``, ``Annotations``, ``SegmentationClassAug`` and ``ImageSets/Segmentation``.
 
@@ -55,6 +57,7 @@ def make_synthetic_voc(
         classes (Sequence[str]): Some of :data:`SYNTHETIC_CLASSES`, which is the default; label c is the c-th of them.
         seed (int): Defaults to 0.
         border (int): Pixels on both sides of an object's edge that the masks mark 255, as VOC's do. Defaults to 0.
+        progress (bool): Whether to show it. Defaults to False.
 
     Returns:
         Path: ``root``.
@@ -93,8 +96,10 @@ def make_synthetic_voc(
     for folder in folders:
         folder.mkdir(parents=True, exist_ok=True)
     splits = dict(train_aug=[f'train_{i:05d}' for i in range(num_train)], val=[f'val_{i:05d}' for i in range(num_val)])
-    for number, ids in enumerate(splits.values()):
-        for index, img_id in enumerate(ids):
+    todo = [(number, index, img_id) for number, ids in enumerate(splits.values()) for index, img_id in enumerate(ids)]
+    with Progress(len(todo), title='drawing', shown=progress) as bar:
+        for number, index, img_id in todo:
+            bar.update()
             files = (folders[0] / f'{img_id}.jpg', folders[1] / f'{img_id}.xml', folders[2] / f'{img_id}.png')
             if all(path.exists() for path in files):
                 continue

@@ -73,7 +73,7 @@ class Demo:
         way_out = 'choose another --out-dir, or remove it'
         keep_record(self.root / 'settings.json', asdict(self.settings), 'this folder was begun', way_out)
         print(f'drawing {self.settings.num_train} + {self.settings.num_val} images', flush=True)
-        make_synthetic_voc(self.data, self.settings.num_train, self.settings.num_val)
+        make_synthetic_voc(self.data, self.settings.num_train, self.settings.num_val, progress=True)
 
     def run(self) -> None:
         """Run all steps, several side by side.

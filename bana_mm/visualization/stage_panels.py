@@ -15,6 +15,7 @@ from bana_mm.labels import LabelItem, LabelItems
 from bana_mm.labels.classifier import classifier_maps
 from bana_mm.structures import LabelStore, read_label_png
 from bana_mm.utils.atomic import whole_file
+from bana_mm.utils.progress import Progress
 
 from .panels import render_panels
 
@@ -67,33 +68,35 @@ def write_stage_panels(
     classes = dataset.metainfo['classes']
     folders = {name: Path(folder) for name, folder in (predictions or {}).items()}
     written = []
-    for index in indices:
-        info = dataset.get_data_info(index)
-        img_id = info['img_id']
-        attention, cam = (None, None) if model is None else attention_and_cam(model, LabelItems(dataset)[index])
-        labels = {}
-        if label_dir is not None:
-            store = LabelStore(label_dir)
-            labels = {name: store.read(name, img_id) for name in store.maps if store.path(name, img_id).exists()}
-        panel = render_panels(
-            mmcv.imread(info['img_path'], channel_order='rgb'),
-            classes,
-            boxes=np.array([instance['bbox'] for instance in info['instances']]).reshape(-1, 4),
-            labels=[instance['bbox_label'] + 1 for instance in info['instances']],
-            attention=attention,
-            cam=cam,
-            y_crf=labels.get('Y_crf'),
-            y_ret=labels.get('Y_ret'),
-            predictions={
-                name: read_label_png(folder / f'{img_id}.png')
-                for name, folder in folders.items()
-                if (folder / f'{img_id}.png').exists()
-            },
-            ground_truth=read_label_png(info['seg_map_path']) if 'seg_map_path' in info else None,
-            height=height,
-        )
-        written.append(Path(out_dir) / f'{img_id}.png')
-        written[-1].parent.mkdir(parents=True, exist_ok=True)  # ids may have folders
-        with whole_file(written[-1]) as partial:
-            Image.fromarray(panel).save(partial, format='PNG')
+    with Progress(len(indices), title='panels') as progress:
+        for index in indices:
+            info = dataset.get_data_info(index)
+            img_id = info['img_id']
+            attention, cam = (None, None) if model is None else attention_and_cam(model, LabelItems(dataset)[index])
+            labels = {}
+            if label_dir is not None:
+                store = LabelStore(label_dir)
+                labels = {name: store.read(name, img_id) for name in store.maps if store.path(name, img_id).exists()}
+            panel = render_panels(
+                mmcv.imread(info['img_path'], channel_order='rgb'),
+                classes,
+                boxes=np.array([instance['bbox'] for instance in info['instances']]).reshape(-1, 4),
+                labels=[instance['bbox_label'] + 1 for instance in info['instances']],
+                attention=attention,
+                cam=cam,
+                y_crf=labels.get('Y_crf'),
+                y_ret=labels.get('Y_ret'),
+                predictions={
+                    name: read_label_png(folder / f'{img_id}.png')
+                    for name, folder in folders.items()
+                    if (folder / f'{img_id}.png').exists()
+                },
+                ground_truth=read_label_png(info['seg_map_path']) if 'seg_map_path' in info else None,
+                height=height,
+            )
+            written.append(Path(out_dir) / f'{img_id}.png')
+            written[-1].parent.mkdir(parents=True, exist_ok=True)  # ids may have folders
+            with whole_file(written[-1]) as partial:
+                Image.fromarray(panel).save(partial, format='PNG')
+            progress.update()
     return written

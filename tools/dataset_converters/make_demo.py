@@ -40,7 +40,7 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     root = make_synthetic_voc(
-        args.root, args.num_train, args.num_val, tuple(args.image_size), args.classes, args.seed, args.border
+        args.root, args.num_train, args.num_val, tuple(args.image_size), args.classes, args.seed, args.border, True
     )
     say_done(f'{args.num_train} training and {args.num_val} validation images', root)
 
