@@ -75,7 +75,6 @@ def main() -> None:
     from bana_mm.own_data.prepare import Wishes
     from bana_mm.utils.command_line import say_done
     from bana_mm.utils.record import write_json
-    from bana_mm.utils.resources import tool_line
 
     wishes = Wishes(args.classes, args.masks, args.val_share, args.seed)
     try:
@@ -98,10 +97,8 @@ def main() -> None:
         sys.exit(1 if report.problems else 0)
     print(f'\n{report.page}')
     print(f'written: {", ".join(map(str, (*report.prepared.written, *report.written)))}')
-    config = str(report.written[0]) if report.written else None
-    train = 'configs/bana/deeplabv1_vgg16_voc.py'
-    then = tool_line('pipeline.py', train, '--data', config) if config and not report.has_errors else None
-    say_done(f'looked at {args.data}', config, then)
+    then = report.next_steps[0] if report.next_steps else 'correct the errors, and start this again'
+    say_done(f'looked at {args.data}', report.written[0], then)
     if report.has_errors:
         sys.exit(1)
 

@@ -37,6 +37,7 @@ class DataReport:
         advice (Advice | None): What to change in the configs; None likewise.
         written (list[Path]): Config, preset and page. Defaults to none.
         page (str): In Markdown. Defaults to ''.
+        next_steps (list[str]): Commands to go on with. Defaults to none.
     """
 
     root: str
@@ -46,6 +47,7 @@ class DataReport:
     advice: Advice | None
     written: list[Path] = field(default_factory=list)
     page: str = ''
+    next_steps: list[str] = field(default_factory=list)
 
     @property
     def has_errors(self) -> bool:
@@ -131,7 +133,6 @@ def init_data(
     # What is wrong is found out before anything is written into the data set.
     report = check_data(data, name, wishes, ignored, workers)
     sizes, page = out.with_name(f'{out.stem}_sizes.py'), out.with_suffix('.md')
-    commands: list[str] = []
     texts: dict[Path, str] = {}
     if not report.has_errors and report.advice is not None:
         found = report.prepared.remarks
@@ -140,9 +141,9 @@ def init_data(
         what = f'{report.statistics.total} images of {data.as_posix()} ({report.prepared.format})'
         texts[out] = data_text(report.prepared.data, what)
         texts[sizes] = preset_text(report.advice.as_preset(), out.as_posix())
-        commands = _commands(report.prepared, out, sizes)
+        report.next_steps = _commands(report.prepared, out, sizes)
     report.page = data_page(
-        _title(report), report.statistics, report.advice, report.problems, _remarks(report), commands
+        _title(report), report.statistics, report.advice, report.problems, _remarks(report), report.next_steps
     )
     for path, text in texts.items():
         write_text(path, text, overwrite)
