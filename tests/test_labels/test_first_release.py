@@ -1,6 +1,5 @@
-"""Labels of synthetic images are those of the first release, byte for byte."""
+"""Labels of synthetic images are those of the first release."""
 
-import hashlib
 import json
 import os
 import subprocess
@@ -13,6 +12,7 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
 from PIL import Image
+from pycocotools import mask as mask_api
 
 REPO = Path(__file__).parents[2]
 SIZES = ((48, 64), (40, 56), (57, 43))
@@ -26,16 +26,11 @@ test_dataloader = dict(
     num_workers=0, persistent_workers=False,
     dataset=dict(img_suffix='.png', metainfo=dict(classes=('ring', 'triangle'))))
 """
-# Of the label maps of all images together, in the order of their names, and of the file of masks.
-DIGESTS = dict(
-    attention='61b1e13900cfb8fc',
-    cam='a03301dec17f388b',
-    none='70644b4a94cda1a1',
-    box='6c6f6024370c7492',
-    grabcut='083ea7c8df27c681',
-    box_crf='bd155eb6d9501655',
-    masks='b22d4eb5a1ab2c8c',
-)
+# Label maps of all images and masks of all boxes by name, uint8. Those that need no network are the same on every
+# machine; a network's rounding differs between processors, and with it single pixels.
+STORED = Path(__file__).with_name('labels_of_first_release.npz')
+EXACT = ('box', 'grabcut', 'box_crf')
+FEW = 0.02
 
 
 def write_data(root):
@@ -93,16 +88,8 @@ def write_model(root, base):
     torch.save(dict(state_dict=state, meta=meta), root / 'weights.pth')
 
 
-def digest(paths):
-    """Of pixels or bytes: the packing of PNG is the library's."""
-    found = hashlib.sha256()
-    for path in paths:
-        found.update(np.array(Image.open(path)).tobytes() if path.suffix == '.png' else path.read_bytes())
-    return found.hexdigest()[:16]
-
-
 def make_all(repo, root):
-    """The digests of all labels that the tool of a checkout makes."""
+    """All labels that the tool of a checkout makes."""
 
     def run(*arguments):
         subprocess.run(
@@ -115,28 +102,35 @@ def make_all(repo, root):
     found = {}
     for background in ('attention', 'cam', 'none'):
         run(f'{background}.py', 'weights.pth', '--split', 'all', '--out-dir', background)
-        found[background] = digest(sorted((root / background).rglob('*.png')))
     run('attention.py', '--source', 'box+grabcut+box_crf', '--split', 'all', '--out-dir', 'sources')
-    for name in ('box', 'grabcut', 'box_crf'):
-        found[name] = digest(sorted((root / 'sources' / name).iterdir()))
+    for folder in ('attention', 'cam', 'none', 'sources'):
+        for path in (root / folder).rglob('*.png'):
+            kind = path.parent.name if folder == 'sources' else f'{folder} {path.parent.name}'
+            found[f'{kind} {path.stem}'] = np.array(Image.open(path))
     run(
         *('attention.py', 'weights.pth', '--coco', 'boxes.json', '--img-dir', 'JPEGImages', '--out', 'masks.json'),
         *('--cfg-options', 'instance_recipe.side=32', 'instance_recipe.unary.crf.iterations=3'),
     )
-    content = json.loads((root / 'masks.json').read_text())
-    masks = [(one['segmentation'], one['unreliable'], one['area']) for one in content['annotations']]
-    found['masks'] = hashlib.sha256(json.dumps(masks).encode()).hexdigest()[:16]
+    for one in json.loads((root / 'masks.json').read_text())['annotations']:
+        assert one['area'] == mask_api.area(one['segmentation'])
+        for field in ('segmentation', 'unreliable'):
+            found[f'masks {field} {one["id"]}'] = mask_api.decode(one[field])
     return found
 
 
 @pytest.fixture(scope='module')
 def found(tmp_path_factory):
-    root = tmp_path_factory.mktemp('digests')
+    root = tmp_path_factory.mktemp('first_release')
     write_data(root)
     write_model(root, REPO / 'configs/bana/bap_vgg16_voc.py')
     return make_all(REPO, root)
 
 
-@pytest.mark.parametrize('name', DIGESTS)
-def test_labels_are_those_of_the_first_release(found, name):
-    assert found[name] == DIGESTS[name]
+@pytest.mark.parametrize('kind', [*EXACT, 'attention', 'cam', 'none', 'masks'])
+def test_labels_are_those_of_the_first_release(found, kind):
+    with np.load(STORED) as stored:
+        expected = {name: stored[name] for name in stored.files if name.split()[0] == kind}
+    assert expected and expected.keys() == {name for name in found if name.split()[0] == kind}
+    pixels = sum(label.size for label in expected.values())
+    differ = sum(np.count_nonzero(found[name] != label) for name, label in expected.items())
+    assert differ <= (0 if kind in EXACT else FEW * pixels)
