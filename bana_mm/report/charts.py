@@ -88,7 +88,8 @@ def thinned(points: Sequence[tuple[float, float]], most: int = MAX_POINTS) -> li
 def ticks(low: float, high: float, number: int = 5) -> list[float]:
     """Round numbers, equally far apart, of which the first is at most ``low`` and the last at least ``high``."""
     if high - low < 1e-12 * max(abs(low), abs(high), 1e-12):
-        low, high = low - max(abs(low), 1.0) / 2, high + max(abs(high), 1.0) / 2
+        around = abs(low) / 2 or 0.5
+        low, high = low - around, high + around
     rough = (high - low) / number
     power = 10 ** math.floor(math.log10(rough))
     step = next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= rough * (1 - 1e-9))

@@ -125,7 +125,10 @@ def find_all(root: str | Path) -> Findings:
     root = Path(root)
     if not root.is_dir():
         raise FileNotFoundError(f'{root}: there is no such work directory')
-    folders = sorted({path.parents[1] for path in root.rglob('vis_data') if path.is_dir()})
+    folders = sorted(
+        {path.parents[1] for path in root.rglob('vis_data') if path.is_dir()}
+        | {path.parent for path in root.rglob('last_checkpoint')}
+    )
     found = [read_training(folder, _relative(folder, root)) for folder in folders]
     trainings = sorted((one for one in found if one is not None), key=lambda one: _begun(one.folder))
     stores = [path.parent for path in sorted(root.rglob('meta.json'))]
@@ -144,7 +147,10 @@ def find_all(root: str | Path) -> Findings:
 
 
 def read_training(folder: Path, name: str) -> Training | None:
-    """A training from the files of its runs; None where none of them trained anything, as of a test."""
+    """A training from the files of its runs; None where none of them trained anything, as of a test.
+
+    One that wrote no scalars is known by its checkpoints: it was too short, or wrote to TensorBoard alone.
+    """
     series: dict[str, Points] = defaultdict(list)
     seconds, configs = 0.0, []
     for run in sorted(folder.glob('*/vis_data/scalars.json')):
@@ -162,7 +168,7 @@ def read_training(folder: Path, name: str) -> Training | None:
                     key = key if 'loss' in line or key not in ('time', 'data_time') else f'val_{key}'
                     if not series[key] or series[key][-1][0] < _step(line):
                         series[key].append((_step(line), float(value)))
-    if not configs:
+    if not configs and not last_checkpoint_file(folder).is_file():
         return None
     before = 0.0
     for step, value in series.get('time', ()):
@@ -215,7 +221,8 @@ def _read_config(files: Iterable[Path]) -> Config | None:
 
 
 def _begun(folder: Path) -> str:
-    return min(path.parents[1].name for path in folder.glob('*/vis_data/scalars.json'))
+    """The name of its first run's folder, which is a time."""
+    return min((path.name for path in folder.iterdir() if _stamp(path.name) is not None), default='')
 
 
 def _stamp(name: str) -> float | None:

@@ -10,7 +10,7 @@ def test_ticks_are_round_and_hold_all():
     assert ticks(-3, 11) == [-5, 0, 5, 10, 15]
     low, *_, high = ticks(7, 7)
     assert low < 7 < high
-    assert ticks(0, 0)[0] < 0 < ticks(0, 0)[-1]
+    assert ticks(0, 0)[0] < 0 < ticks(0, 0)[-1] and ticks(0.003, 0.003)[-1] <= 0.0051
 
 
 def test_points_lie_on_their_values():

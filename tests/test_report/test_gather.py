@@ -62,6 +62,12 @@ def test_everything_below_a_folder(root):
     os.utime(first, (begun + 90, begun + 90))
     assert find_all(root).labels[0].seconds == pytest.approx(90)
     assert [one.name for one in find_all(root / 'nal').trainings] == ['nal']
+    (root / 'short').mkdir()
+    (root / 'short/iter_2.pth').write_bytes(b'')
+    (root / 'short/last_checkpoint').write_text('iter_2.pth')  # without scalars
+    short, nal = find_all(root).trainings
+    assert (short.name, short.series, short.seconds) == ('short', {}, None) and nal.name == 'nal'
+    assert short.checkpoint == root / 'short/iter_2.pth'
 
 
 def test_nothing_there(tmp_path):

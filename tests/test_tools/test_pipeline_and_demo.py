@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from mmengine.config import Config
+from mmengine.logging import MessageHub, MMLogger
+from mmengine.visualization import Visualizer
 from PIL import Image
 
 from bana_mm.datasets.synthetic import make_synthetic_voc
@@ -31,6 +33,9 @@ def calls(monkeypatch, tmp_path):
 
     def call(arguments, output, env):
         names.append(Path(arguments[0]).stem)
+        # mmengine keeps these by a name that all trainings share: their curves would go to one of them
+        for shared in (MMLogger, MessageHub, Visualizer, *Visualizer.__subclasses__()):
+            shared._instance_dict.clear()
         with monkeypatch.context() as patch:
             patch.setattr(sys, 'argv', arguments)
             for key, value in (env or {}).items():
