@@ -11,6 +11,7 @@ from mmengine.config import Config
 
 from bana_mm.models.classifiers.activation_maps import Features
 from bana_mm.structures import ActivationRecipe, LabelRecipe
+from bana_mm.utils.record import file_stamp
 from bana_mm.utils.stopwatch import measured
 
 from .classifier import build_classifier, classifier_classes, extract_features
@@ -136,14 +137,15 @@ class _Latest:
 
 
 def classifier_engine(config: str | Config, checkpoint: str, device: str) -> ClassifierEngine:
-    """The engine of a config and checkpoint, a process's own: of several calls the same.
+    """The engine of a config and checkpoint, a process's own: of several calls the same, until a file is written anew.
 
     Args:
         config (str | Config): Path, or a config that was read and maybe changed.
         checkpoint (str): Checkpoint trained with it.
         device (str): Where it runs.
     """
-    return _engine(config if isinstance(config, str) else _ConfigKey(config), checkpoint, device)
+    key = (config, file_stamp(config)) if isinstance(config, str) else _ConfigKey(config)
+    return _engine(key, (checkpoint, file_stamp(checkpoint)), device)
 
 
 class _ConfigKey:
@@ -160,7 +162,10 @@ class _ConfigKey:
         return isinstance(other, _ConfigKey) and self.settings == other.settings
 
 
+Stamped = tuple[str, tuple[int, int]]  # a path, and what changes when the file does
+
+
 @lru_cache(maxsize=2)
-def _engine(config: str | _ConfigKey, checkpoint: str, device: str) -> ClassifierEngine:
-    cfg = config.cfg if isinstance(config, _ConfigKey) else Config.fromfile(config)
-    return ClassifierEngine(cfg, checkpoint, device)
+def _engine(config: Stamped | _ConfigKey, checkpoint: Stamped, device: str) -> ClassifierEngine:
+    cfg = config.cfg if isinstance(config, _ConfigKey) else Config.fromfile(config[0])
+    return ClassifierEngine(cfg, checkpoint[0], device)

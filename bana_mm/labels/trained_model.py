@@ -9,6 +9,8 @@ from mmcv.transforms import Compose
 from mmengine.config import Config
 from mmengine.registry import MODELS
 
+from bana_mm.utils.record import file_stamp
+
 from .classifier import classifier_classes, load_strictly
 from .data import config_scope
 
@@ -56,9 +58,13 @@ class TrainedModel:
         return self.model.data_preprocessor(batch, False)
 
 
-@lru_cache(maxsize=2)
 def trained_model(config: str, checkpoint: str, device: str) -> TrainedModel:
-    """A process's own model of a config and a checkpoint: of several calls the same."""
+    """A process's own model of a config and a checkpoint: of several calls the same, until a file is written anew."""
+    return _trained_model(config, checkpoint, device, file_stamp(config), file_stamp(checkpoint))
+
+
+@lru_cache(maxsize=2)
+def _trained_model(config: str, checkpoint: str, device: str, *stamps: tuple[int, int]) -> TrainedModel:
     return TrainedModel(Config.fromfile(config), checkpoint, device)
 
 

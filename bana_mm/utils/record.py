@@ -31,6 +31,16 @@ def file_digest(path: str | Path) -> str:
     return digest.hexdigest()[:16]
 
 
+def file_stamp(path: str | Path) -> tuple[int, int]:
+    """What changes when a file is written anew, for what a process keeps of it: its time in nanoseconds, and its size.
+
+    Args:
+        path (str | Path): The file.
+    """
+    stat = Path(path).stat()
+    return stat.st_mtime_ns, stat.st_size
+
+
 def model_settings(config: Any) -> Any:
     """What a model's config says beyond its weights, for a record: how it prepares images, what its layers do.
 

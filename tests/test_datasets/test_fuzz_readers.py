@@ -13,6 +13,7 @@ from bana_mm.datasets import CocoPseudoMaskDataset, VOCBoxDataset
 from bana_mm.datasets.coco_files import box_of, is_ignored, read_coco
 from bana_mm.datasets.transforms.checked_loading import LoadCheckedDetAnnotations
 from bana_mm.datasets.voc_files import read_ids, read_voc_xml
+from bana_mm.labels import FilesSource
 from bana_mm.structures import read_label_png, write_label_png
 from bana_mm.structures.run_length import mask_of
 from bana_mm.utils.safe_id import safe_id
@@ -156,6 +157,30 @@ def test_masks(tmp_path, segmentation):
     from pycocotools import mask as mask_api
 
     assert mask_api.decode(found).shape == (10, 20)
+
+
+RESULTS = [
+    dict(image_id='a', category_id=1, bbox=[1, 2, 8, 6], segmentation=dict(size=[10, 20], counts=[10, 190]), score=0.5),
+    dict(image_id='a', category_id=90, bbox=[0, 0, 20, 10], segmentation=dict(size=[10, 20], counts='0P6'),
+         unreliable=dict(size=[10, 20], counts=[200])),
+]  # fmt: skip
+
+
+@fuzz(st.one_of(mutated(json.dumps(RESULTS).encode()), changed(RESULTS).map(lambda value: json.dumps(value).encode())))
+def test_results_as_a_source(tmp_path, content):
+    """Masks in COCO's format of results, as a source of labels."""
+    path = tmp_path / 'a.json'
+    path.write_bytes(content)
+    boxes = np.array([[1, 2, 9, 8], [0, 0, 20, 10]], float)
+
+    def label():
+        source = FilesSource(path)
+        source.bind(('cat', 'dog'), (1, 90))
+        return source(np.zeros((10, 20, 3), np.uint8), boxes, np.array([1, 2]), 'a')
+
+    found = fails_by_name(label, path)
+    if found is not None:
+        assert found.shape == (10, 20) and np.isin(found, [0, 1, 2, 255]).all()
 
 
 @fuzz(mutated(LIST))

@@ -12,8 +12,8 @@ import torch
 from bana_mm.functional import pixel_boxes
 from bana_mm.registry import LABEL_SOURCES
 from bana_mm.structures import InstanceMask, decode_mask, paint_masks, read_label_png
-from bana_mm.utils.record import file_digest, read_json
-from bana_mm.utils.shortened import is_finite, shortened
+from bana_mm.utils.record import file_digest, file_stamp, read_json
+from bana_mm.utils.shortened import shortened
 
 from ..item import LabelItem
 from .base import Kind, LabelMaps, LabelSource, Masks, masks_of_maps
@@ -149,9 +149,13 @@ class FilesSource(LabelSource):
         return InstanceMask(mask, pixels.get('unreliable'), 1.0 if score is None else float(score))
 
 
-@lru_cache(maxsize=4)
 def _masks_by_image(path: Path) -> dict[str, list[dict]]:
     """The checked entries of a file. Kept by each process, so that a source is quick to send to a worker."""
+    return _read_masks(path, file_stamp(path))
+
+
+@lru_cache(maxsize=4)
+def _read_masks(path: Path, stamp: tuple[int, int]) -> dict[str, list[dict]]:
     entries = read_json(path)
     if not isinstance(entries, list):
         raise ValueError(

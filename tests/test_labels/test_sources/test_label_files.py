@@ -222,6 +222,14 @@ def test_bad_json(tmp_path, content, message):
         source(tmp_path, content)
 
 
+def test_a_file_that_is_written_anew_is_read_anew(tmp_path):
+    files = source(tmp_path, [entry(LARGE, 7, [0, 0, 4, 3])])
+    assert files(IMAGE, BOXES[1:], LABELS[1:], 'a').max() == 7
+    again = source(tmp_path, [entry(LARGE, 7, [0, 0, 4, 3], img_id='other')])
+    with pytest.raises(FileNotFoundError, match="image 'a' has no mask"):
+        again(IMAGE, BOXES[1:], LABELS[1:], 'a')
+
+
 def test_category_ids_are_those_of_the_data_set(tmp_path):
     """Any whole numbers, as long as they are those of classes; further ones are not used."""
     entries = [entry(LARGE, 90_000_017, [0, 0, 4, 3]), entry(SMALL, 4, [1, 1, 2, 2])]

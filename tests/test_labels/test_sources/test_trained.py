@@ -9,7 +9,7 @@ from mmengine.registry import MODELS, DefaultScope
 from mmengine.structures import InstanceData
 
 from bana_mm.labels import LabelItem, answers, build_label_source, label_map
-from bana_mm.labels.trained_model import TrainedModel, rows_of_classes, trained_model
+from bana_mm.labels.trained_model import TrainedModel, _trained_model, rows_of_classes, trained_model
 
 REPO = Path(__file__).parents[3]
 SEGMENTOR = """
@@ -59,7 +59,7 @@ def detector(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def fresh():
     yield
-    trained_model.cache_clear()
+    _trained_model.cache_clear()
 
 
 def item_of(classes=(1, 2), boxes=BOXES, **kwargs):
