@@ -13,7 +13,7 @@ from bana_mm.functional import pixel_boxes
 from bana_mm.registry import LABEL_SOURCES
 from bana_mm.structures import InstanceMask, decode_mask, paint_masks, read_label_png
 from bana_mm.utils.record import file_digest, file_stamp, read_json
-from bana_mm.utils.shortened import shortened
+from bana_mm.utils.shortened import is_finite, shortened
 
 from ..item import LabelItem
 from .base import Kind, LabelMaps, LabelSource, Masks, masks_of_maps

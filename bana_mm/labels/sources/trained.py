@@ -66,8 +66,8 @@ class TrainedSource(LabelSource):
         self._default_device = device
 
     def record(self, classes: Sequence[str], kind: Kind) -> dict[str, Any]:
-        record = super().record(classes, kind)
-        return dict(record, checkpoint=file_digest(self.checkpoint))
+        ((_, held),) = self.networks(kind)
+        return dict(source=self.describe(), classes=list(classes), **held)
 
     def networks(self, kind: Kind) -> list[tuple[str, dict[str, Any]]]:
         cfg = self._trained().cfg

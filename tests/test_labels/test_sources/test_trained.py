@@ -143,9 +143,11 @@ class TestSegmentor:
     def test_record_knows_the_checkpoint_by_its_content(self, segmentor):
         source = self.source(segmentor)
         record = source.record(['cat', 'dog'], 'maps')
-        assert set(record) == {'source', 'classes', 'checkpoint'}
+        assert set(record) == {'source', 'classes', 'checkpoint', 'model'}
+        assert record['model']['pipeline'] and record['model']['model']['type'] == 'EncoderDecoder'
         assert record['source']['type'] == 'segmentor' and len(record['checkpoint']) == 16
-        assert source.networks('maps') == [('segmentor', dict(checkpoint=record['checkpoint']))]  # of a merged one
+        held = dict(checkpoint=record['checkpoint'], model=record['model'])
+        assert source.networks('maps') == [('segmentor', held)]  # of a merged one
 
     def test_another_model(self, detector):
         with pytest.raises(ValueError, match='config.py: label source segmentor needs a segmentation model of mmseg'):
