@@ -36,6 +36,7 @@ napoleon_use_ivar = True  # the fields of named tuples are described once
 autodoc_typehints = 'none'  # the docstrings give types, with shapes
 autodoc_member_order = 'bysource'
 autodoc_preserve_defaults = True
+suppress_warnings = ['ref.python']  # types are given by short names, which two classes may share
 
 # With -n every reference in a docstring to something of this package must be found; other packages are not looked up.
 # Nor are private classes.

@@ -28,7 +28,7 @@ READERS_FILES = {'my_data.py': 'configs/own_data/zoo_voc.py', 'my_sizes.py': 'cp
 # What a config names in part, or for another place in it.
 IN_PART = ('label_recipe', 'instance_recipe', 'pseudo_labels')
 # Programs of others: their command lines are theirs to check.
-OTHERS = {'git', 'cd', 'hf', 'mim', 'export', 'pre-commit', 'apt-get', 'docker', 'jupyter'}
+OTHERS = {'git', 'cd', 'hf', 'mim', 'export', 'pre-commit', 'apt-get'}
 FOUND = [command for path in DOCUMENTS for command in commands(path)]
 
 
@@ -131,7 +131,8 @@ def check(command: Command) -> None:
         path = REPO / words[0]
         assert path.is_file(), f'{words[0]}: there is no such tool'
         words = [word.replace('${loss}', 'ignore') for word in words[1:]]
-        check_config(parse(path, words))
+        if '--help' not in words:
+            check_config(parse(path, words))
     elif program.endswith('.sh'):
         assert (REPO / program).is_file()
         if program == 'scripts/reproduce.sh':
@@ -146,6 +147,8 @@ def check(command: Command) -> None:
             name for names in re.findall(r'(?:\.|bana_mm)\[(.*?)\]', ' '.join(words)) for name in names.split(',')
         ]
         assert set(wanted) <= set(extras)
+    elif program == 'docker':
+        assert all((REPO / words[i + 1]).is_file() for i, word in enumerate(words) if word == '-f')
     else:
         assert program in OTHERS, f'{program}: neither a tool of this project nor a known program'
 
@@ -157,6 +160,8 @@ def test_commands_fit_the_tools(document, monkeypatch, capsys):
     for command in [command for command in FOUND if command.document == document]:
         try:
             check(command)
+            said = ''.join(capsys.readouterr())
+            assert 'did you mean' not in said, said
         except (AssertionError, SystemExit, ValueError, OSError, KeyError, TypeError) as error:
             reason = capsys.readouterr().err.strip().splitlines()[-1:] or [str(error)]
             wrong.append(f'{command}\n    {type(error).__name__}: {reason[0]}')
