@@ -27,7 +27,7 @@ STEP := STACK='$(STACK)' VENV='$(VENV)' STAMPS='$(STAMPS)' PINS='$(PINS)' bash s
 
 export PYTHON TORCH_INDEX MMCV_CUDA MAX_JOBS
 
-.PHONY: help env demo test test-long lint clean clean-env
+.PHONY: help env demo test test-long lint docs clean clean-env
 
 help:
 	@echo 'make demo       train all stages on generated data, print the table, write panels to $(DEMO_OUT)'
@@ -35,6 +35,7 @@ help:
 	@echo 'make test-long  run those that try very many inputs: half an hour'
 	@echo 'make env        only create $(VENV) (STACK=onedl: with the maintained forks)'
 	@echo 'make lint       check style and types with ruff and mypy'
+	@echo 'make docs       build the documentation in docs/_build/html'
 	@echo 'make clean      remove caches, build files and $(DEMO_OUT)'
 	@echo 'make clean-env  remove $(VENV)'
 
@@ -51,6 +52,11 @@ lint: env $(STAMPS)/lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# -W: warnings fail. -n: so do references to what does not exist.
+docs: env $(STAMPS)/docs
+	$(BIN)/python -m sphinx -W --keep-going -n -E -q -b html -d docs/_build/doctrees docs docs/_build/html $(ARGS)
+	@echo 'docs/_build/html/index.html'
 
 env: $(STAMPS)/package
 
@@ -70,9 +76,11 @@ $(STAMPS)/package: setup.py pyproject.toml $(STAMPS)/openmmlab $(STAMPS)/crf $(S
 	@$(STEP) package
 $(STAMPS)/lint: $(PINS) $(STAMPS)/python
 	@$(STEP) lint
+$(STAMPS)/docs: $(PINS) $(STAMPS)/python
+	@$(STEP) docs
 
 clean:
-	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache '$(DEMO_OUT)'
+	rm -rf build dist docs/_build *.egg-info .pytest_cache .ruff_cache .mypy_cache '$(DEMO_OUT)'
 	find bana_mm tests tools configs -name __pycache__ -type d -prune -exec rm -rf {} +
 
 clean-env:

@@ -24,9 +24,9 @@ class Options:
         repeats (int): Times that each candidate runs after the first; the shortest time counts.
         quick (bool): Tiny inputs and no memory, to see that everything runs.
         clock (str): 'wall', or 'cpu' for the seconds of all threads of the process, which load upsets less.
-        images (Sequence[str]): Photographs for the CRF; without any, one is made up.
+        images (Sequence[str]): Photographs for the CRF; without any, a synthetic one.
         step_batch (int): Images in a step of stage 1.
-        voc_root (str | None): Data set for the pipeline; without it, images are made up.
+        voc_root (str | None): Data set for the pipeline; without it, synthetic images.
         json_megabytes (float): Size of the COCO file for the reader of JSON.
     """
 

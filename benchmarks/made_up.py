@@ -36,7 +36,7 @@ def probability(num_classes: int, height: int, width: int) -> Tensor:
 
 
 def photographs(options: Options) -> dict[str, Tensor]:
-    """The chosen ones by name, (H, W, 3) uint8 RGB, or one that is made up."""
+    """The chosen ones by name, (H, W, 3) uint8 RGB, or a synthetic one."""
     if not options.images:
         size = (30, 40) if options.quick else (375, 500)
         return {f'{size[1]} x {size[0]}': photograph(*size)}

@@ -37,8 +37,8 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
         help='cpu: seconds of all threads together, for machines with other load',
     )
     parser.add_argument('--step-batch', type=int, help='images in a step of stage 1 (default: 20 on cuda, 4 on cpu)')
-    parser.add_argument('--images', nargs='+', default=(), help='photographs for the CRF (default: one is made up)')
-    parser.add_argument('--voc-root', help='data set for the data pipeline (default: made-up images of 500 x 375)')
+    parser.add_argument('--images', nargs='+', default=(), help='photographs for the CRF (default: a synthetic one)')
+    parser.add_argument('--voc-root', help='data set for the data pipeline (default: synthetic images of 500 x 375)')
     parser.add_argument('--json-megabytes', type=int, default=450, help='size of the COCO file (default: %(default)s)')
     parser.add_argument('--quick', action='store_true', help='tiny inputs, no memory: to see that everything runs')
     parser.add_argument('--markdown', action='store_true', help='print the table in Markdown')

@@ -1,4 +1,4 @@
-"""Time and memory of every step on a file of masks as large as COCO's training set, made up.
+"""Time and memory of every step on a file of masks as large as COCO's training set, with synthetic content.
 
   python benchmarks/scale.py                     # 118,287 images with 850,000 boxes: half an hour on one core
   python benchmarks/scale.py --images 2000

@@ -219,6 +219,7 @@ step_crf() {
 
 step_tests() { pip_install -q pytest pytest-xdist hypothesis transformers; }
 step_lint() { pip_install -q ruff mypy; }
+step_docs() { pip_install -q sphinx myst-parser furo sphinx-copybutton sphinxcontrib-mermaid; }
 
 step_package() {
   say 'installing bana_mm (editable)'

@@ -7,8 +7,8 @@ rows of what two maps agree on leave them out. Several splits have a column each
 --table1 puts the rows of the paper's Table 1 in its order: whole boxes, GrabCut and DenseCRF on boxes (box=, grabcut=,
 box_crf=, each made now where no folder is given), a classifier with plain pooling (gap=), without the attention (cam=),
 and Y_crf, Y_ret and what both agree on (bana=). The last three are folders of labels, or CONFIG:CHECKPOINT to make them
-now with the published recipe. Labels of many images are better stored first: tools/generate_labels.py goes on where it
-was stopped.
+now with the published recipe. Labels of many images are better stored first with tools/generate_labels.py, which
+continues where it was stopped.
 
 --coco compares masks of instances instead: COCO's average precision, and the mean IoU of a mask with the true mask of
 the same annotation. Labels have no scores, so larger boxes come first, and of equal ones those with the lower
@@ -76,7 +76,7 @@ def parse_args() -> argparse.Namespace:
         '--difficult',
         choices=['keep', 'ignore'],
         default='keep',
-        help="whether VOC's difficult objects are boxes as others are, for --sources and --table1, or neither object "
+        help="whether VOC's difficult objects are boxes like any other, for --sources and --table1, or neither object "
         'nor background, 255 in the labels (default: %(default)s)',
     )
     parser.add_argument('--img-dir', help='where --coco finds the images for --sources')
@@ -93,7 +93,7 @@ def parse_args() -> argparse.Namespace:
         type=float,
         const=0.008,
         metavar='TOLERANCE',
-        help="also the contour F-measure; a contour may lie off by this share of the image's diagonal (default: "
+        help="also the contour F-measure; a contour may be off by this share of the image's diagonal (default: "
         '%(const)s), or from 1 on by so many pixels',
     )
     parser.add_argument('--json', help='also write the figures to this file')

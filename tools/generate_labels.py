@@ -7,7 +7,7 @@ The images are those of CONFIG and --split, of a COCO file (--coco BOXES.json), 
 --out-dir DIR; masks of instances, with the pixels that are not reliable, to --out MASKS.json. A classifier may know
 other classes than the data set has.
 
-Killed and started again, it goes on where it stopped. Several processes share out the images:
+If it is stopped, the same command continues. Several processes share the images:
 torchrun --nproc-per-node 8 tools/generate_labels.py ... --launcher pytorch
 """
 
@@ -65,7 +65,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--source',
         help='box, grabcut, box_crf, files:PATH, sam:MODEL (docs/sam.md), bana_crf:CONFIG:CHECKPOINT; several joined '
-        'by +; A|B, that is B for the boxes where A is no good; trusted:A, vote:A+B+C; with a CHECKPOINT '
+        'by +; A|B, that is B for the boxes where A fails; trusted:A, vote:A+B+C; with a CHECKPOINT '
         'the names of sources with a classifier stand alone: bana_crf_cam (labels without the background attention), '
         'gap (of a classifier with plain pooling), bana_ret+grabcut',
     )
@@ -82,7 +82,7 @@ def parse_args() -> argparse.Namespace:
         '--working-pixels',
         type=int,
         metavar='N',
-        help='images of more pixels are labelled on a smaller copy of about so many, and along borders anew at their '
+        help='images with more pixels are labelled on a copy of about this many, then refined along borders at their '
         'own size; 0 takes every image as it is (default: 1000000)',
     )
     parser.add_argument(
@@ -94,7 +94,7 @@ def parse_args() -> argparse.Namespace:
         '--difficult',
         choices=['keep', 'ignore'],
         default='keep',
-        help="of --source without CONFIG: whether VOC's difficult objects are boxes as others are, or neither object "
+        help="of --source without CONFIG: whether VOC's difficult objects are boxes like any other, or neither object "
         'nor background, 255 in the labels (default: %(default)s)',
     )
     parser.add_argument(
@@ -103,7 +103,9 @@ def parse_args() -> argparse.Namespace:
         "with a config of data in COCO's format one of its dataloaders: train, val or test (default: train)",
     )
     add_run_options(parser)
-    parser.add_argument('--overwrite', action='store_true', help='drop the labels that are there and make all anew')
+    parser.add_argument(
+        '--overwrite', action='store_true', help='delete the labels that are there and make all of them again'
+    )
     add_config_arguments(parser)
     add_launcher_arguments(parser)
     args = parser.parse_args()

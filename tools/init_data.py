@@ -6,7 +6,7 @@ are read as they are; YOLO's text files, LabelMe's JSON and CVAT's XML ("CVAT fo
 as COCO's JSON into DATA/bana_mm, with the images left where they are.
 
 --check writes nothing, and lists every problem by file. Exit status: 0 nothing found, 1 problems, 2 no such data.
-Errors are what a training stops at, warnings what it goes on with.
+Errors stop a training, warnings do not.
 """
 
 import argparse

@@ -7,7 +7,7 @@ boxes) and optionally `img_dir` take the place of `dir`; these labels are not ev
 does that. --data and --preset go to all stages. --recipe paper makes the labels as published, in DIR_paper, and trains
 on them in work_dirs/paper/CONFIG_NAME. --rounds N lets the trained model label its training images again, and trains
 anew on these labels (DIR_round2, work_dirs/CONFIG_NAME_round2 and so on) as long as the test's mIoU or AP rises.
-What is done already is skipped; killed and started again, it goes on where it stopped.
+What is done already is skipped; if it is stopped, the same command continues.
 """
 
 import argparse

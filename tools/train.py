@@ -41,7 +41,7 @@ def parse_args() -> argparse.Namespace:
         '--resume',
         nargs='?',
         const='auto',
-        help='go on from this checkpoint, or without a value from the latest one in the work directory',
+        help='resume from this checkpoint, or without a value from the latest one in the work directory',
     )
     parser.add_argument('--amp', action='store_true', help='train in mixed precision (float16 on GPU, bfloat16 on CPU)')
     parser.add_argument(

@@ -30,7 +30,7 @@ def make_tiny_coco(
         root (str | os.PathLike): Folder to fill.
         num_train (int): Training images. Defaults to 6.
         num_val (int): Validation images. Defaults to 2.
-        classes (Sequence[str]): Classes to draw, see :data:`bana_mm.datasets.synthetic_images.SYNTHETIC_CLASSES`.
+        classes (Sequence[str]): Classes to draw, see ``SYNTHETIC_CLASSES``.
             Defaults to ring and triangle.
         more_categories (Sequence[str]): Names of further categories, which no image shows. Defaults to none.
         seed (int): Defaults to 0.

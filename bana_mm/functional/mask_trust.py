@@ -72,7 +72,7 @@ def jittered_boxes(
         boxes (np.ndarray): (K, 4) int, xyxy in whole pixels, half-open, not empty, inside the image.
         image_size (tuple[int, int]): Height and width of the image in pixels.
         shift (float): By which share of a box's width and height its edges move. Defaults to 0.05.
-        min_shift (int): But at least by so many pixels. Defaults to 1.
+        min_shift (int): At least this many pixels. Defaults to 1.
 
     Returns:
         np.ndarray: (2, K, 4) int64, likewise.

@@ -1,4 +1,4 @@
-"""Find out while training goes on that a class is learnt as boxes, or not at all."""
+"""Notice during training that a class is learned as boxes, or not at all."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -31,9 +31,9 @@ def make_labels(
 ) -> LabelRun | None:
     """Label the images that a sink lacks, each rank its share of them.
 
-    What is left to do is found out by rank 0 alone and shared out anew in each run, so that a run may be killed at any
-    time and go on with another number of ranks. The labels depend neither on that nor on the number of workers, and on
-    the batch size only as far as the network's rounding does.
+    Rank 0 alone finds out what is still to be done and shares it out again in each run, so that a run may be killed at
+    any time and continue with another number of ranks. The labels depend neither on that nor on the number of workers,
+    and on the batch size only as far as the network's rounding does.
 
     Args:
         source (LabelSource): Makes the labels.
@@ -125,7 +125,7 @@ def label_images(
     keep_going: bool = False,
     progress: bool = True,
 ) -> LabelRun:
-    """Label some images: the network here, what is left of an image (the CRF, GrabCut) in worker processes meanwhile.
+    """Label some images: the network here, the rest of the work (the CRF, GrabCut) meanwhile in worker processes.
 
     Args:
         source, items, sink, options: See :func:`make_labels`; the sink was begun.

@@ -79,7 +79,7 @@ class TrustRule:
 
     Args:
         shift (float): Boxes are moved by this share of their width and height. Defaults to 0.05.
-        min_shift (int): But by at least so many pixels. Defaults to 1.
+        min_shift (int): At least this many pixels. Defaults to 1.
         touch (float): A side is touched by a mask that comes as close as this share of the width or height. Defaults to
             0.05.
         usual_fill (float): Share of its box that an object has. Defaults to 0.56, the mean of the images of the fit.

@@ -79,7 +79,7 @@ def check_data(
 
     Args:
         data (str | Path): Its folder, COCO's JSON, or the config file of a data set, which is read as it is.
-        name (str): Format of the folder, one of :data:`bana_mm.own_data.formats.FORMATS`. Defaults to 'auto'.
+        name (str): Format of the folder, one of ``bana_mm.own_data.formats.FORMATS``. Defaults to 'auto'.
         wishes (Wishes | None): What is wanted of it. Defaults to None, nothing in particular.
         ignored (Sequence[str]): Kinds of problems to leave out. Defaults to none.
         workers (int | None): Processes that decode images. Defaults to None, as many as are worth it.

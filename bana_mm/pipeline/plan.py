@@ -96,7 +96,7 @@ def plan_stages(
         data (str | os.PathLike | None): A data set that is put into all stages, see
             :func:`bana_mm.utils.config.read_config`. Defaults to None.
         preset (str | None): A size that all stages take, likewise. Defaults to None.
-        recipe (str | None): Name of a label recipe, see :data:`bana_mm.structures.label_recipe.RECIPES`. Labels are
+        recipe (str | None): Name of a label recipe, a key of ``RECIPES``. Labels are
             then in the folder ``DIR_RECIPE``, and the segmentation model in ``work_dirs/RECIPE/RUN_NAME`` unless
             ``work_dir`` says otherwise; of several recipes the classifier is the same. Defaults to None, the
             classifier's own.

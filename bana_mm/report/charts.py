@@ -76,7 +76,7 @@ def line_chart(series: Mapping[str, Sequence[tuple[float, float]]], title: str, 
 
 
 def thinned(points: Sequence[tuple[float, float]], most: int = MAX_POINTS) -> list[tuple[float, float]]:
-    """At most so many points: each the mean of its neighbours, the last one as it is."""
+    """At most this many points: each the mean of its neighbours, the last one as it is."""
     if len(points) <= most:
         return list(points)
     size = math.ceil((len(points) - 1) / (most - 1))

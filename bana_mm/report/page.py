@@ -64,7 +64,7 @@ def write_report(
             checkpoints are there. Defaults to True.
         device (str): Where. Defaults to 'cpu'.
         height (int): Of each picture in pixels. Defaults to 150.
-        most (int): At most so many images are compared with their masks. Defaults to 2000.
+        most (int): At most this many images are compared with their masks. Defaults to 2000.
 
     Returns:
         Path: The page.

@@ -182,7 +182,7 @@ def survey_images(dataset: Any, split: str, maps: Sequence[MapFolder], most: int
         dataset (BaseDataset): Items with ``img_path``, and ``instances`` and ``seg_map_path`` where they have them.
         split (str): Its name.
         maps (Sequence[MapFolder]): What to look at; a map that is missing for an image counts there as not given.
-        most (int): At most so many images, evenly from the data set.
+        most (int): At most this many images, evenly from the data set.
 
     Raises:
         ValueError: If a map or mask can't be read or is of another size than its image; the message names it.

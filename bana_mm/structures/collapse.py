@@ -57,7 +57,7 @@ class CollapseRule:
     """When a class counts as collapsed.
 
     Args:
-        min_masks (int): At least so many masks of it were seen. Defaults to 10.
+        min_masks (int): At least this many masks of it were seen. Defaults to 10.
         max_share (float): More than this share of them are whole rectangles, or more than this share are empty.
             Defaults to 0.5.
     """

@@ -187,7 +187,7 @@ class InstanceRecipe:
         margin (float): What is cut out around a box for its CRF, as a share of the box's longer side. It is background
             for certain. Defaults to 0.2.
         min_margin (int): The least margin, in pixels. Defaults to 8.
-        side (int): For the CRF a box and its margin are scaled so that the longer side of the box has so many pixels;
+        side (int): For the CRF a box and its margin are scaled so that the longer side of the box has this many pixels;
             its standard deviations stay in pixels, so they grow with the object. Defaults to 128.
         max_scale (float): Small boxes are enlarged by this factor at most. Defaults to 8.0.
         centre (float): Log-odds added to the instance's unary in the middle of its box. They fall evenly towards the

@@ -27,7 +27,7 @@ def add_data_and_preset(parser: argparse.ArgumentParser) -> None:
     """The data set and the size that any config takes."""
     parser.add_argument('--data', metavar='FILE', help='a data set of your own, see docs/own_data.md')
     parser.add_argument(
-        '--preset', help="a size that any config takes: 'cpu' (small crops, few iterations), or a file of your own"
+        '--preset', help="sizes for any config: 'cpu' (small crops, few iterations), or a file of your own"
     )
 
 

@@ -72,17 +72,18 @@ USUAL_LIMIT = ('time_limit', TIME_LIMIT)  # goes without saying
 
 # What each field is called on a command line, and what a tool says about it.
 OPTIONS: dict[str, dict[str, Any]] = dict(
-    workers=dict(type=int, help='processes for what needs no network, 0 for none (default: {}); of each rank'),
+    workers=dict(type=int, help='worker processes of each rank for what needs no network, 0 for none (default: {})'),
     loading_workers=dict(
-        type=int, help="processes that read images, 0 for none (default: as in the config's test_dataloader)"
+        type=int,
+        help="processes of each rank that read images, 0 for none (default: as in the config's test_dataloader)",
     ),
     batch_size=dict(type=int, help='most images of one size that the network sees at once (default: {})'),
-    device=dict(help="of the network (default: 'cuda' where there is one, else 'cpu')"),
+    device=dict(help="device of the network (default: 'cuda' where there is one, else 'cpu')"),
     time_limit=dict(
         type=float,
         metavar='SECONDS',
-        help='that a process may take for an image; then the image is tried once more, and reported if that takes as '
-        'long; 0 for any (default: {})',
+        help='seconds that a process may take for an image; then the image is tried once more, and reported if that '
+        'takes as long; 0 for no limit (default: {})',
     ),
 )
 

@@ -118,7 +118,8 @@ def render_panels(
     """What is known of an image, as one row.
 
     Args:
-        image, classes, *args, **maps: See :func:`panel_cells`.
+        image (np.ndarray): (H, W, 3) uint8 RGB.
+        classes (Sequence[str]): See :func:`panel_cells`, as for all further arguments.
         height (int): Of each cell in pixels; the width follows. Defaults to 224.
 
     Returns:

@@ -25,7 +25,7 @@ def rows(options: Options) -> Iterator[Row]:
 
 
 def seconds_an_image(options: Options, folder: Path) -> float:
-    """Of ``--voc-root``, or of made-up images that are written to ``folder``."""
+    """Of ``--voc-root``, or of synthetic images that are written to ``folder``."""
     try:
         import cv2
         from mmengine.config import Config

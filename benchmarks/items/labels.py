@@ -55,7 +55,7 @@ def _peak(candidate: Candidate, device: str) -> int | None:
 
 
 def make(name: str, channels: int, device: str) -> Callable[[], tuple[np.ndarray, np.ndarray]]:
-    """A function that gives the CRF's input, (C + 1, H, W), and Y_ret for a made-up Y_crf, (H, W)."""
+    """A function that gives the CRF's input, (C + 1, H, W), and Y_ret for a synthetic Y_crf, (H, W)."""
     feats = features(channels, 47, 63).to(device)
     weight = (torch.randn(CLASSES + 1, channels, generator=torch.Generator().manual_seed(1)) * 0.01).to(device)
     y_crf = np.zeros(SIZE, dtype=np.uint8)

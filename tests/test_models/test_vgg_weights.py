@@ -184,7 +184,7 @@ def test_log_says_loudly_that_fc6_and_fc7_stay_new(convolutions, tmp_path, monke
             logging.WARNING,
             'VGG16LargeFOV: loaded from ./vgg.pth: 13 of 13 convolutions; new, at random: fc6, fc7. The published '
             'models start with a pre-trained fc6 and fc7: give weights that hold them '
-            "(README, 'Weights of VGG-16'), or end with out_layer='conv5_3'",
+            "(docs/weights.md), or end with out_layer='conv5_3'",
         )
     ]
 

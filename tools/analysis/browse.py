@@ -2,7 +2,7 @@
 
 A picture for each image: the image as it is loaded, then --times augmented ones. Labels are those that CONFIG trains
 on; --source takes those of any other source, through the same augmentation. A classifier has boxes alone; --source
-then labels the augmented image from the boxes that are left of it.
+then labels the augmented image from its remaining boxes.
 """
 
 import argparse

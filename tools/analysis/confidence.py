@@ -1,8 +1,8 @@
 """How well the confidence sigma (paper Eq. 11 and 12) tells right labels from wrong ones, for one or more checkpoints.
 
-Sigma weighs the labels of pixels that are doubted, that is not reliable. Here it is compared with the masks of training
-images: `right` is the share of the doubted labels that are right, `by weight` the same with each pixel counted by its
-sigma, as the noise-aware loss counts it. The nearer the two, the less the loss gains.
+Sigma weights the labels of doubted pixels, those that are not reliable. Here it is compared with the masks of training
+images: `right` is the share of the doubted labels that are right, `by weight` the same with each pixel weighted by
+its sigma, as in the noise-aware loss. The nearer the two, the less the loss gains.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Filling rates: which share of each box carries its class, for any kinds of labels and for the masks.
+"""Filling rates: what share of each box carries its class, for any kinds of labels and for the masks.
 
 Writes OUT_DIR/filling_rates.csv (a line a box), .json (figures of each class) and .png (a violin for each class and
 kind of labels). Pixels labelled 255 don't count, for any labels nor for masks; ignored boxes (difficult, crowd) have

@@ -4,8 +4,8 @@ With a classifier (model.type bana_mm.BoxClassifier) the CRF is that of the labe
 config's label_recipe, its result Y_crf. With a segmentation model it is the CRF at test time, on the softmax of the
 logits.
 
-The network runs once for every image; what the CRF needs of it stays in WORK_DIR/inputs. Every point that is done is
-a line of WORK_DIR/search.csv. Killed and started again, also with more values, the search goes on where it stopped.
+The network runs once for every image; what the CRF needs of it is kept in WORK_DIR/inputs. Every point that is done is
+a line of WORK_DIR/search.csv. If it is stopped, the same command continues the search, also with more values.
 Parameters without values keep the config's: model.label_recipe.crf, or test_evaluator.crf.
 """
 

@@ -1,10 +1,10 @@
 """Search for the label recipe that fits masks best, with one classifier.
 
-The network sees every image once a view; its maps stay in WORK_DIR/HASH_OF_CHECKPOINT/maps. With --only these are the
-views and layers that the recipes ask for, otherwise three scales and their mirror images, and the attention of conv5_3
-too where the network has it. Then one part of the recipe after the other is varied, starting from --start, and the best
-choice kept until no change helps. Every recipe that was tried is a line of a CSV file there, and the same command goes
-on where it stopped.
+The network sees every image once per view; its maps are kept in WORK_DIR/HASH_OF_CHECKPOINT/maps. With --only these
+are the views and layers that the recipes ask for, otherwise three scales and their mirror images, and the attention of
+conv5_3 too where the network has it. Then one part of the recipe after the other is varied, starting from --start, and
+the best choice kept until no change helps. Every recipe that was tried is a line of a CSV file there, and the same
+command continues where it stopped.
 """
 
 import argparse

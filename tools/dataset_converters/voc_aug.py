@@ -1,7 +1,7 @@
 """Build PASCAL VOC's augmented training set: SegmentationClassAug/ID.png and ImageSets/Segmentation/train_aug.txt.
 
-Masks are VOC's own for its train and val images, SBD's for all others. Killed and started again, it goes on where it
-stopped.
+Masks are VOC's own for its train and val images, SBD's for all others. If it is stopped, the same command
+continues.
 """
 
 import argparse
@@ -19,7 +19,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--subset', action='store_true', help='accept lists that are shorter than those of the complete data sets'
     )
-    parser.add_argument('--overwrite', action='store_true', help='drop SegmentationClassAug and make it anew')
+    parser.add_argument('--overwrite', action='store_true', help='delete SegmentationClassAug and make it again')
     return parser.parse_args()
 
 

@@ -1,7 +1,7 @@
 """Write boxes as PASCAL VOC's XML, made from masks.
 
 ROOT has VOC's layout: JPEGImages/ID.jpg, SegmentationClass/ID.png and, unless every connected region is an object,
-SegmentationObject/ID.png. XML that is there is kept: killed and started again, it goes on where it stopped.
+SegmentationObject/ID.png. XML that is there is kept: if it is stopped, the same command continues.
 """
 
 import argparse

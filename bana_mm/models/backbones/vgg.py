@@ -172,7 +172,7 @@ class VGG16LargeFOV(BaseModule):
         if self.pretrained is not None and {'fc6', 'fc7'} & set(new):
             message += (
                 '. The published models start with a pre-trained fc6 and fc7: give weights that hold them '
-                "(README, 'Weights of VGG-16'), or end with out_layer='conv5_3'"
+                "(docs/weights.md), or end with out_layer='conv5_3'"
             )
         level = logging.WARNING if new and self.pretrained is not None else logging.INFO
         print_log(message, logger='current', level=level)

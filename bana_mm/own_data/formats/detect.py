@@ -20,7 +20,7 @@ def detect_format(root: Path) -> str:
         root (Path): Its folder, or COCO's JSON.
 
     Returns:
-        str: One of :data:`FORMATS`.
+        str: One of ``FORMATS``.
 
     Raises:
         FileNotFoundError: If there is no such folder.

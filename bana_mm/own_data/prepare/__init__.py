@@ -22,7 +22,7 @@ def prepare(root: Path, name: str, out: Path, wishes: Wishes, problems: Problems
 
     Args:
         root (Path): Its folder, or COCO's JSON.
-        name (str): The format, one of :data:`bana_mm.own_data.formats.FORMATS`.
+        name (str): The format, one of ``bana_mm.own_data.formats.FORMATS``.
         out (Path): Folder to write to.
         wishes (Wishes): What the user wants.
         problems (Problems): What is told of all that is wrong in a foreign format.

@@ -63,7 +63,7 @@ def read_config(
         _follow_classifier(cfg, applied)
     place = place_of_pseudo_labels(cfg)
     if place is not None and 'pseudo_labels' in cfg:
-        raise ValueError(f'{path}: pseudo_labels belongs into {place}; at the top of the config nothing reads it')
+        raise ValueError(f'{path}: pseudo_labels belongs in {place}; at the top of the config nothing reads it')
     if options:
         options = {_in_training_set(key, place): value for key, value in options.items()}
         for key, meant in misspelt_keys(cfg, options).items():

@@ -113,7 +113,7 @@ overrides = dict(
         when={'default_hooks.confidence.type': 'bana_mm.ConfidenceMapHook'},
         set=dict(default_hooks=dict(confidence=dict(epochs=None, iterations=(0, 100, 200, 300, 400)))),
     ),
-    # Shows that the path trains: the first 20 images are learnt by heart, and tested on their true masks.
+    # Shows that the path trains: it overfits the first 20 images, and is tested on their true masks.
     instances=dict(
         when={'train_dataloader.dataset.type': 'bana_mm.CocoPseudoMaskDataset'},
         set=dict(

@@ -79,7 +79,7 @@ def test_bad_files(tmp_path, text, message):
 
 
 def test_cpu_size_of_foreign_configs():
-    """A config of mmseg with a list pipeline is shortened; what it does not have is not made up."""
+    """A config of mmseg with a list pipeline is shortened; what it does not have is not invented."""
     pipeline = [dict(type='LoadImageFromFile'), dict(type='RandomCrop', crop_size=(512, 512))]
     cfg = Config(
         dict(

@@ -145,7 +145,7 @@ def test_options_of_pseudo_labels(wrap):
 def test_pseudo_labels_in_two_places():
     with open('seg.py', 'a') as file:
         file.write("pseudo_labels = dict(dir='x')\n")
-    with pytest.raises(ValueError, match='seg.py: pseudo_labels belongs into train_dataloader.dataset; at the top'):
+    with pytest.raises(ValueError, match='seg.py: pseudo_labels belongs in train_dataloader.dataset; at the top'):
         read_config('seg.py')
     (Path('plain.py')).write_text("pseudo_labels = dict(dir='x')\n")
     assert find_pseudo_labels(read_config('plain.py', {'pseudo_labels.dir': 'y'})) == dict(dir='y')
