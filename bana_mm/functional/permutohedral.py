@@ -32,8 +32,8 @@ class PermutohedralLattice:
 
     Args:
         points (Tensor): (d, N) float32, in units of the Gaussian's standard deviation, N > 0.
-        groups (int): Number of parts of equal length, one after the other, in which the points come; points of different
-            parts ignore each other: several images at once. Defaults to 1.
+        groups (int): Number of parts of equal length, one after the other, in which the points come; points of
+            different parts ignore each other: several images at once. Defaults to 1.
 
     Raises:
         ValueError: If the points lie too far apart for the vertices to have 62-bit keys.
