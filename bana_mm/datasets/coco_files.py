@@ -1,10 +1,12 @@
 """COCO's annotation files, checked. Needs none of the mm* packages."""
 
 import json
-from collections.abc import Iterable, Mapping
+import sys
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from bana_mm.utils.json_stream import JSONReader
 from bana_mm.utils.problems import STOP, Problems
 from bana_mm.utils.safe_id import safe_path
 from bana_mm.utils.shortened import is_finite, shortened
@@ -41,8 +43,7 @@ def read_coco(path: str | Path, with_masks: bool = True, problems: Problems = ST
     if not path.is_file():
         raise FileNotFoundError(f"{path}: annotation file does not exist; it must be COCO's JSON of instances")
     try:
-        with open(path, encoding='utf-8-sig') as file:
-            content = json.load(file, object_hook=None if with_masks else _without_masks)
+        content = _read_fields(path, _shared_names if with_masks else _without_masks)
     except (ValueError, RecursionError) as error:
         hint = '; save as UTF-8' if isinstance(error, UnicodeDecodeError) else ''
         raise ValueError(f'{path}: not valid JSON ({error}){hint}') from error
@@ -81,10 +82,23 @@ def is_ignored(annotation: Mapping[str, Any]) -> bool:
     return bool(annotation.get('iscrowd') or annotation.get('ignore'))
 
 
+def _read_fields(path: Path, object_hook: Callable[[dict[str, Any]], dict[str, Any]]) -> Any:
+    """What a JSON file holds, without its text in memory beside it."""
+    try:
+        with JSONReader(path, object_hook=object_hook) as reader:
+            return {name: list(reader.elements()) if reader.is_array() else reader.value() for name in reader.names()}
+    except ValueError:
+        with open(path, encoding='utf-8-sig') as file:
+            return json.load(file)  # says in which line it is broken, or reads what is no object
+
+
+def _shared_names(entry: dict[str, Any]) -> dict[str, Any]:
+    """The same entry; names of fields, which come anew with each entry, are in memory once."""
+    return {sys.intern(name): value for name, value in entry.items()}
+
+
 def _without_masks(entry: dict[str, Any]) -> dict[str, Any]:
-    entry.pop('segmentation', None)
-    entry.pop('unreliable', None)
-    return entry
+    return {sys.intern(name): value for name, value in entry.items() if name not in ('segmentation', 'unreliable')}
 
 
 def _checked_entries(

@@ -249,23 +249,20 @@ def _read(
         yield from ([(index, items.path(index), item_of(index))] for index in indices)
         return
     batches = size_batches(items, indices, batch_size)
-    numbered = ((number, index, item_of(index)) for number, batch in enumerate(batches) for index in batch)
+    numbered = ((index, item_of(index), index == batch[-1]) for batch in batches for index in batch)
     sizes = source.sizes_seen()
-    to_read = ((items.path(index), (item, sizes), (number, index, item)) for number, index, item in numbered)
-    current, batch = 0, []
+    to_read = ((items.path(index), (item, sizes), (index, item, ends)) for index, item, ends in numbered)
+    batch = []
     for one in reading.map(to_read):
-        number, index, item = one.context
-        if number != current:
-            if batch:
-                yield batch
-            current, batch = number, []
+        index, item, ends = one.context
         if isinstance(one, Failed):
             leave_out(one)
         else:
             pixels, copies = one.result
             batch.append((index, one.name, replace(item, pixels=pixels, copies=copies)))
-    if batch:
-        yield batch
+        if ends and batch:
+            yield batch
+            batch = []
 
 
 def _pixels(item: LabelItem, sizes: Set[int | None]) -> tuple[np.ndarray | None, dict[tuple[int, int], np.ndarray]]:

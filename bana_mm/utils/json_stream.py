@@ -5,12 +5,11 @@ look for, takes 2.4 times as long for that (docs/performance.md).
 """
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TextIO
 
-_DECODER = json.JSONDecoder()
 _SPACE = ' \t\r\n'
 _AFTER_VALUE = frozenset(_SPACE + ':,]}')
 
@@ -29,14 +28,19 @@ class JSONReader:
     Args:
         path (str | Path): The file.
         chunk (int): Characters read at once. Defaults to 1 Mi.
+        object_hook (Callable | None): What becomes of each object inside the file's, as for :func:`json.load`. Defaults
+            to None.
 
     Raises:
         FileNotFoundError: If the file is missing.
         ValueError: While reading, if it is no JSON object; the message names the file.
     """
 
-    def __init__(self, path: str | Path, chunk: int = 1 << 20) -> None:
+    def __init__(
+        self, path: str | Path, chunk: int = 1 << 20, object_hook: Callable[[dict[str, Any]], Any] | None = None
+    ) -> None:
         self.path = Path(path)
+        self._decoder = json.JSONDecoder(object_hook=object_hook)
         self.chunk = chunk
         self._file: TextIO | None = None
         self._text = ''
@@ -44,7 +48,7 @@ class JSONReader:
         self._value_open = False  # whether the value of the current field is still to be read
 
     def __enter__(self) -> 'JSONReader':
-        self._file = open(self.path, encoding='utf-8')
+        self._file = open(self.path, encoding='utf-8-sig')
         return self
 
     def __exit__(
@@ -101,7 +105,7 @@ class JSONReader:
         self._peek()
         while True:
             try:
-                value, end = _DECODER.raw_decode(self._text, self._at)
+                value, end = self._decoder.raw_decode(self._text, self._at)
             except json.JSONDecodeError as error:
                 if not self._read_more():
                     raise self._broken(error.msg) from None

@@ -82,7 +82,7 @@ def test_resumed_weights_are_those_of_an_uninterrupted_run(run, workplace, monke
     (workplace / 'tiny.py').write_text(config.format(workers=workers, persists=workers > 0))
     run('train', 'tiny.py', '--work-dir', 'whole')
     monkeypatch.setenv('STOP_AT', '4')
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(SystemExit, match='interrupted; the same command with --resume goes on'):
         run('train', 'tiny.py', '--work-dir', 'parts')
     assert [path.name for path in Path('parts').glob('*.pth')] == ['iter_3.pth']
     monkeypatch.delenv('STOP_AT')
