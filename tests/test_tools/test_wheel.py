@@ -14,7 +14,18 @@ from bana_mm.datasets.synthetic import make_synthetic_voc
 
 REPO = Path(__file__).parents[2]
 # What a checkout has beside its files, in the place where it is worked with.
-LEFT_BEHIND = ('.git', '.venv*', '__pycache__', '.*_cache', '.hypothesis', '.mim', '*.egg-info', 'build', 'dist')
+LEFT_BEHIND = (
+    '.git',
+    '.venv*',
+    '__pycache__',
+    '.*_cache',
+    '.hypothesis',
+    '.mim',
+    '*.egg-info',
+    'build',
+    'dist',
+    '_build',
+)
 SHORT = [
     'train_cfg.max_iters=1',
     'train_cfg.val_interval=1',
@@ -28,7 +39,8 @@ def source(tmp_path_factory):
     """A fresh checkout, with a cache and a checkpoint as work leaves them behind."""
     source = tmp_path_factory.mktemp('source') / 'bana_mm'
     shutil.copytree(REPO, source, ignore=shutil.ignore_patterns(*LEFT_BEHIND, 'work_dirs', 'data', 'shared'))
-    for name in ('configs/bana/__pycache__/a.cpython-311.pyc', 'tools/__pycache__/b.pyc', 'work_dirs/bap/iter_1.pth'):
+    made = ('configs/bana/__pycache__/a.cpython-311.pyc', 'tools/__pycache__/b.pyc', 'work_dirs/bap/iter_1.pth')
+    for name in (*made, 'docs/_build/html/index.html'):
         (source / name).parent.mkdir(parents=True, exist_ok=True)
         (source / name).touch()
     return source
@@ -65,7 +77,7 @@ def test_the_source_distribution_holds_the_checkout_and_nothing_else(source, tmp
     with tarfile.open(archive) as tar:
         found = {member.name.partition('/')[2] for member in tar.getmembers() if member.isfile()}
     made = {name for name in found if name.startswith('bana_mm.egg-info/')} | {'PKG-INFO', 'setup.cfg'}
-    left_out = ('build/', 'work_dirs/', 'bana_mm.egg-info/', '.ci/', '.git', 'setup.cfg')
+    left_out = ('build/', 'docs/_build/', 'work_dirs/', 'bana_mm.egg-info/', '.ci/', '.git', 'setup.cfg')
     expected = {name for name in files_in(source) if not name.startswith(left_out) and '__pycache__' not in name}
     assert found - made == expected and {'docs/own_data.md', 'docker/Dockerfile', 'tests/conftest.py'} < found
 
