@@ -7,7 +7,7 @@ import torch
 
 from bana_mm.functional import dense_crf
 from benchmarks.harness import Options, Row, SkipItem, take_turns
-from benchmarks.made_up import photographs, probability
+from benchmarks.synthetic import photographs, probability
 
 # Name, classes, bilateral, gaussian: for labels, and for the predictions of DeepLab-V1 and V2.
 CASES = [

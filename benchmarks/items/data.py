@@ -34,7 +34,7 @@ def seconds_an_image(options: Options, folder: Path) -> float:
         from bana_mm.registry import DATASETS
     except ImportError as error:
         raise SkipItem(f'the data pipeline needs the mm* packages: {error}') from error
-    from benchmarks.made_up import voc_folder
+    from benchmarks.synthetic import voc_folder
 
     if options.voc_root is None:
         voc_folder(folder, 4 if options.quick else 32)

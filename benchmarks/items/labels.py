@@ -9,8 +9,8 @@ from torch import Tensor
 from bana_mm.functional import dense_crf
 from benchmarks.harness import Candidate, Options, Row, SkipItem, extra_memory, peak_of_process, take_turns
 from benchmarks.items.step import build_classifier
-from benchmarks.made_up import features, photograph
 from benchmarks.slow.labels import image_size_retrieval, image_size_unaries
+from benchmarks.synthetic import features, photograph
 
 SECONDS, TARGET = 0.08, 'process <= 1300 MB'  # for an image
 SIZE = (375, 500)

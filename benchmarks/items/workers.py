@@ -7,7 +7,7 @@ import numpy as np
 
 from bana_mm.functional import dense_crf
 from benchmarks.harness import Options, Row, SkipItem, take_turns
-from benchmarks.made_up import photograph, probability
+from benchmarks.synthetic import photograph, probability
 
 CLASSES = 3
 
