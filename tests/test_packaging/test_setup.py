@@ -1,7 +1,9 @@
 import importlib.util
+import os
 import re
 import shutil
 import subprocess
+from functools import partial
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
@@ -90,13 +92,15 @@ def test_each_family_has_an_environment_of_its_own(stack, folder, tmp_path):
     """What make would call, from a checkout without any environment."""
     for name in ('Makefile', 'setup.py', 'pyproject.toml', 'requirements'):
         (tmp_path / name).symlink_to(ROOT / name)
-    called = subprocess.run(
-        ['make', '-n', 'env', f'STACK={stack}'], cwd=tmp_path, text=True, capture_output=True, check=True
-    )
+    # without what `make test` hands on
+    outer = ('MAKEFLAGS', 'MAKELEVEL', 'MFLAGS', 'MAKEOVERRIDES', 'STACK', 'VENV', 'STAMPS')
+    env = {name: value for name, value in os.environ.items() if name not in outer}
+    call = partial(subprocess.run, cwd=tmp_path, env=env, text=True, capture_output=True)
+    called = call(['make', '-n', 'env', f'STACK={stack}'], check=True)
     lines = called.stdout.splitlines()
     assert [line.split()[-1] for line in lines][:2] == ['python', 'torch'] and lines[-1].endswith(' package')
     assert all(line.startswith(f"STACK='{stack}' VENV='{folder}' STAMPS='{folder}/stamps' ") for line in lines)
-    wrong = subprocess.run(['make', '-n', 'env', 'STACK=x'], cwd=tmp_path, text=True, capture_output=True)
+    wrong = call(['make', '-n', 'env', 'STACK=x'])
     assert wrong.returncode and 'STACK=x is neither mim nor onedl' in wrong.stderr
 
 
