@@ -8,6 +8,8 @@ from bana_mm.utils import require
 
 require('mmengine')
 
+from importlib.util import find_spec
+
 from mmengine.registry import DATASETS as MMENGINE_DATASETS
 from mmengine.registry import HOOKS as MMENGINE_HOOKS
 from mmengine.registry import METRICS as MMENGINE_METRICS
@@ -27,7 +29,16 @@ guard_mmengine_loader()
 MODELS = Registry('model', parent=MMENGINE_MODELS, scope='bana_mm', locations=['bana_mm.models'])
 DATASETS = Registry('dataset', parent=MMENGINE_DATASETS, scope='bana_mm', locations=['bana_mm.datasets'])
 TRANSFORMS = Registry('transform', parent=MMENGINE_TRANSFORMS, scope='bana_mm', locations=['bana_mm.datasets'])
-METRICS = Registry('metric', parent=MMENGINE_METRICS, scope='bana_mm', locations=['bana_mm.evaluation'])
+METRICS = Registry(
+    'metric',
+    parent=MMENGINE_METRICS,
+    scope='bana_mm',
+    locations=[
+        'bana_mm.evaluation.activation_metric',
+        'bana_mm.evaluation.pseudo_label_metric',
+        *(['bana_mm.evaluation.dense_crf_iou'] if find_spec('mmseg') else []),
+    ],
+)
 HOOKS = Registry('hook', parent=MMENGINE_HOOKS, scope='bana_mm', locations=['bana_mm.hooks'])
 OPTIM_WRAPPERS = Registry(
     'optimizer wrapper', parent=MMENGINE_OPTIM_WRAPPERS, scope='bana_mm', locations=['bana_mm.optim']

@@ -1,8 +1,10 @@
-"""Metrics; those that need mmseg are registered where it is installed."""
+"""How good labels are. The metrics of mmengine's runners are imported when they are asked for, here or by the registry:
+worker processes that only compare label maps do without mmdet and mmseg.
+"""
 
-from importlib.util import find_spec
+from importlib import import_module
+from typing import Any
 
-from .activation_metric import ActivationMapMetric
 from .confusion import ConfusionMatrix
 from .contours import ContourCounts
 from .filling_rates import FillingRates
@@ -19,7 +21,6 @@ from .label_evaluation import (
     summarise,
 )
 from .precision_recall import PrecisionRecall
-from .pseudo_label_metric import PseudoLabelMetric
 from .table_rows import store_rows, table_1_rows
 
 __all__ = [
@@ -43,7 +44,15 @@ __all__ = [
     'table_1_rows',
 ]
 
-if find_spec('mmseg'):
-    from .dense_crf_iou import DenseCRFIoUMetric
+# DenseCRFIoUMetric needs mmseg, and is therefore no part of __all__.
+_METRICS = dict(
+    ActivationMapMetric='activation_metric',
+    DenseCRFIoUMetric='dense_crf_iou',
+    PseudoLabelMetric='pseudo_label_metric',
+)
 
-    __all__ += ['DenseCRFIoUMetric']
+
+def __getattr__(name: str) -> Any:
+    if name not in _METRICS:
+        raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+    return getattr(import_module(f'.{_METRICS[name]}', __name__), name)
