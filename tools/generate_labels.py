@@ -15,7 +15,7 @@ import argparse
 import os
 
 from bana_mm.utils.command_line import say_done, tool_parser
-from bana_mm.utils.interrupt import interruptible
+from bana_mm.utils.interrupt import GOES_ON_WITHOUT_OVERWRITE, interruptible
 from bana_mm.utils.resources import tool_line
 
 # Worker processes import this file too: what only the main process needs is imported in functions.
@@ -118,7 +118,7 @@ def parse_args() -> argparse.Namespace:
     return args
 
 
-@interruptible('the same command (without --overwrite) goes on from here')
+@interruptible(GOES_ON_WITHOUT_OVERWRITE)
 def main() -> None:
     args = parse_args()
     from bana_mm.utils.cli import load_config

@@ -1,6 +1,5 @@
 """Figures of experiments, found in work directories."""
 
-import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -11,6 +10,7 @@ from mmengine.config import Config
 
 from bana_mm.structures import LabelRecipe
 from bana_mm.utils.config import find_pseudo_labels, run_name
+from bana_mm.utils.json_stream import JSONReader
 from bana_mm.utils.record import read_json
 from bana_mm.utils.result_tables import SIX, metric_name
 
@@ -190,8 +190,11 @@ def _num_images(dataset: Config) -> int | None:
     ann_file = Path(dataset.get('data_root') or '', dataset.get('ann_file') or '')
     if not ann_file.is_file():
         return None
-    text = ann_file.read_text(encoding='utf-8')
-    number = len(json.loads(text)['images']) if ann_file.suffix == '.json' else len(text.split())
+    if ann_file.suffix == '.json':
+        with JSONReader(ann_file) as reader:  # of COCO's size; the annotations are not read
+            number = next(sum(1 for _ in reader.elements()) for name in reader.names() if name == 'images')
+    else:
+        number = len(ann_file.read_text(encoding='utf-8').split())
     indices = dataset.get('indices')
     return number if indices is None else indices if isinstance(indices, int) else len(indices)
 

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 GRACE = 1.5  # seconds that a tool has for ending by itself
 GOES_ON = 'the same command goes on from here'
+GOES_ON_WITHOUT_OVERWRITE = 'the same command (without --overwrite) goes on from here'
 BEGINS_ANEW = 'nothing was written that is not whole; the same command begins anew'
 
 

@@ -8,7 +8,7 @@ import argparse
 
 from bana_mm.datasets.voc_augmentation import build_voc_aug
 from bana_mm.utils.command_line import say_done, tool_parser
-from bana_mm.utils.interrupt import interruptible
+from bana_mm.utils.interrupt import GOES_ON_WITHOUT_OVERWRITE, interruptible
 from bana_mm.utils.resources import tool_line
 
 
@@ -23,7 +23,7 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-@interruptible('the same command (without --overwrite) goes on from here')
+@interruptible(GOES_ON_WITHOUT_OVERWRITE)
 def main() -> None:
     args = parse_args()
     images, masks = build_voc_aug(args.voc_root, args.sbd_root, not args.subset, args.overwrite)

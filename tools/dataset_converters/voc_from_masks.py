@@ -9,7 +9,7 @@ import argparse
 from bana_mm.datasets import VOC_CLASSES
 from bana_mm.datasets.mask_boxes import masks_to_xml
 from bana_mm.utils.command_line import say_done, tool_parser
-from bana_mm.utils.interrupt import interruptible
+from bana_mm.utils.interrupt import GOES_ON_WITHOUT_OVERWRITE, interruptible
 
 
 def parse_args() -> argparse.Namespace:
@@ -37,7 +37,7 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-@interruptible('the same command (without --overwrite) goes on from here')
+@interruptible(GOES_ON_WITHOUT_OVERWRITE)
 def main() -> None:
     args = parse_args()
     written, kept = masks_to_xml(
