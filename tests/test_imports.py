@@ -70,6 +70,8 @@ print(json.dumps(problems))
 
 # What worker processes import; each would otherwise hold 150 MB more and start seconds later.
 IN_WORKERS = ['bana_mm.labels', 'bana_mm.labels.crf', 'bana_mm.labels.instance_crf', 'bana_mm.utils.worker_pool']
+# Functions of features, which do without a network.
+WITHOUT_MODELS = ['bana_mm.labels.generator', 'bana_mm.labels.image_generator', 'bana_mm.labels.instance_generator']
 
 
 def problems_without(blocked, modules):
@@ -99,5 +101,5 @@ def test_the_others_are_kept_from_it(problems, module):
     assert 'mm' in problems[module]
 
 
-def test_worker_processes_need_only_mmengine():
-    assert problems_without([name for name in MM if name != 'mmengine'], IN_WORKERS) == {}
+def test_worker_processes_and_generators_need_only_mmengine():
+    assert problems_without([name for name in MM if name != 'mmengine'], IN_WORKERS + WITHOUT_MODELS) == {}

@@ -11,8 +11,8 @@ from mmengine.model import BaseModel
 from bana_mm.labels import LabelItems
 from bana_mm.labels.classifier import classifier_maps
 from bana_mm.labels.unaries import box_scores
-from bana_mm.models.classifiers.activation_maps import ActivationMaps
 from bana_mm.structures import IGNORE, BoxLayout, LabelRecipe, read_label_png
+from bana_mm.structures.activation_maps import ActivationMaps
 from bana_mm.utils.progress import Progress
 
 from .precision_recall import PrecisionRecall

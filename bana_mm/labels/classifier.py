@@ -11,8 +11,9 @@ from mmengine.model import BaseModel
 from mmengine.registry import DATASETS, MODELS
 from torch import nn
 
-from bana_mm.models.classifiers.activation_maps import ActivationMaps, Features, activation_maps, extract_views
+from bana_mm.models.classifiers.views import extract_views
 from bana_mm.structures import ActivationRecipe, LabelRecipe
+from bana_mm.structures.activation_maps import ActivationMaps, Features, activation_maps
 from bana_mm.utils.checkpoint import require_checkpoint, weight_problems
 from bana_mm.utils.record import file_digest
 from bana_mm.utils.safe_loading import read_checkpoint, weights_in

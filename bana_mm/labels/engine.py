@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from mmengine.config import Config
 
-from bana_mm.models.classifiers.activation_maps import Features
 from bana_mm.structures import ActivationRecipe, LabelRecipe
+from bana_mm.structures.activation_maps import Features
 from bana_mm.utils.record import file_stamp
 from bana_mm.utils.stopwatch import measured
 

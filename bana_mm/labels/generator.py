@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from bana_mm.functional import retrieval_scores
-from bana_mm.models.classifiers.activation_maps import Features, activation_maps, check_features, upsampling_of
 from bana_mm.structures import BoxLayout, LabelRecipe
+from bana_mm.structures.activation_maps import Features, activation_maps, check_features, upsampling_of
 
 from .crf import LabelTask, crf_labels
 from .unaries import label_task

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from bana_mm.functional import unary_probability
-from bana_mm.models.classifiers.activation_maps import Features
 from bana_mm.structures import ActivationRecipe, BoxLayout, LabelRecipe
+from bana_mm.structures.activation_maps import Features
 
 from .crf import LabelTask, crf_labels
 from .generator import LabelGenerator

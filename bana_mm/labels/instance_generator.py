@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from bana_mm.functional import Upsampling, correlation_maps, region_prototypes, unary_probability
-from bana_mm.models.classifiers.activation_maps import Features, activation_maps, upsampling_of
 from bana_mm.structures import BoxLayout, InstanceMask, InstanceRecipe, smallest_in_front
+from bana_mm.structures.activation_maps import Features, activation_maps, upsampling_of
 
 from .instance_crf import InstanceCrop, InstanceTask, crf_instances
 from .unaries import background_unary, box_scores

@@ -18,8 +18,8 @@ from bana_mm.functional import (
     stretched_background_score,
     unary_probability,
 )
-from bana_mm.models.classifiers.activation_maps import ActivationMaps
 from bana_mm.structures import BoxLayout, LabelRecipe
+from bana_mm.structures.activation_maps import ActivationMaps
 
 from .crf import LabelTask
 

@@ -6,14 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bana_mm.models.classifiers.activation_maps import (
-    ActivationMaps,
-    Features,
-    class_responses,
-    layer_attention,
-    upsampling_of,
-)
 from bana_mm.structures import BoxLayout, LabelRecipe
+from bana_mm.structures.activation_maps import ActivationMaps, Features, class_responses, layer_attention, upsampling_of
 from bana_mm.utils.atomic import whole_file
 
 

@@ -3,8 +3,8 @@ import pytest
 import torch
 
 from bana_mm.evaluation.cam_precision import SCORES, CAMPrecision, box_foreground_scores
-from bana_mm.models.classifiers.activation_maps import ActivationMaps
 from bana_mm.structures import BoxLayout, LabelRecipe
+from bana_mm.structures.activation_maps import ActivationMaps
 
 LAYOUT = BoxLayout.from_boxes((2, 4), [[0, 0, 2, 2], [1, 0, 4, 1]], [3, 1])
 RECIPE = LabelRecipe(score='mean', normalise='image')  # neither matters here

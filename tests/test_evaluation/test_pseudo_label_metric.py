@@ -11,9 +11,9 @@ from mmengine.structures import BaseDataElement, InstanceData, PixelData
 
 from bana_mm.evaluation import PseudoLabelMetric
 from bana_mm.labels.unaries import label_task
-from bana_mm.models.classifiers.activation_maps import ActivationMaps
 from bana_mm.registry import METRICS
 from bana_mm.structures import BoxLayout, LabelRecipe
+from bana_mm.structures.activation_maps import ActivationMaps
 
 
 def sample(ground_truth, predicted, mask=None, label_map=None, key='sem_seg'):

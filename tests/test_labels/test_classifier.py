@@ -17,8 +17,8 @@ from bana_mm.labels.classifier import (
     extract_features,
     load_strictly,
 )
-from bana_mm.models.classifiers.activation_maps import activation_maps
 from bana_mm.structures import LabelRecipe
+from bana_mm.structures.activation_maps import activation_maps
 
 
 def small_model(width=3):

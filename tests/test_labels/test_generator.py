@@ -8,8 +8,8 @@ import torch.nn.functional as F
 
 from bana_mm.labels.generator import LabelGenerator
 from bana_mm.labels.unaries import background_unary, box_scores
-from bana_mm.models.classifiers.activation_maps import activation_maps
 from bana_mm.structures import BoxLayout, LabelRecipe
+from bana_mm.structures.activation_maps import activation_maps
 from benchmarks.slow.labels import image_size_retrieval, image_size_unaries
 
 CHANNELS, CLASSES, GRID, SIZE = 12, 4, (6, 9), (45, 66)

@@ -11,9 +11,10 @@ from torch import nn
 
 from bana_mm.functional import background_attention, background_aware_pool, background_queries, hybrid_box_pool
 from bana_mm.models.classifiers import BAPHead
-from bana_mm.models.classifiers.activation_maps import activation_maps, extract_views
+from bana_mm.models.classifiers.views import extract_views
 from bana_mm.registry import MODELS
 from bana_mm.structures import BoxLayout, LabelRecipe
+from bana_mm.structures.activation_maps import activation_maps
 
 
 def make_sample(boxes, labels, ignored=(), img_shape=(64, 64), batch_shape=(64, 64)):

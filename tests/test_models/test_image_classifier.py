@@ -10,8 +10,8 @@ from mmengine.structures import InstanceData, PixelData
 
 from bana_mm.functional import hybrid_pyramid_pool, merge_views
 from bana_mm.models.classifiers import ImageHead
-from bana_mm.models.classifiers.activation_maps import extract_views
 from bana_mm.models.classifiers.image_inputs import image_classes
+from bana_mm.models.classifiers.views import extract_views
 from bana_mm.registry import MODELS
 from bana_mm.structures import ActivationRecipe
 

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from bana_mm.models.classifiers.activation_maps import activation_maps
 from bana_mm.search.map_cache import MapCache
 from bana_mm.structures import BoxLayout, LabelRecipe
+from bana_mm.structures.activation_maps import activation_maps
 
 LAYOUT = BoxLayout.from_boxes((40, 56), [[8, 6, 44, 34]], [1])
 RECIPE = LabelRecipe(scales=(1, 0.5), flip=True, attention_layers=('last', 'middle'))

@@ -7,7 +7,6 @@ import torch
 
 from bana_mm.evaluation.confusion import ConfusionMatrix
 from bana_mm.labels.unaries import label_task
-from bana_mm.models.classifiers.activation_maps import activation_maps
 from bana_mm.search.map_cache import MapCache
 from bana_mm.search.recipe_search import (
     ParallelEvaluation,
@@ -18,6 +17,7 @@ from bana_mm.search.recipe_search import (
     recipe_counts,
 )
 from bana_mm.structures import BoxLayout, LabelRecipe, write_label_png
+from bana_mm.structures.activation_maps import activation_maps
 from bana_mm.utils.worker_pool import WorkerPool
 
 SIZE, BOX = (40, 56), (8, 6, 44, 34)

@@ -10,9 +10,10 @@ from torch import Tensor
 from bana_mm.models.losses.dense_loss import add_dense_losses, build_dense_losses
 from bana_mm.registry import MODELS
 from bana_mm.structures import BoxLayout, LabelRecipe
+from bana_mm.structures.activation_maps import ActivationMaps, Features, activation_maps
 
-from .activation_maps import ActivationMaps, Features, activation_maps, extract_views
 from .image_inputs import batch_colours
+from .views import extract_views
 
 
 @MODELS.register_module()

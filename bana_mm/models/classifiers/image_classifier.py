@@ -12,9 +12,9 @@ from bana_mm.models.losses.dense_loss import DenseInputs, add_dense_losses, buil
 from bana_mm.registry import MODELS
 from bana_mm.structures import ActivationRecipe
 
-from .activation_maps import extract_views
 from .grid_cells import visible_cells
 from .image_inputs import batch_colours, image_classes
+from .views import extract_views
 
 
 @MODELS.register_module()

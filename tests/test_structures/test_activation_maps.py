@@ -2,8 +2,9 @@ import pytest
 import torch
 from torch import nn
 
-from bana_mm.models.classifiers.activation_maps import ActivationMaps, activation_maps, check_features, extract_views
+from bana_mm.models.classifiers.views import extract_views
 from bana_mm.structures import BoxLayout, LabelRecipe
+from bana_mm.structures.activation_maps import ActivationMaps, activation_maps, check_features
 
 
 def network(inputs, names=('last',)):

@@ -1,14 +1,14 @@
 """What a classifier sees in an image: its features in several views, background attention and activation maps."""
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from bana_mm.functional import Upsampling, image_attention
-from bana_mm.structures import ActivationRecipe, BoxLayout, LabelRecipe
+
+from .box_layout import BoxLayout
+from .label_recipe import LabelRecipe
 
 # Features of one view of an image by the names of the network's layers, (D, h, w) float each, where D, h and w are the
 # layer's own: 'last' for the features f that the classifier sees, and further ones for the attention.
@@ -37,38 +37,6 @@ class ActivationMaps:
             return views[0]
         pairs = zip(*((view.attention, view.activation) for view in views))
         return cls(*(torch.stack(maps).mean(dim=0) for maps in pairs))
-
-
-def extract_views(
-    extract_layers: Callable[[Tensor, Sequence[str]], View],
-    inputs: Tensor,
-    recipe: LabelRecipe | ActivationRecipe | None = None,
-) -> list[Features]:
-    """Features of normalised images of one size.
-
-    Args:
-        extract_layers (Callable): The network: from (N, 3, H, W) and names of layers to (N, D, h, w) by name, as
-            :meth:`bana_mm.models.BoxClassifier.extract_layers`.
-        inputs (Tensor): (N, 3, H, W) float.
-        recipe (LabelRecipe | ActivationRecipe | None): Says which layers and scales, whether flipped too, and in which
-            precision. Defaults to None: the last layer and the image's own size only, in the model's precision.
-
-    Returns:
-        list[Features]: For each image the features of its views.
-    """
-    recipe = LabelRecipe() if recipe is None else recipe
-    views: list[View] = []
-    for scale in recipe.scales:
-        scaled = inputs
-        if scale != 1:
-            size = [max(1, round(scale * length)) for length in inputs.shape[2:]]
-            scaled = F.interpolate(inputs, size, mode='bilinear', align_corners=recipe.align_corners)
-        with torch.autocast(inputs.device.type, torch.bfloat16, enabled=recipe.amp):
-            views.append(extract_layers(scaled, recipe.layers))
-            if recipe.flip:
-                mirrored = extract_layers(scaled.flip(-1), recipe.layers)
-                views.append({name: feats.flip(-1) for name, feats in mirrored.items()})
-    return [[{name: feats[n] for name, feats in view.items()} for view in views] for n in range(len(inputs))]
 
 
 @torch.no_grad()
@@ -107,7 +75,7 @@ def class_responses(feats: Tensor, layout: BoxLayout, weight: Tensor) -> Tensor:
 
 def upsampling_of(feats: Tensor, layout: BoxLayout, recipe: LabelRecipe) -> Upsampling:
     """How features of an image are upsampled to its size."""
-    return Upsampling(feats.shape[1:], layout.size, recipe.align_corners, feats.dtype, feats.device)
+    return Upsampling((feats.size(1), feats.size(2)), layout.size, recipe.align_corners, feats.dtype, feats.device)
 
 
 def check_features(features: Features, layout: BoxLayout, weight: Tensor) -> None:
