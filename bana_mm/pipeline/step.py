@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
+from bana_mm.utils.interrupt import GOES_ON
 from bana_mm.utils.record import as_stored, differences, read_json, write_json
 from bana_mm.utils.resources import find_tool, tool_environment, tool_line
 from bana_mm.utils.shortened import shortened
@@ -178,7 +179,7 @@ def ended_by_signals() -> Iterator[None]:
     except StepError as error:
         sys.exit(f'{error}\nThe same command goes on from here.')
     except KeyboardInterrupt:
-        sys.exit('\ninterrupted; the same command goes on from here')
+        sys.exit(f'\ninterrupted; {GOES_ON}')
     finally:
         signal.signal(signal.SIGTERM, previous)
 
