@@ -26,6 +26,7 @@ from bana_mm.utils.interrupt import BEGINS_ANEW, interruptible
 
 
 def parse_args() -> argparse.Namespace:
+    from bana_mm.evaluation.contours import add_contours_option
     from bana_mm.utils.run_options import add_run_options
 
     parser = tool_parser(
@@ -87,15 +88,7 @@ def parse_args() -> argparse.Namespace:
         help='what orders the labels of --coco for average precision (default: %(default)s)',
     )
     add_run_options(parser, ['workers'], workers=0)  # they pay where labels are made, as by --sources grabcut
-    parser.add_argument(
-        '--contours',
-        nargs='?',
-        type=float,
-        const=0.008,
-        metavar='TOLERANCE',
-        help="also the contour F-measure; a contour may be off by this share of the image's diagonal (default: "
-        '%(const)s), or from 1 on by so many pixels',
-    )
+    add_contours_option(parser)
     parser.add_argument('--json', help='also write the figures to this file')
     args = parser.parse_args()
     if not args.dirs and not args.sources and not args.coco and args.table1 is None:

@@ -1,5 +1,6 @@
 """Contours of label maps against those of the ground truth: the F-measure of Perazzi et al. (DAVIS, 2016)."""
 
+import argparse
 import math
 from collections.abc import Sequence
 from functools import lru_cache
@@ -141,6 +142,19 @@ class ContourCounts:
 
 
 @lru_cache
+def add_contours_option(parser: argparse.ArgumentParser) -> None:
+    """``--contours [TOLERANCE]`` of the tools that compare label maps: None without it."""
+    parser.add_argument(
+        '--contours',
+        nargs='?',
+        type=float,
+        const=TOLERANCE,
+        metavar='TOLERANCE',
+        help="also the contour F-measure; a contour may be off by this share of the image's diagonal (default: "
+        '%(const)s), or from 1 on by so many pixels',
+    )
+
+
 def _disk(radius: int) -> np.ndarray:
     line = np.arange(-radius, radius + 1)
     return (line[:, None] ** 2 + line**2 <= radius**2).astype(np.uint8)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from bana_mm.evaluation.confusion import ConfusionMatrix
+from bana_mm.evaluation.label_evaluation import LabelCounts
 from bana_mm.labels.item import read_rgb
 from bana_mm.labels.unaries import label_task
 from bana_mm.search.map_cache import MapCache
@@ -39,14 +39,16 @@ class SearchImage:
     layout: BoxLayout
 
 
-def recipe_counts(image: SearchImage, cache: MapCache, recipe: LabelRecipe, num_classes: int) -> np.ndarray:
-    """Counts of Y_crf against the mask for one image, see :class:`ConfusionMatrix`. Runs in any process."""
+def recipe_counts(
+    image: SearchImage, cache: MapCache, recipe: LabelRecipe, num_classes: int, contours: float | None = None
+) -> list[np.ndarray]:
+    """Counts of Y_crf against the mask for one image, the parts of :class:`LabelCounts`. Runs in any process."""
     ground_truth = read_label_png(image.ground_truth_path, num_classes=num_classes)
     maps = cache.read(image.img_id, image.layout, recipe) if len(image.layout.classes) > 1 else None
     task = label_task(read_rgb(image.img_path), maps, image.layout, recipe)
-    confusion = ConfusionMatrix(num_classes)
-    confusion.update(ground_truth, task.run())
-    return confusion.counts
+    counts = LabelCounts(num_classes, contours=contours)
+    counts.update(ground_truth, task.run())
+    return counts.parts()
 
 
 class RecipeTable:
@@ -54,9 +56,10 @@ class RecipeTable:
 
     Args:
         path (str | Path): The file.
-        evaluate (Callable): LabelRecipe -> ConfusionMatrix.
+        evaluate (Callable): LabelRecipe -> LabelCounts.
         class_names (Sequence[str]): Object classes 1..L.
         chosen (Sequence[int]): Class indices of the mean that counts; none for all that occur.
+        contours (bool): Whether the counts have contours, whose F-measure then is a figure too. Defaults to False.
 
     Raises:
         ValueError: If the file has other columns.
@@ -65,15 +68,17 @@ class RecipeTable:
     def __init__(
         self,
         path: str | Path,
-        evaluate: Callable[[LabelRecipe], ConfusionMatrix],
+        evaluate: Callable[[LabelRecipe], LabelCounts],
         class_names: Sequence[str],
         chosen: Sequence[int] = (),
+        contours: bool = False,
     ) -> None:
         self.path = Path(path)
         self.evaluate = evaluate
         self.class_names = ['background', *class_names]
         self.chosen = list(chosen)
-        self.header = ['recipe', 'mIoU', 'mIoU_chosen', *self.class_names]
+        means = ['mIoU', 'mIoU_chosen', *(['contour_F', 'contour_F_chosen'] if contours else [])]
+        self.header = ['recipe', *means, *self.class_names]
         self.rows: dict[str, dict[str, float]] = {}
         if self.path.exists():
             with open(self.path, newline='') as file:
@@ -96,8 +101,11 @@ class RecipeTable:
         """All figures of a recipe in percent; IoU by class, NaN for classes that don't occur."""
         key = json.dumps(recipe.to_dict(), sort_keys=True)
         if key not in self.rows:
-            confusion = self.evaluate(recipe)
-            values = [confusion.mean_iou(), confusion.mean_iou(self.chosen or None), *confusion.iou()]
+            counts = self.evaluate(recipe)
+            values = [counts.mean_iou(), counts.mean_iou(self.chosen or None)]
+            if counts.contours is not None:
+                values += [counts.contours.mean_f(), counts.contours.mean_f(self.chosen or None)]
+            values += [*counts.iou()]
             self.rows[key] = {name: round(100 * float(v), 4) for name, v in zip(self.header[1:], values)}
             self._write()
         return self.rows[key]
@@ -163,18 +171,28 @@ class ParallelEvaluation:
         cache (MapCache): Their maps.
         num_classes (int): Number L of object classes.
         pool (WorkerPool): Running :func:`recipe_counts`.
+        contours (float | None): Tolerance at which contours are compared as well. Defaults to None, not at all.
     """
 
-    def __init__(self, images: Sequence[SearchImage], cache: MapCache, num_classes: int, pool: WorkerPool) -> None:
+    def __init__(
+        self,
+        images: Sequence[SearchImage],
+        cache: MapCache,
+        num_classes: int,
+        pool: WorkerPool,
+        contours: float | None = None,
+    ) -> None:
         self.images = images
         self.cache = cache
         self.num_classes = num_classes
         self.pool = pool
+        self.contours = contours
 
-    def __call__(self, recipe: LabelRecipe) -> ConfusionMatrix:
-        jobs = ((image.img_path, (image, self.cache, recipe, self.num_classes), None) for image in self.images)
-        total = ConfusionMatrix(self.num_classes)
-        for _, _, counts in self.pool.map(jobs):
-            total.counts += counts
+    def __call__(self, recipe: LabelRecipe) -> LabelCounts:
+        rest = (self.cache, recipe, self.num_classes, self.contours)
+        jobs = ((image.img_path, (image, *rest), None) for image in self.images)
+        total = LabelCounts(self.num_classes, contours=self.contours)
+        for _, _, parts in self.pool.map(jobs):
+            total.add(parts)
         total.require_objects(os.path.dirname(self.images[0].ground_truth_path))
         return total

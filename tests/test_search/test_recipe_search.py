@@ -6,6 +6,8 @@ import pytest
 import torch
 
 from bana_mm.evaluation.confusion import ConfusionMatrix
+from bana_mm.evaluation.contours import ContourCounts
+from bana_mm.evaluation.label_evaluation import LabelCounts
 from bana_mm.labels.unaries import label_task
 from bana_mm.search.map_cache import MapCache
 from bana_mm.search.recipe_search import (
@@ -24,8 +26,8 @@ SIZE, BOX = (40, 56), (8, 6, 44, 34)
 
 
 def figure(scores):
-    """A confusion matrix of two classes with these IoU (each missed pixel is called background)."""
-    confusion = ConfusionMatrix(2)
+    """Counts of two classes with these IoU (each missed pixel is called background)."""
+    confusion = LabelCounts(2)
     confusion.counts[1, 1], confusion.counts[1, 3] = round(scores * 100), 0
     confusion.counts[1, 0] = 100 - confusion.counts[1, 1]
     return confusion
@@ -127,8 +129,33 @@ def test_counts_are_those_of_the_labels(tmp_path, image, workers):
     expected.update(ground_truth, np.zeros_like(ground_truth))
     with WorkerPool(recipe_counts, workers) as pool:
         total = ParallelEvaluation([search_image, empty], cache, 2, pool)(recipe)
+        also = ParallelEvaluation([search_image, empty], cache, 2, pool, contours=1.0)(recipe)
     assert np.abs(total.counts - expected.counts).sum() <= 4  # float16 maps may turn a pixel
-    assert total.counts.sum() == 2 * ground_truth.size
+    assert total.counts.sum() == 2 * ground_truth.size and total.contours is None
+    assert (also.counts == total.counts).all()
+    outline = ContourCounts(2, 1.0)
+    outline.update(ground_truth, np.zeros_like(ground_truth))
+    assert also.contours.counts[0, -1] == 2 * outline.counts[0, -1] > 0  # of the ground truth, of both images
+
+
+def test_table_with_contours(tmp_path):
+    def evaluate(recipe):
+        counts = LabelCounts(2, contours=1.0)
+        square = np.zeros((20, 20), dtype=np.uint8)
+        square[7:13, 7:13] = 1
+        counts.update(square, np.roll(square, 2, axis=1))
+        return counts
+
+    def table(contours):
+        return RecipeTable(tmp_path / 'r.csv', evaluate, ['cat', 'dog'], [0, 1], contours)
+
+    figures = table(True).figures(LabelRecipe())
+    assert figures['contour_F_chosen'] == 58.3333 and figures['cat'] == round(100 * 24 / 48, 4)
+    assert table(True).rows == {
+        json.dumps(LabelRecipe().to_dict(), sort_keys=True): pytest.approx(figures, nan_ok=True)
+    }
+    with pytest.raises(ValueError, match='other columns'):
+        table(False)
 
 
 def test_recipes_are_told_apart_by_all_their_fields(tmp_path):

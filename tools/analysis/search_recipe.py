@@ -16,6 +16,7 @@ from typing import Any
 from mmengine.dataset import BaseDataset
 from mmengine.model import BaseModel
 
+from bana_mm.evaluation.contours import add_contours_option
 from bana_mm.evaluation.label_evaluation import class_indices
 from bana_mm.labels import LabelItems
 from bana_mm.labels.classifier import build_classifier, extract_features
@@ -82,6 +83,7 @@ def parse_args() -> argparse.Namespace:
     add_run_options(parser, ['workers', 'device'])
     parser.set_defaults(device='cpu')  # where the maps are stored from
     parser.add_argument('--amp', action='store_true', help='run the network in bfloat16')
+    add_contours_option(parser)
     return parser.parse_args()
 
 
@@ -136,6 +138,8 @@ def describe(fields: Mapping[str, Any], figures: Mapping[str, float]) -> str:
     """A line with what a recipe reaches."""
     zero = [name for name, value in figures.items() if value == 0]
     text = f'{json.dumps(fields)}: chosen classes {figures["mIoU_chosen"]:.2f}, all {figures["mIoU"]:.2f}'
+    if 'contour_F' in figures:
+        text += f', contours {figures["contour_F_chosen"]:.2f}, all {figures["contour_F"]:.2f}'
     return text + (f', zero: {", ".join(zero)}' if zero else '')
 
 
@@ -160,9 +164,10 @@ def main() -> None:
     store_maps(model, dataset, images, cache)
     del model
 
+    table_name = name if args.contours is None else f'{name}_contours{args.contours:g}'
     with WorkerPool(recipe_counts, args.workers) as pool:
-        evaluation = ParallelEvaluation(list(images.values()), cache, len(classes), pool)
-        table = RecipeTable(folder / f'{name}.csv', evaluation, classes, chosen)
+        evaluation = ParallelEvaluation(list(images.values()), cache, len(classes), pool, args.contours)
+        table = RecipeTable(folder / f'{table_name}.csv', evaluation, classes, chosen, args.contours is not None)
         recipes = args.only
         if recipes is None:
             recipes = [
