@@ -11,9 +11,13 @@ default_hooks = dict(
     checkpoint=dict(type='CheckpointHook', by_epoch=False, interval=1000, max_keep_ckpts=2),
     sampler_seed=dict(type='DistSamplerSeedHook'),
 )
-# stops at once where the model has another number of classes than the data; warns of classes that are learnt as boxes
-# or not at all
-custom_hooks = [dict(type='bana_mm.NumClassesHook'), dict(type='bana_mm.CollapseHook')]
+# stop at once where the model has another number of classes than the data, and when the loss is NaN; warn of classes
+# that are learnt as boxes or not at all
+custom_hooks = [
+    dict(type='bana_mm.NumClassesHook'),
+    dict(type='bana_mm.FiniteLossHook'),
+    dict(type='bana_mm.CollapseHook'),
+]
 vis_backends = [dict(type='LocalVisBackend')]
 visualizer = dict(type='DetLocalVisualizer', vis_backends=vis_backends, name='visualizer')
 log_processor = dict(by_epoch=False)

@@ -12,11 +12,12 @@ default_hooks = dict(
     sampler_seed=dict(type='DistSamplerSeedHook'),
     visualization=dict(type='SegVisualizationHook'),
 )
-# stop at once where labels are missing, or the model has another number of classes than the data; warn of classes that
-# are learnt as boxes or not at all
+# stop at once where labels are missing, or the model has another number of classes than the data, and when the loss is
+# NaN; warn of classes that are learnt as boxes or not at all
 custom_hooks = [
     dict(type='bana_mm.LabelCheckHook'),
     dict(type='bana_mm.NumClassesHook'),
+    dict(type='bana_mm.FiniteLossHook'),
     dict(type='bana_mm.CollapseHook'),
 ]
 vis_backends = [dict(type='LocalVisBackend')]
