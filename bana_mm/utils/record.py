@@ -130,8 +130,8 @@ def check_record(
 ) -> None:
     """Make sure that results which are there were made as this run would make them.
 
-    A record that was stored without :data:`NETWORKS_FIELD` or :data:`MODEL_FIELD`, also of a network, is not compared
-    in it, so that what was begun then goes on.
+    A record that was stored without :data:`NETWORKS_FIELD`, without one of the networks, or without
+    :data:`MODEL_FIELD`, also of a network, is not compared in it, so that what was begun then goes on.
 
     Args:
         where (str | Path): File or folder, for the message.
@@ -147,6 +147,8 @@ def check_record(
     if NETWORKS_FIELD not in stored:
         content.pop(NETWORKS_FIELD, None)
     networks = content.get(NETWORKS_FIELD, {})
+    for name in set(networks) - set(stored.get(NETWORKS_FIELD, {})):
+        del networks[name]  # that source said nothing of its network then
     pairs = [(stored, content), *((stored[NETWORKS_FIELD].get(name, {}), one) for name, one in networks.items())]
     for old, new in pairs:
         if isinstance(new, Mapping) and MODEL_FIELD not in old:

@@ -5,6 +5,8 @@ from typing import Any
 
 import torch
 
+from bana_mm.utils.record import file_digest
+
 from .preparation import SamPreparation
 from .prompter import BoxPrompter
 
@@ -68,6 +70,24 @@ def load_box_prompter(
         raise _unavailable(name, error) from error
     model = model.to(device).eval().requires_grad_(False)
     return BoxPrompter(model, _preparation(name, model_type, model, where), **options)
+
+
+def weights_digest(name: str | Path, model: torch.nn.Module) -> str:
+    """What tells a model's weights apart from others of the same name, for records.
+
+    Args:
+        name (str | Path): As for :func:`load_box_prompter`.
+        model (nn.Module): The model that was loaded by it.
+
+    Returns:
+        str: Of a local folder the digests of its weight files, see :func:`bana_mm.utils.record.file_digest`; of the
+        hub the commit that was loaded.
+    """
+    folder = Path(name)
+    if not folder.is_dir():
+        return f'commit {model.config._commit_hash}'
+    files = sorted(folder.glob('*.safetensors')) or sorted(folder.glob('*.bin'))
+    return '+'.join(map(file_digest, files))
 
 
 def _transformers():

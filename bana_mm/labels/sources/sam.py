@@ -81,6 +81,11 @@ class SamSource(LabelSource):
     def use_device(self, device: str) -> None:
         self._device = self._device or device
 
+    def networks(self, kind: Kind) -> list[tuple[str, dict[str, Any]]]:
+        from ..sam import weights_digest
+
+        return [(self.name, dict(checkpoint=weights_digest(self.model, self._prompter().model)))]
+
     def prepare(self, items: Sequence[LabelItem], kind: Kind) -> list[tuple[Task | None, Any]]:
         with measured('network'):
             prompter = self._prompter()

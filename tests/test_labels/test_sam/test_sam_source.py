@@ -6,7 +6,8 @@ import torch
 from tiny_sam import model
 
 from bana_mm.labels import LabelItem, SamSource, TrustedSource, answers, build_label_source
-from bana_mm.labels.sam import PromptedMask
+from bana_mm.labels.sam import PromptedMask, weights_digest
+from bana_mm.utils.record import check_record, file_digest
 
 
 @pytest.fixture(scope='module')
@@ -89,6 +90,30 @@ def test_record_and_processes(folder):
     sent = pickle.loads(pickle.dumps(source))
     assert sent.describe() == source.describe() and sent._encoded == ((), [])
     assert source._prompter().encoder_dtype == torch.bfloat16 and source._prompter().chunk == 5
+
+
+def test_other_weights_of_the_same_name_are_told_apart(folder, tmp_path):
+    (_, held), (_, again) = (SamSource(folder, device='cpu').networks('masks')[0] for _ in range(2))
+    assert held == again == dict(checkpoint=file_digest(f'{folder}/model.safetensors'))
+    model('sam').save_pretrained(tmp_path)
+    source = SamSource(str(tmp_path), device='cpu')
+    before = source.record(['cat'], 'masks')
+    other = model('sam')
+    next(other.parameters()).data.add_(1)
+    other.save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match=r'networks.sam.checkpoint'):
+        check_record('store', before, source.record(['cat'], 'masks'))
+    old = {name: value for name, value in before.items() if name != 'networks'}
+    check_record('store', old, source.record(['cat'], 'masks'))
+    check_record(
+        'store', dict(old, networks=dict(bana_crf={})), before | dict(networks=before['networks'] | dict(bana_crf={}))
+    )
+
+
+def test_the_commit_of_the_hub_is_recorded(folder):
+    found = SamSource(folder, device='cpu')._prompter().model
+    found.config._commit_hash = 'abc'
+    assert weights_digest('nobody/none', found) == 'commit abc'
 
 
 def test_device(folder):
