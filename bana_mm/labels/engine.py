@@ -11,6 +11,7 @@ from mmengine.config import Config
 
 from bana_mm.structures import ActivationRecipe, LabelRecipe
 from bana_mm.structures.activation_maps import Features
+from bana_mm.utils.config.files import read_file
 from bana_mm.utils.record import file_stamp
 from bana_mm.utils.stopwatch import measured
 
@@ -167,5 +168,5 @@ Stamped = tuple[str, tuple[int, int]]  # a path, and what changes when the file 
 
 @lru_cache(maxsize=2)
 def _engine(config: Stamped | _ConfigKey, checkpoint: Stamped, device: str) -> ClassifierEngine:
-    cfg = config.cfg if isinstance(config, _ConfigKey) else Config.fromfile(config[0])
+    cfg = config.cfg if isinstance(config, _ConfigKey) else read_file(config[0])
     return ClassifierEngine(cfg, checkpoint[0], device)

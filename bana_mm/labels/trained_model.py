@@ -9,6 +9,7 @@ from mmcv.transforms import Compose
 from mmengine.config import Config
 from mmengine.registry import MODELS
 
+from bana_mm.utils.config.files import read_file
 from bana_mm.utils.record import file_stamp
 
 from .classifier import classifier_classes, load_strictly
@@ -65,7 +66,7 @@ def trained_model(config: str, checkpoint: str, device: str) -> TrainedModel:
 
 @lru_cache(maxsize=2)
 def _trained_model(config: str, checkpoint: str, device: str, *stamps: tuple[int, int]) -> TrainedModel:
-    return TrainedModel(Config.fromfile(config), checkpoint, device)
+    return TrainedModel(read_file(config), checkpoint, device)
 
 
 def rows_of_classes(own: Sequence[str], wanted: Sequence[str], same_as: Mapping[str, str | None]) -> list[int]:

@@ -4,7 +4,6 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,7 @@ from bana_mm.evaluation.confidence import ConfidenceQuality
 from bana_mm.structures import BoxLayout, LabelStore, read_label_png, reliable_region
 from bana_mm.utils.atomic import whole_file
 from bana_mm.utils.config import find_pseudo_labels, read_config
+from bana_mm.utils.config.files import READING, read_file
 from bana_mm.utils.label_origin import final_checkpoint
 from bana_mm.utils.record import read_json
 from bana_mm.utils.run_options import RunOptions
@@ -30,7 +30,6 @@ from .step import Step
 from .work_dirs import read_scores
 
 SPLIT = 'train_aug'
-CONFIG_LOCK = Lock()  # configs read the environment
 
 
 class SeedRuns:
@@ -111,7 +110,7 @@ class SeedRuns:
         config = self._config_path(f'training_{work_dir.name}')
         if not config.is_file():
             return {}
-        final = Config.fromfile(config).train_cfg.max_iters
+        final = read_file(config).train_cfg.max_iters
         for path in sorted(work_dir.glob('*/vis_data/scalars.json'), reverse=True):
             for line in reversed(path.read_text().splitlines()):
                 try:
@@ -152,7 +151,7 @@ class SeedRuns:
         return self._write_config(f'training_{work_dir.name}', cfg)
 
     def _read_config(self, entry: Mapping[str, Any], iters: int | None, factor: float = 1.0) -> Config:
-        with CONFIG_LOCK:
+        with READING:
             os.environ['DEMO_ROOT'] = str(self.root)  # which the configs read
             cfg = read_config(self.plan.path.parent / entry['config'])
         iters = round((iters or cfg.train_cfg.max_iters) * factor)
@@ -170,7 +169,7 @@ class SeedRuns:
         path.parent.mkdir(parents=True, exist_ok=True)
         with whole_file(path) as partial:
             partial.write_text(text)
-        return Config.fromfile(path)
+        return read_file(path)
 
     def _config_path(self, name: str) -> Path:
         return self.root / 'configs' / f'{name}.py'

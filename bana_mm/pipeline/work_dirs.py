@@ -10,6 +10,7 @@ from mmengine.config import Config
 
 from bana_mm.structures import LabelRecipe
 from bana_mm.utils.config import find_pseudo_labels, run_name
+from bana_mm.utils.config.files import read_file
 from bana_mm.utils.json_stream import JSONReader
 from bana_mm.utils.record import read_json
 from bana_mm.utils.result_tables import SIX, metric_name
@@ -166,7 +167,7 @@ def _is_of_test(path: Path) -> bool:
 def _test(path: Path) -> Iterator[Found]:
     scores, folder = read_json(path), path.parents[1]
     # A run in a folder of another name may have been any: such names are given to runs that override settings.
-    dumped = (Config.fromfile(file) for file in sorted(folder.glob('*.py')))
+    dumped = (read_file(file) for file in sorted(folder.glob('*.py')))
     cfg = next((one for one in dumped if run_name(one) in (folder.name, folder.parent.name)), None)
     if cfg is None:
         yield Found(path, None, None, scores)

@@ -13,6 +13,7 @@ from mmengine.config import Config
 from bana_mm.pipeline.work_dirs import score_files
 from bana_mm.structures import LabelStore
 from bana_mm.utils.config import find_pseudo_labels
+from bana_mm.utils.config.files import read_file
 from bana_mm.utils.label_origin import final_checkpoint, last_checkpoint_file
 from bana_mm.utils.record import read_json
 
@@ -214,7 +215,7 @@ def read_labels(folder: Path, name: str) -> LabelSet:
 def _read_config(files: Iterable[Path]) -> Config | None:
     for file in files:
         try:
-            return Config.fromfile(file)
+            return read_file(file)
         except Exception:  # a config of another version may fail in any way; the figures are worth showing without it
             continue
     return None

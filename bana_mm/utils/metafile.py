@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from mmengine.config import Config
+
+from bana_mm.utils.config.files import read_file
 
 
 def model_entry(
@@ -25,7 +26,7 @@ def model_entry(
         results (Sequence[Mapping]): Its figures. Defaults to none.
         weights (str | None): Address of a checkpoint, from where ``mim download`` takes it. Defaults to None.
     """
-    cfg = Config.fromfile(config)
+    cfg = read_file(config)
     loop = cfg.train_cfg
     length = {'Iterations': loop.max_iters} if loop.get('max_iters') else {'Epochs': loop.max_epochs}
     data = 'COCO 2017' if 'coco' in config.stem.replace('cocoinit', '') else 'PASCAL VOC 2012 + SBD'
@@ -42,7 +43,7 @@ def model_entry(
 
 def task_of(config: Path) -> str:
     """What a config's model does, in the words of the model zoo."""
-    cfg = Config.fromfile(config)
+    cfg = read_file(config)
     if cfg.model.type.startswith('bana_mm.') and cfg.model.type.endswith('Classifier'):
         return 'Pseudo Labels'
     return 'Semantic Segmentation' if cfg.model.type == 'EncoderDecoder' else 'Instance Segmentation'

@@ -11,6 +11,7 @@ from mmengine.config import Config, ConfigDict
 from bana_mm.utils.resources import find_config
 
 from .datasets import inner_dataset
+from .files import read_file
 from .num_classes import class_names
 
 MODES = ('train', 'val', 'test')
@@ -89,7 +90,7 @@ def read_data(path: str | Path) -> dict[str, Any]:
         file = find_config(path)
     except FileNotFoundError:
         raise FileNotFoundError(f'data set file {str(path)!r} does not exist') from None
-    data = Config.fromfile(file).get('data')
+    data = read_file(file).get('data')
     if not isinstance(data, Mapping):
         raise ValueError(f'{path}: a file of a data set has {_EXAMPLE}')
     missing = [field for field in ('type', 'train') if not data.get(field)]

@@ -9,6 +9,8 @@ from mmengine.config import Config
 
 from bana_mm.utils.resources import resource_root
 
+from .files import read_file
+
 
 def known_presets() -> dict[str, Path]:
     """The presets that come with the package, by name; none where it was copied without its configs."""
@@ -40,7 +42,7 @@ def apply_preset(cfg: Config, preset: str) -> None:
             f'preset {preset!r} does not exist; there are {", ".join(known_presets()) or "none"}, and files of your '
             'own (FILE.py)'
         )
-    parts = Config.fromfile(path).get('overrides')
+    parts = read_file(path).get('overrides')
     if not isinstance(parts, Mapping):
         raise ValueError(f'{path}: a preset has overrides = dict(NAME=dict(when=..., set=...))')
     for name, part in parts.items():

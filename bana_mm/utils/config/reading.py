@@ -14,6 +14,7 @@ from mmengine.config import Config, DictAction
 from bana_mm.utils.resources import find_config
 
 from .datasets import find_pseudo_labels, place_of_pseudo_labels
+from .files import read_file
 from .misspelt import misspelt_keys
 from .num_classes import set_num_classes
 from .own_data import apply_data
@@ -52,7 +53,7 @@ def read_config(
         ValueError: If data set or preset do not fit the config, or it has pseudo labels in two places.
     """
     file, preset = _without_size(path, preset)
-    cfg = Config.fromfile(file)
+    cfg = read_file(file)
     applied = {key: str(value) for key, value in dict(data=data, preset=preset).items() if value is not None}
     if preset is not None:
         apply_preset(cfg, preset)
