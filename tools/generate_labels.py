@@ -45,7 +45,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--coco', metavar='BOXES.json', help="COCO's JSON of images and boxes to label")
     parser.add_argument(
         '--img-dir',
-        help='folder of the images of --coco (default: ROOT/train2017 for ROOT/annotations/instances_train2017.json)',
+        help='folder of the images of --coco (default: the usual one that has them, such as ROOT/train2017 or '
+        'ROOT/images for ROOT/annotations/instances_train2017.json)',
     )
     parser.add_argument(
         '--keep-masks',

@@ -43,8 +43,17 @@ def prepare_voc(layout: VOCLayout, out: Path, wishes: Wishes) -> Prepared:
     ids = layout.ids
     if 'train' in lists:
         ids = read_ids(lists['train'], lambda name: True, ProblemList())
+    elif not layout.with_image:
+        raise ValueError(
+            f'{root / layout.boxes}: none of its {len(ids)} XML files has an image of its name in {root}; name the '
+            'folder that holds both images and annotations'
+        )
     elif layout.without_xml:
-        remarks.append(f'{layout.without_xml} images have no XML and take no part.')
+        shown, more = layout.without_xml[:3], len(layout.without_xml) - 3
+        remarks.append(
+            f'Images without an XML take no part: {", ".join(shown)}{f" and {more} more" if more > 0 else ""}. One '
+            'without any object is background, and needs an XML that says so.'
+        )
     if 'train' in lists and 'val' in lists:
         split = with_masks(Split(ids, read_ids(lists['val'], lambda name: True, ProblemList())), masked)
     else:
