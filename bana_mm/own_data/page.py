@@ -76,8 +76,8 @@ def problem_summary(problems: Sequence[Problem]) -> str:
     return f'{told} in {_number(files, "file")}'
 
 
-def _number(count: int, what: str) -> str:
-    return f'{count} {what}{"" if count == 1 else "s"}'
+def _number(count: int, what: str, several: str | None = None) -> str:
+    return f'{count} {what if count == 1 else several or f"{what}s"}'
 
 
 def _found(statistics: Statistics) -> list[str]:
@@ -133,7 +133,8 @@ def _notes(statistics: Statistics) -> list[str]:
     for name in few:
         others = [other for other, count in counts.items() if count > 5 * counts[name]]
         for other in [other for other in others if _may_be_one(name, other)][:1]:
-            notes.append(f'Is {name!r} ({counts[name]} boxes) another spelling of {other!r} ({counts[other]})?')
+            told = _number(counts[name], 'box', 'boxes')
+            notes.append(f'Is {name!r} ({told}) another spelling of {other!r} ({counts[other]})?')
     return notes
 
 

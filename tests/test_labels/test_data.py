@@ -4,10 +4,10 @@ import pytest
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
+from bana_mm.datasets.coco_files import image_folder
 from bana_mm.datasets.synthetic import make_tiny_voc
 from bana_mm.datasets.synthetic_coco import make_tiny_coco
 from bana_mm.labels import LabelItems
-from bana_mm.datasets.coco_files import image_folder
 from bana_mm.labels.data import build_coco_dataset, build_label_dataset, config_scope
 
 
@@ -85,7 +85,7 @@ def test_a_coco_file_alone(tmp_path):
         build_coco_dataset(ann_file)
     ann_file.write_text(json.dumps(content))
     (root / 'train2017').rename(root / 'elsewhere')
-    with pytest.raises(FileNotFoundError, match='train2017: the folder of .*json.s images does not exist.*--img-dir'):
+    with pytest.raises(FileNotFoundError, match='train2017.json: the folder of its images does not exist.*--img-dir'):
         build_coco_dataset(ann_file)
     assert len(build_coco_dataset(ann_file, root / 'elsewhere')) == 2
     ann_file.write_text(json.dumps(dict(content, annotations=[], categories=[])))

@@ -182,7 +182,7 @@ def test_page(tmp_path):
     report = init_data('zoo')
     assert report.has_errors and report.written == [Path('configs/own_data/zoo.md')]
     assert not (root / 'ImageSets').exists()
-    assert "Is 'zerba' (1 boxes) another spelling of 'zebra' (59)?" in report.page
+    assert "Is 'zerba' (1 box) another spelling of 'zebra' (59)?" in report.page
     assert _may_be_one('Dog', 'dog') and _may_be_one('dgo', 'dog') and not _may_be_one('cow', 'cat')
     assert '| box | error | 1 |' in report.page and 'No config is written' in report.page
     assert json.loads(json.dumps(report.as_json()))['problems'][0]['kind'] == 'box'

@@ -63,6 +63,12 @@ def prepare_voc(layout: VOCLayout, out: Path, wishes: Wishes) -> Prepared:
             if chosen and (mode not in lists or chosen != ids):
                 lists[mode] = _new_list(folder, mode, chosen)
                 prepared.written.append(lists[mode])
+    unlisted = set(layout.ids) - set(split.train) - set(split.val)
+    if 'train' in lists and layout.with_image and unlisted:
+        remarks.append(
+            f'In no list of {LIST_FOLDER} and without a part in this: {len(unlisted)} images that have an XML. To take '
+            'them, add them to a list; or delete the lists, and start again.'
+        )
     remarks += split.remarks
     if not split.val:
         lists.pop('val', None)
