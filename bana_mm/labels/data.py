@@ -83,7 +83,9 @@ def build_coco_dataset(
         raise ValueError(f'{ann_file}: categories is empty')
     img_dir = img_dir or image_folder(ann_file, content)
     if img_dir is None:
-        raise FileNotFoundError(f'{ann_file}: the folder of its images does not exist where it usually is; name it with --img-dir')
+        raise FileNotFoundError(
+            f'{ann_file}: the folder of its images does not exist where it usually is; name it with --img-dir'
+        )
     with DefaultScope.overwrite_default_scope('mmdet'):
         return CocoBoxDataset(
             os.path.abspath(ann_file),
