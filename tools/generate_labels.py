@@ -13,6 +13,7 @@ torchrun --nproc-per-node 8 tools/generate_labels.py ... --launcher pytorch
 
 import argparse
 import os
+from pathlib import Path
 
 from bana_mm.utils.command_line import say_done, tool_parser
 from bana_mm.utils.interrupt import GOES_ON_WITHOUT_OVERWRITE, interruptible
@@ -45,7 +46,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--coco', metavar='BOXES.json', help="COCO's JSON of images and boxes to label")
     parser.add_argument(
         '--img-dir',
-        help='folder of the images of --coco (default: ROOT/train2017 for ROOT/annotations/instances_train2017.json)',
+        help='folder of the images of --coco (default: the usual one that has them, such as ROOT/train2017 or '
+        'ROOT/images for ROOT/annotations/instances_train2017.json)',
     )
     parser.add_argument(
         '--keep-masks',
@@ -134,9 +136,15 @@ def main() -> None:
 
 
 def next_step(args: argparse.Namespace) -> str:
-    """The command that compares the labels with true ones."""
+    """The command that compares the labels with true ones; for data of one's own without masks, that shows them."""
     if args.out is not None:
         return tool_line('evaluate_labels.py', '--coco', args.out, '--gt', 'TRUE_MASKS.json')
+    from bana_mm.utils.config import read_data
+
+    if args.data is not None and not read_data(args.data).get('val'):
+        maps = sorted(path.name for path in Path(args.out_dir).iterdir() if path.is_dir())
+        shown = ('--data', args.data, '--source', f'files:{args.out_dir}/{maps[0]}', '--times', '1')
+        return tool_line('analysis/browse.py', 'configs/bana/deeplabv1_vgg16_voc.py', *shown)
     return tool_line('evaluate_labels.py', args.out_dir, '--gt', 'MASKS', '--split', 'SPLIT.txt')
 
 

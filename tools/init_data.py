@@ -71,10 +71,11 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     from bana_mm.own_data.init import check_data, init_data
-    from bana_mm.own_data.page import problem_lines, problem_summary
+    from bana_mm.own_data.page import data_summary, problem_lines, problem_summary
     from bana_mm.own_data.prepare import Wishes
     from bana_mm.utils.command_line import say_done
     from bana_mm.utils.record import write_json
+    from bana_mm.utils.resources import tool_line
 
     wishes = Wishes(args.classes, args.masks, args.val_share, args.seed)
     try:
@@ -92,12 +93,17 @@ def main() -> None:
     if args.check:
         if report.problems:
             print(problem_lines(report.problems))
+        if report.statistics is not None:
+            print(f'{args.data}: {data_summary(report.statistics)}')
         print(f'{args.data}: {problem_summary(report.problems)}')
-        say_done(f'checked {args.data}', args.json)
+        then = None
+        if not report.has_errors and not args.data.endswith('.py'):
+            then = tool_line('init_data.py', args.data)
+        say_done(f'checked {args.data}', args.json, then)
         sys.exit(1 if report.problems else 0)
     print(f'\n{report.page}')
     print(f'written: {", ".join(map(str, (*report.prepared.written, *report.written)))}')
-    then = report.next_steps[0] if report.next_steps else 'correct the errors, and start this again'
+    then = next(iter(report.next_steps.values())) if report.next_steps else 'correct the errors, and start this again'
     say_done(f'looked at {args.data}', report.written[0], then)
     if report.has_errors:
         sys.exit(1)

@@ -11,12 +11,17 @@ What is done already is skipped; if it is stopped, the same command continues.
 """
 
 import argparse
+import os
+
+from mmengine.runner import find_latest_checkpoint
 
 from bana_mm.pipeline.rounds import plan_rounds
 from bana_mm.pipeline.step import ended_by_signals
 from bana_mm.structures.label_recipe import RECIPES
 from bana_mm.utils.cli import add_data_and_preset
 from bana_mm.utils.command_line import say_done, tool_parser
+from bana_mm.utils.config import config_arguments
+from bana_mm.utils.resources import tool_line
 from bana_mm.utils.run_options import RunOptions, add_run_options
 
 
@@ -78,7 +83,11 @@ def main() -> None:
     with ended_by_signals():
         plan.run()
     print(plan.summary())
-    say_done(f'all stages of {args.config}', rounds.plans[0].work_dir)
+    work_dir = rounds.plans[0].work_dir
+    checkpoint = find_latest_checkpoint(work_dir)
+    put_in = config_arguments(dict(data=args.data, preset=args.preset))
+    then = checkpoint and tool_line('predict.py', args.config, os.path.relpath(checkpoint), 'IMAGES', *put_in)
+    say_done(f'all stages of {args.config}', work_dir, then)
 
 
 if __name__ == '__main__':

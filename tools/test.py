@@ -2,6 +2,7 @@
 
 import argparse
 import os.path as osp
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -26,8 +27,10 @@ from bana_mm.evaluation.voc_server import (
 from bana_mm.utils.checkpoint import require_checkpoint, weight_problems
 from bana_mm.utils.cli import add_common_arguments, add_launcher_arguments, build_runner, load_config
 from bana_mm.utils.command_line import say_done, tool_parser
+from bana_mm.utils.config import config_arguments
 from bana_mm.utils.distributed import leave_together
 from bana_mm.utils.interrupt import BEGINS_ANEW, interruptible
+from bana_mm.utils.resources import tool_line
 from bana_mm.utils.safe_loading import weights_in
 
 
@@ -232,6 +235,12 @@ def main() -> None:
     args = parse_args()
     cfg = load_config(args)
     require_checkpoint(args.checkpoint, args.config)
+    if cfg.get('test_dataloader') is None:
+        put_in = config_arguments(dict(data=args.data, preset=args.preset))
+        sys.exit(
+            f'test: {args.data or args.config} has no images with masks to test on (val or test). To see what the '
+            f'model makes of images: {tool_line("predict.py", args.config, args.checkpoint, "IMAGES", *put_in)}'
+        )
     cfg.load_from = args.checkpoint
     if args.show or args.show_dir:
         draw_predictions(cfg, args)

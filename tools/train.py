@@ -2,6 +2,7 @@
 
 import argparse
 from pathlib import Path
+from urllib.error import URLError
 
 from mmengine.config import Config
 from mmengine.logging import print_log
@@ -69,7 +70,13 @@ def main() -> None:
     keep_whole_checkpoints(cfg)
     runner = build_runner(cfg)
     print_log(run_header(cfg), logger='current')
-    runner.train()
+    try:
+        runner.train()
+    except URLError as error:  # mmengine's own loading names neither the weights nor a way out
+        raise ConnectionError(
+            f"{args.config}: its pretrained weights can't be fetched ({error.reason}); how to name a file instead says "
+            'docs/weights.md'
+        ) from error
     say_done(f'trained {run_name(cfg)}', cfg.work_dir, next_step(cfg, args))
     leave_together()
 
@@ -82,6 +89,8 @@ def next_step(cfg: Config, args: argparse.Namespace) -> str | None:
     put_in = config_arguments(dict(data=args.data, preset=args.preset))
     kind = str((cfg.get('model') or {}).get('type'))
     if not kind.startswith('bana_mm.') or not hasattr(MODELS.get(kind), 'label_source'):
+        if cfg.get('test_dataloader') is None:  # data without masks
+            return tool_line('predict.py', args.config, checkpoint, 'IMAGES', *put_in)
         return tool_line('test.py', args.config, checkpoint, *put_in)
     labels = Path(cfg.work_dir, 'labels')
     return tool_line('generate_labels.py', args.config, checkpoint, *put_in, '--out-dir', labels)

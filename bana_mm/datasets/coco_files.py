@@ -2,10 +2,11 @@
 
 import json
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from bana_mm.datasets.metainfo import is_background
 from bana_mm.utils.json_stream import JSONReader
 from bana_mm.utils.problems import STOP, Problems
 from bana_mm.utils.safe_id import safe_path
@@ -187,3 +188,45 @@ def _check_references(path: Path, content: dict[str, Any], known: Mapping[str, s
             kind = 'unknown-class' if key == 'categories' else 'unreadable-annotation'
             problems.error(kind, error, str(path), f'annotations[{number}]')
     content['annotations'] = good
+
+
+def object_names(content: Mapping[str, Any], used: Collection[int]) -> list[str]:
+    """Names of the categories that are classes, in the order of the file.
+
+    A category without annotations is none where it is the background, which some programs list, or the group of all
+    others (their ``supercategory``), which Roboflow puts first.
+
+    Args:
+        content (Mapping): What a file holds, see :func:`read_coco`.
+        used (Collection[int]): Ids of the categories that annotations have.
+    """
+    groups = {}
+    for one in content['categories']:
+        others = [other for other in content['categories'] if other is not one]
+        groups[one['id']] = bool(others) and all(other.get('supercategory') == one['name'] for other in others)
+    return [
+        one['name']
+        for one in content['categories']
+        if one['id'] in used or not (is_background(one['name']) or groups[one['id']])
+    ]
+
+
+def image_folder(file: str | Path, content: Mapping[str, Any], root: str | Path | None = None) -> Path | None:
+    """The folder that most of the first images of a file are in, of those where programs put them.
+
+    Args:
+        file (str | Path): COCO's JSON.
+        content (Mapping): What it holds.
+        root (str | Path | None): Folder of the data set. Defaults to None, the one above the file's.
+
+    Returns:
+        Path | None: None where no folder has one of these images.
+    """
+    file, names = Path(file), [image['file_name'] for image in content['images'][:20]]
+    above = file.absolute().parent.parent if root is None else file.parent.parent
+    root = above if root is None else Path(root)
+    stem = file.stem.removeprefix('instances_')
+    likely = [root / 'images' / stem, root / stem, root / 'images', root, file.parent, above / stem]
+    likely += [above / 'images', file.parent / 'images']
+    counts = [sum((folder / name).is_file() for name in names) for folder in likely]
+    return likely[counts.index(max(counts))] if any(counts) else None

@@ -11,8 +11,7 @@ from mmengine.dataset import BaseDataset
 from mmengine.registry import DATASETS, DefaultScope
 
 from bana_mm.datasets import CocoBoxDataset
-from bana_mm.datasets.coco_files import read_coco
-from bana_mm.datasets.metainfo import is_background
+from bana_mm.datasets.coco_files import image_folder, object_names, read_coco
 from bana_mm.utils.config import LIST_FOLDER, label_splits
 
 DEFAULT_SPLIT = 'train_aug'
@@ -67,7 +66,8 @@ def build_coco_dataset(
 
     Args:
         ann_file (str | Path): COCO's JSON of instances.
-        img_dir (str | Path | None): Folder of the images. Defaults to None, see :func:`image_folder`.
+        img_dir (str | Path | None): Folder of the images. Defaults to None, the usual one that has them, see
+            :func:`bana_mm.datasets.coco_files.image_folder`.
         backend_args (Mapping | None): How images are read, see mmengine's file backends. Defaults to None.
         id_from (str): What ``img_id`` is: 'id', the image's number in the file, or 'file_name', its name without
             suffix, by which label maps are stored. Defaults to 'id'.
@@ -78,36 +78,24 @@ def build_coco_dataset(
     """
     content = read_coco(ann_file, with_masks=False)
     used = {annotation['category_id'] for annotation in content['annotations']}
-    # some programs list the background, which no annotation has
-    classes = [one['name'] for one in content['categories'] if one['id'] in used or not is_background(one['name'])]
+    classes = object_names(content, used)
     if not classes:
         raise ValueError(f'{ann_file}: categories is empty')
+    img_dir = img_dir or image_folder(ann_file, content)
+    if img_dir is None:
+        raise FileNotFoundError(
+            f'{ann_file}: the folder of its images does not exist where it usually is; name it with --img-dir'
+        )
     with DefaultScope.overwrite_default_scope('mmdet'):
         return CocoBoxDataset(
             os.path.abspath(ann_file),
-            data_prefix=dict(img=str(img_dir or image_folder(ann_file))),
+            data_prefix=dict(img=str(img_dir)),
             pipeline=[],
             id_from=id_from,
             metainfo=dict(classes=classes),
             test_mode=True,
             backend_args=backend_args,
         )
-
-
-def image_folder(ann_file: str | Path) -> Path:
-    """Where the images of a file in COCO's layout are: ``ROOT/NAME`` for ``ROOT/annotations/instances_NAME.json``.
-
-    Args:
-        ann_file (str | Path): COCO's JSON of instances.
-
-    Raises:
-        FileNotFoundError: If there is no such folder.
-    """
-    path = Path(ann_file).absolute()
-    folder = path.parent.parent / path.stem.removeprefix('instances_')
-    if not folder.is_dir():
-        raise FileNotFoundError(f"{folder}: the folder of {ann_file}'s images does not exist; name it with --img-dir")
-    return folder
 
 
 def config_scope(cfg: Config) -> AbstractContextManager:

@@ -5,10 +5,13 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
+import torch
 from mmcv.transforms import Compose
 from mmengine.config import Config
 from mmengine.registry import MODELS
+from mmengine.structures import BaseDataElement
 
+from bana_mm.datasets.named_steps import pipeline_steps
 from bana_mm.utils.config.files import read_file
 from bana_mm.utils.record import file_stamp
 
@@ -33,10 +36,12 @@ class TrainedModel:
         self.cfg = cfg
         with config_scope(cfg):
             model = MODELS.build(cfg.model)
-            steps = cfg.test_dataloader.dataset.pipeline
-            steps = list(steps.values()) if isinstance(steps, Mapping) else steps
             # Images are in memory, and what is asked for is not known.
-            rest = [step for step in steps if not step['type'].rpartition('.')[2].startswith('Load')]
+            rest = [
+                step
+                for step in pipeline_steps(test_pipeline(cfg))
+                if not step['type'].rpartition('.')[2].startswith('Load')
+            ]
             self._pipeline = Compose([dict(type='LoadImageFromNDArray'), *rest])
         load_strictly(model, checkpoint, cfg.filename)
         self.model = model.to(device).eval()
@@ -54,9 +59,37 @@ class TrainedModel:
             dict: ``inputs`` and ``data_samples``.
         """
         with config_scope(self.cfg):
-            item = self._pipeline(dict(img=np.ascontiguousarray(image[..., ::-1]), img_id=0, img_path=''))
+            height, width = image.shape[:2]  # as a data set knows them, for steps that compare
+            bgr = np.ascontiguousarray(image[..., ::-1])
+            item = self._pipeline(dict(img=bgr, img_id=0, img_path='', height=height, width=width))
         batch = dict(inputs=[item['inputs']], data_samples=[item['data_samples']])
         return self.model.data_preprocessor(batch, False)
+
+    @torch.no_grad()
+    def predict(self, image: np.ndarray) -> BaseDataElement:
+        """What the model finds in an image.
+
+        Args:
+            image (np.ndarray): (H, W, 3) uint8 RGB.
+
+        Returns:
+            BaseDataElement: Of mmseg with ``pred_sem_seg``, of mmdet with ``pred_instances``, in the image's size.
+        """
+        (sample,) = self.model(**self.inputs(image), mode='predict')
+        return sample
+
+
+def test_pipeline(cfg: Config) -> Mapping[str, Any] | Sequence[Any]:
+    """Steps of a config's test, also where its data has nothing to test on.
+
+    Raises:
+        ValueError: If it has none.
+    """
+    loader = cfg.get('test_dataloader')
+    steps = cfg.get('test_pipeline') if loader is None else loader['dataset'].get('pipeline')
+    if steps is None:
+        raise ValueError(f'{cfg.filename}: has neither test_dataloader.dataset.pipeline nor test_pipeline')
+    return steps
 
 
 def trained_model(config: str, checkpoint: str, device: str) -> TrainedModel:

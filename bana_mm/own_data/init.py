@@ -37,7 +37,7 @@ class DataReport:
         advice (Advice | None): What to change in the configs; None likewise.
         written (list[Path]): Config, preset and page. Defaults to none.
         page (str): In Markdown. Defaults to ''.
-        next_steps (list[str]): Commands to go on with. Defaults to none.
+        next_steps (dict[str, str]): What to go on with, and the command for it. Defaults to none.
     """
 
     root: str
@@ -47,7 +47,7 @@ class DataReport:
     advice: Advice | None
     written: list[Path] = field(default_factory=list)
     page: str = ''
-    next_steps: list[str] = field(default_factory=list)
+    next_steps: dict[str, str] = field(default_factory=dict)
 
     @property
     def has_errors(self) -> bool:
@@ -90,7 +90,15 @@ def check_data(
     """
     with tempfile.TemporaryDirectory() as folder:
         wishes = replace(wishes or Wishes(), dry=True)
-        return _look(Path(data), name, Path(folder), wishes, ignored, workers)
+        report = _look(Path(data), name, Path(folder), wishes, ignored, workers)
+        # what was written is gone, and nobody knows its folder
+        report.prepared.written.clear()
+        there = Path(data) if Path(data).is_dir() else Path(data).parent
+        report.problems = [
+            one._replace(**{key: text.replace(folder, str(there / OUT_FOLDER)) for key, text in one._asdict().items()})
+            for one in report.problems
+        ]
+        return report
 
 
 def init_data(
@@ -184,7 +192,7 @@ def _read(prepared: Prepared, problems: ProblemList) -> list[Part]:
     parts = read_data_parts(prepared.data, found)
     written = {os.path.abspath(path) for path in prepared.written}
     for problem in found.found:
-        if os.path.abspath(problem.file) not in written:
+        if not (problem.file.endswith('.json') and os.path.abspath(problem.file) in written):
             problems.keep(problem)
     return parts
 
@@ -196,25 +204,30 @@ def _title(report: DataReport) -> str:
 
 def _remarks(report: DataReport) -> list[str]:
     remarks = list(report.prepared.remarks)
+    if report.statistics is None and any(problem.kind == 'missing-image' for problem in report.problems):
+        remarks.append('No image was found: name the folder that holds both images and annotations.')
     if report.has_errors:
         remarks.append('No config is written: training would stop at the errors below. Correct them and start again.')
     return remarks
 
 
-def _commands(prepared: Prepared, out: Path, sizes: Path) -> list[str]:
+def _commands(prepared: Prepared, out: Path, sizes: Path) -> dict[str, str]:
     arguments = ('--data', out.as_posix())
-    line = tool_line('pipeline.py', 'configs/bana/deeplabv1_vgg16_voc.py', *arguments, '--preset', sizes.as_posix())
+    masks = f'work_dirs/{out.stem}_grabcut'
+    model, classifier = 'configs/bana/deeplabv1_vgg16_voc.py', 'configs/bana/bap_vgg16_voc.py'
+    lines = {
+        f'train all stages on a GPU (change {sizes.name} as you like)': ('--preset', sizes.as_posix()),
+        'or on a CPU, with small crops and few iterations': ('--preset', 'cpu'),
+    }
+    steps = {what: tool_line('pipeline.py', model, *arguments, *preset) for what, preset in lines.items()}
     if prepared.mask_split is not None:
-        line += f' --cfg-options pseudo_labels.mask_split={prepared.mask_split}'
-    grabcut = (
-        'configs/bana/bap_vgg16_voc.py',
-        *arguments,
-        '--source',
-        'grabcut',
-        '--out-dir',
-        f'work_dirs/{out.stem}_grabcut',
-    )
-    return [line, tool_line('generate_labels.py', *grabcut)]
+        option = f' --cfg-options pseudo_labels.mask_split={prepared.mask_split}'
+        steps = {what: line + option for what, line in steps.items()}
+    labels = (*arguments, '--source', 'grabcut', '--out-dir', masks)
+    looking = (*arguments, '--source', f'files:{masks}/grabcut', '--times', '1', '--out-dir', f'{masks}/pictures')
+    steps['or make masks without any training'] = tool_line('generate_labels.py', classifier, *labels)
+    steps['and look at some of them'] = tool_line('analysis/browse.py', model, *looking)
+    return steps
 
 
 def _name(data: Path) -> str:

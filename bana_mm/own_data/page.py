@@ -2,7 +2,7 @@
 
 import difflib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from bana_mm.utils.problems import KINDS, Problem
 from bana_mm.utils.table import markdown_table
@@ -21,7 +21,7 @@ def data_page(
     advice: Advice | None,
     problems: Sequence[Problem],
     remarks: Sequence[str] = (),
-    next_steps: Sequence[str] = (),
+    next_steps: Mapping[str, str] | None = None,
 ) -> str:
     """The page.
 
@@ -31,7 +31,7 @@ def data_page(
         advice (Advice | None): What to change for it; None without boxes to learn from.
         problems (Sequence[Problem]): What is wrong with it.
         remarks (Sequence[str]): What somebody should know of it.
-        next_steps (Sequence[str]): Commands.
+        next_steps (Mapping[str, str] | None): What to do, and the command for it. Defaults to None, nothing.
 
     Returns:
         str: Markdown with a line break at its end.
@@ -46,8 +46,15 @@ def data_page(
     if advice is not None:
         blocks += _advice(advice)
     if next_steps:
-        blocks += ['## Next', '\n'.join(f'    {line}' for line in next_steps)]
+        blocks += ['## Next', '\n'.join(f'    # {what}\n    {line}' for what, line in next_steps.items())]
     return '\n\n'.join(blocks) + '\n'
+
+
+def data_summary(statistics: Statistics) -> str:
+    """What a data set holds, in a line."""
+    images = ', '.join(f'{_number(count, "image")} in {mode}' for mode, count in statistics.images.items())
+    classes = _names([f'{name} ({one.boxes})' for name, one in statistics.classes.items()])
+    return f'{images}; boxes: {classes}'
 
 
 def problem_lines(problems: Sequence[Problem]) -> str:
@@ -64,7 +71,13 @@ def problem_summary(problems: Sequence[Problem]) -> str:
         return 'no problem found'
     errors = sum(problem.severity == 'error' for problem in problems)
     files = len({problem.file for problem in problems})
-    return f'{errors} errors and {len(problems) - errors} warnings in {files} files'
+    counts = (errors, 'error'), (len(problems) - errors, 'warning')
+    told = ' and '.join(_number(count, what) for count, what in counts if count)
+    return f'{told} in {_number(files, "file")}'
+
+
+def _number(count: int, what: str, several: str | None = None) -> str:
+    return f'{count} {what if count == 1 else several or f"{what}s"}'
 
 
 def _found(statistics: Statistics) -> list[str]:
@@ -119,9 +132,16 @@ def _notes(statistics: Statistics) -> list[str]:
         notes.append(f'Few boxes to learn from: {_names([f"{name} ({counts[name]})" for name in few])}.')
     for name in few:
         others = [other for other, count in counts.items() if count > 5 * counts[name]]
-        for other in difflib.get_close_matches(name, others, 1, 0.75):
-            notes.append(f'Is {name!r} ({counts[name]} boxes) another spelling of {other!r} ({counts[other]})?')
+        for other in [other for other in others if _may_be_one(name, other)][:1]:
+            told = _number(counts[name], 'box', 'boxes')
+            notes.append(f'Is {name!r} ({told}) another spelling of {other!r} ({counts[other]})?')
     return notes
+
+
+def _may_be_one(name: str, other: str) -> bool:
+    """Whether a name may be another one with a slip: its letters in another order or case, or nearly all of them."""
+    first, second = name.casefold(), other.casefold()
+    return sorted(first) == sorted(second) or difflib.SequenceMatcher(None, first, second).ratio() >= 0.75
 
 
 def _names(names: Sequence[str]) -> str:

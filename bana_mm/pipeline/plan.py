@@ -26,6 +26,7 @@ EXAMPLE = (
     'instances pseudo_labels=dict(config=..., '
     "boxes='data/coco/annotations/instances_train2017.json', json='labels_train2017.json')"
 )
+UNSCORED = 'nothing was evaluated: no images with masks to compare with'
 
 
 @dataclass
@@ -63,7 +64,7 @@ class Plan:
                 rows.append([f'segmentation: {name}', f'{score:.1f}', ''])
             elif name.endswith('_mAP'):  # COCO's, a share
                 rows.append([f'segmentation: {name}', f'{100 * score:.1f}', ''])
-        table = format_table(['', 'mIoU or AP', 'ignored %'], rows)
+        table = format_table(['', 'mIoU or AP', 'ignored %'], rows) if rows else UNSCORED
         return '\n'.join([table, *(f'WARNING: {line}' for step in self.steps for line in step.warnings)])
 
 

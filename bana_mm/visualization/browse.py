@@ -69,6 +69,11 @@ def browse(
     with config_scope(cfg):
         dataset = next(base_datasets(DATASETS.build(config)))
         made = None if source is None or has_labels else build_label_source(source)
+        if made is not None and made.name == 'files':
+            raise ValueError(
+                f'{source}: labels in files are of whole images, and a classifier has none to augment; give the config '
+                'of a segmentation model'
+            )
         classes = without_background(dataset.metainfo['classes'])
         for index in _positions(dataset, images):
             info = dataset.get_data_info(index)

@@ -4,10 +4,11 @@ import pytest
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
+from bana_mm.datasets.coco_files import image_folder
 from bana_mm.datasets.synthetic import make_tiny_voc
 from bana_mm.datasets.synthetic_coco import make_tiny_coco
 from bana_mm.labels import LabelItems
-from bana_mm.labels.data import build_coco_dataset, build_label_dataset, config_scope, image_folder
+from bana_mm.labels.data import build_coco_dataset, build_label_dataset, config_scope
 
 
 def test_dataset_of_a_split(tmp_path):
@@ -62,7 +63,7 @@ def test_a_coco_file_alone(tmp_path):
     """All its categories are classes, in the order of the file; ids are numbers or names."""
     root = make_tiny_coco(tmp_path / 'coco', num_train=2, more_categories=['square'])
     ann_file = root / 'annotations/instances_train2017.json'
-    assert image_folder(ann_file) == root / 'train2017'
+    assert image_folder(ann_file, json.loads(ann_file.read_text())) == root / 'train2017'
     items = LabelItems(build_coco_dataset(ann_file))
     assert items.classes == ('ring', 'triangle', 'square') and items.category_ids == (3, 5, 7)
     assert items.img_ids == ['4', '9'] and items.ann_file == str(ann_file)
@@ -84,7 +85,7 @@ def test_a_coco_file_alone(tmp_path):
         build_coco_dataset(ann_file)
     ann_file.write_text(json.dumps(content))
     (root / 'train2017').rename(root / 'elsewhere')
-    with pytest.raises(FileNotFoundError, match='train2017: the folder of .*json.s images does not exist.*--img-dir'):
+    with pytest.raises(FileNotFoundError, match='train2017.json: the folder of its images does not exist.*--img-dir'):
         build_coco_dataset(ann_file)
     assert len(build_coco_dataset(ann_file, root / 'elsewhere')) == 2
     ann_file.write_text(json.dumps(dict(content, annotations=[], categories=[])))

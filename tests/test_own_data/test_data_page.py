@@ -14,6 +14,7 @@ from bana_mm.datasets import VOC_CLASSES
 from bana_mm.own_data.advice import advise
 from bana_mm.own_data.config_file import assignment
 from bana_mm.own_data.init import check_data, init_data
+from bana_mm.own_data.page import _may_be_one
 from bana_mm.own_data.prepare import Wishes
 from bana_mm.own_data.split import choose_split
 from bana_mm.own_data.statistics import ClassCount, Spread, Statistics
@@ -181,7 +182,8 @@ def test_page(tmp_path):
     report = init_data('zoo')
     assert report.has_errors and report.written == [Path('configs/own_data/zoo.md')]
     assert not (root / 'ImageSets').exists()
-    assert "Is 'zerba' (1 boxes) another spelling of 'zebra' (59)?" in report.page
+    assert "Is 'zerba' (1 box) another spelling of 'zebra' (59)?" in report.page
+    assert _may_be_one('Dog', 'dog') and _may_be_one('dgo', 'dog') and not _may_be_one('cow', 'cat')
     assert '| box | error | 1 |' in report.page and 'No config is written' in report.page
     assert json.loads(json.dumps(report.as_json()))['problems'][0]['kind'] == 'box'
 
@@ -221,7 +223,7 @@ def test_status_and_json_of_the_tool(tmp_path, monkeypatch, capsys):
     (root / 'Annotations/b.xml').write_text(voc_xml([('cat', 9, 9, 3, 3), ('dog', 1, 1, 5, 5), ('dog', 1, 1, 5, 5)]))
     assert run('zoo', '--check', '--json', 'found.json') == 1
     out = capsys.readouterr().out
-    assert 'error: box: ' in out and 'warning: same-box: ' in out and '1 errors and 1 warnings in 1 files' in out
+    assert 'error: box: ' in out and 'warning: same-box: ' in out and '1 error and 1 warning in 1 file' in out
     assert {one['kind'] for one in json.loads(Path('found.json').read_text())['problems']} == {'box', 'same-box'}
     assert run('zoo', '--check', '--ignore', 'box', 'same-box') == 0
     assert run('zoo') == 1 and run('nowhere') == 2 and 'nowhere: the folder' in capsys.readouterr().err

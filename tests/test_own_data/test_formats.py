@@ -1,6 +1,7 @@
 """Every format from files to the config, and from the config to the boxes that a training sees."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +16,13 @@ from own_data_sets import (
     labelme_mask,
     save_image,
     shape,
+    write_coco,
     write_cvat,
     write_labelme,
     write_voc,
 )
 
+from bana_mm.datasets.coco_files import object_names
 from bana_mm.own_data.formats import detect_format
 from bana_mm.own_data.formats.cvat import read_cvat
 from bana_mm.own_data.formats.labelme import read_labelme
@@ -45,6 +48,63 @@ def boxes_of(config):
         found = {part.classes[one['bbox_label']]: one['bbox'] for one in item['instances']}
         boxes[Path(item['img_path']).stem] = found
     return part.classes, boxes
+
+
+def move(root, names):
+    for old, new in names.items():
+        for path in sorted((root / old).iterdir() if (root / old).is_dir() else root.glob(old)):
+            (root / new).mkdir(exist_ok=True)
+            path.rename(root / new / path.name)
+
+
+@pytest.mark.parametrize(
+    'name, names',
+    dict(
+        voc={'JPEGImages': 'my photos', 'Annotations': 'xml'},
+        coco={'images': 'photos/all'},
+        labelme={'*.json': 'json'},
+        cvat={'images': 'photos'},
+    ).items(),
+)
+def test_images_in_other_folders(tmp_path, name, names):
+    WRITERS[name](tmp_path / 'zoo')
+    (tmp_path / 'zoo/photos').mkdir()
+    move(tmp_path / 'zoo', names)
+    report = init_data('zoo')
+    assert report.problems == [] and boxes_of('configs/own_data/zoo.py') == (NAMES, {'a': BOXES, 'b': {}})
+
+
+@pytest.mark.parametrize('name', WRITERS)
+def test_no_image_is_said(tmp_path, name):
+    """A folder of annotations alone is not taken for data without problems."""
+    WRITERS[name](tmp_path / 'zoo')
+    for path in (tmp_path / 'zoo').rglob('*.jpg'):
+        path.unlink()
+    try:
+        report = init_data('zoo')
+    except ValueError as error:
+        told = str(error)
+    else:
+        assert report.has_errors and not report.prepared.written
+        told = report.page
+        assert '/tmp' not in told.replace(str(tmp_path), '')
+    assert re.search('folder that holds both|holds no image', told)
+
+
+def test_the_group_of_all_classes_is_no_class(tmp_path):
+    """Roboflow lists it first, and the others name it."""
+    write_coco(tmp_path / 'zoo')
+    file = tmp_path / 'zoo/annotations/boxes.json'
+    content = json.loads(file.read_text())
+    for one in content['categories']:
+        one['supercategory'] = 'animals'
+    content['categories'].insert(0, dict(id=0, name='animals', supercategory='none'))
+    file.write_text(json.dumps(content))
+    assert init_data('zoo').prepared.data['metainfo']['classes'] == NAMES
+    content['annotations'][0]['category_id'] = 0  # unless somebody drew one
+    assert object_names(content, {0, 5}) == ['animals', *NAMES]
+    del content['categories'][1:]
+    assert object_names(content, set()) == ['animals']
 
 
 @pytest.mark.parametrize('name', WRITERS)
@@ -175,13 +235,17 @@ def test_outlines_as_true_masks(tmp_path):
 def test_no_format_or_several(tmp_path):
     with pytest.raises(FileNotFoundError, match='nowhere: the folder of the data does not exist'):
         detect_format(tmp_path / 'nowhere')
-    save_image(tmp_path / 'zoo/a.jpg')
-    with pytest.raises(ValueError, match='zoo: holds no annotations that are known'):
-        detect_format(tmp_path / 'zoo')
+    (tmp_path / 'zoo').mkdir()
+    for there in ('no images either', r'only images \(1\); name the folder that holds both'):
+        with pytest.raises(ValueError, match=f'zoo: holds no annotations that are known .*{there}'):
+            detect_format(tmp_path / 'zoo')
+        save_image(tmp_path / 'zoo/a.jpg')
     write_labelme(tmp_path / 'zoo')
     write_cvat(tmp_path / 'zoo')
-    with pytest.raises(ValueError, match=r'several formats, labelme, cvat; choose one \(--format'):
+    with pytest.raises(ValueError, match=r'several formats, labelme, cvat; name .*, or choose one \(--format'):
         detect_format(tmp_path / 'zoo')
+    with pytest.raises(ValueError, match=r'annotations.xml: is a file; name its folder, .*zoo '):
+        detect_format(tmp_path / 'zoo/annotations.xml')
 
 
 LABELME = dict(

@@ -26,6 +26,16 @@ def test_train_and_test(run, tiny_detector, monkeypatch):
     results = json.loads(Path('sent/coco.segm.json').read_text())
     assert {result['category_id'] for result in results} <= {7, 9} and {r['image_id'] for r in results} == {0, 1, 2}
 
+    run('predict', 'tiny.py', checkpoint, 'coco', '--min-score', '0', '--device', 'cpu', '--out-dir', 'found')
+    found = json.loads(Path('found/instances.json').read_text())
+    assert [Path(image['file_name']).stem for image in found['images']] == ['0', '1', '2']
+    assert len(found['annotations']) == sum(len(sample['pred_instances']['masks']) for sample in predictions)
+    (first, *_), told = predictions[0]['pred_instances']['masks'], found['annotations'][0]
+    assert (told['category_id'], told['image_id'], told['segmentation']) == (
+        int(predictions[0]['pred_instances']['labels'][0]) + 1, 1, dict(first, counts=first['counts'].decode()),
+    )  # fmt: skip
+    assert sorted(path.name for path in Path('found').glob('*.png')) == [f'{n}_overlay.png' for n in range(3)]
+
     with pytest.raises(ValueError, match='iter_2.pth: checkpoint of another model than tiny.py: it lacks backbone'):
         run('test', 'tiny.py', checkpoint, '--cfg-options', 'model.backbone.depth=34')
     with pytest.raises(ValueError, match='model.roi_head.*num_classes=2, but the test set has 1 classes'):

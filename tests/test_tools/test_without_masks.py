@@ -4,7 +4,10 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
+import pytest
 import torch
+from PIL import Image
 
 from bana_mm.datasets.synthetic import make_tiny_voc
 from bana_mm.structures import LabelStore
@@ -48,7 +51,7 @@ val_dataloader = val_evaluator = val_cfg = test_dataloader = test_evaluator = te
 """
 
 
-def test_all_stages_without_any_mask(run, tmp_path, monkeypatch):
+def test_all_stages_without_any_mask(run, tmp_path, monkeypatch, capsys):
     root = make_tiny_voc(tmp_path / 'voc')
     for folder in root.glob('Segmentation*'):
         shutil.rmtree(folder)
@@ -64,3 +67,24 @@ def test_all_stages_without_any_mask(run, tmp_path, monkeypatch):
     assert 'masks_used' not in json.loads(Path('labels/meta.json').read_text())
     run('train', 'deeplab.py', '--work-dir', 'stage3')
     assert torch.load('stage3/iter_1.pth', weights_only=False)['meta']['iter'] == 1
+
+    trained = ('deeplab.py', 'stage3/iter_1.pth')
+    capsys.readouterr()
+    with pytest.raises(
+        SystemExit, match=r'deeplab.py has no images with masks to test on .*predict(.py)? deeplab.py stage3'
+    ):
+        run('test', *trained)
+    images = Path('photos/more')
+    images.mkdir(parents=True)
+    shutil.copy(next(root.glob('JPEGImages/*.jpg')), images / 'a.jpg')
+    Image.new('RGB', (30, 20)).save('photos/b.png')
+    run('predict', *trained, 'photos', '--out-dir', 'found', '--device', 'cpu')
+    assert capsys.readouterr().err.endswith(': predictions of 2 images -> found\n')
+    for name in ('more/a', 'b'):
+        with Image.open(f'found/{name}.png') as label, Image.open(f'found/{name}_overlay.png') as overlay:
+            size = Image.open(images / 'a.jpg').size if name == 'more/a' else (30, 20)
+            assert label.size == size and np.array(label).max() <= 2 and overlay.height > 400
+    with pytest.raises(SystemExit, match='predict: nowhere.jpg: there is no such image or folder'):
+        run('predict', *trained, 'nowhere.jpg')
+    with pytest.raises(SystemExit, match='--out-dir: the prediction'):
+        run('predict', *trained, 'photos/b.png', shutil.copy(images / 'a.jpg', images / 'b.jpg'))

@@ -27,7 +27,7 @@ class FilesSource(LabelSource):
     """Looks labels up by image id. ``path`` is one of two:
 
     - A folder of label maps ``ID.png``, 8 bits a pixel with or without a palette: 0 background, 1..L classes, 255
-      ignored. They are taken as they are; one of a label store's folders will do.
+      ignored. They are taken as they are. Of a label store with several maps it is one of its folders.
     - A JSON file in COCO's format of results: a list with one entry a box, each with ``image_id`` (the id, as a string
       or number), ``category_id`` (class index 1..L; where the boxes come from a COCO file, its id there), ``bbox`` ([x,
       y, width, height] in pixels, 0-based) and ``segmentation`` (run lengths: ``size`` [H, W] of the image and
@@ -60,10 +60,24 @@ class FilesSource(LabelSource):
                 f'{self.path}: label source does not exist; give a folder of label maps ID.png, '
                 "or a JSON file of masks in COCO's format of results"
             )
+        maps = [] if self.path.is_file() else self._maps_of_store()
+        if len(maps) == 1:  # a store of one map is as good as its folder
+            self.path = self.path / maps[0]
+        elif maps:
+            raise ValueError(
+                f'{self.path}: has several label maps of each image; name one, '
+                f'{" or ".join(str(self.path / name) for name in maps)}'
+            )
         if self.path.is_file():
             if self.path.suffix != '.json':
                 raise ValueError(f'{self.path}: label source must be a folder of label maps, or a .json file of masks')
             _masks_by_image(self.path)  # finds out now what is wrong with it
+
+    def _maps_of_store(self) -> list[str]:
+        """Folders of the label maps, where the path is a label store; none for other folders."""
+        record = self.path / 'meta.json'
+        maps = read_json(record).get('maps') if record.is_file() else None
+        return [name for name in maps or () if (self.path / name).is_dir()]
 
     def missing(self, img_ids: Iterable[str]) -> list[str]:
         """Images without a label map. Whether masks are missing only the boxes tell."""

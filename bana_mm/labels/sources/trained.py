@@ -70,8 +70,10 @@ class TrainedSource(LabelSource):
         return dict(source=self.describe(), classes=list(classes), **held)
 
     def networks(self, kind: Kind) -> list[tuple[str, dict[str, Any]]]:
+        from ..trained_model import test_pipeline
+
         cfg = self._trained().cfg
-        settings = dict(model=cfg.model, pipeline=cfg.test_dataloader.dataset.pipeline)
+        settings = dict(model=cfg.model, pipeline=test_pipeline(cfg))
         return [(self.name, {'checkpoint': file_digest(self.checkpoint), MODEL_FIELD: model_settings(settings)})]
 
     @abstractmethod

@@ -132,12 +132,19 @@ class VGG16LargeFOV(BaseModule):
         """The weights of ``pretrained`` that fit this network; empty without ``pretrained``.
 
         Raises:
-            ValueError: If the checkpoint holds no VGG-16 weight that fits.
+            FileNotFoundError: If the checkpoint is not there, or can't be fetched.
+            ValueError: If it holds no VGG-16 weight that fits.
         """
         if self.pretrained is None:
             return VGGWeights({}, {})
         if self._pretrained is None:
-            checkpoint = CheckpointLoader.load_checkpoint(self.pretrained, map_location='cpu')
+            try:
+                checkpoint = CheckpointLoader.load_checkpoint(self.pretrained, map_location='cpu')
+            except OSError as error:  # URLError is one
+                raise FileNotFoundError(
+                    f"{self.pretrained}: the weights of VGG-16 can't be had ({error}). Without a network, copy the "
+                    'file here and name it: VGG16_WEIGHTS=FILE, or model.backbone.pretrained=FILE (docs/weights.md)'
+                ) from error
             weights = fit_vgg_weights(checkpoint, self.state_dict())
             if not weights.state:
                 raise ValueError(

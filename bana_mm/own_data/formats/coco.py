@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from bana_mm.datasets.coco_files import read_coco
+from bana_mm.datasets.coco_files import image_folder, read_coco
 from bana_mm.utils.problems import ProblemList
 from bana_mm.utils.text_file import read_text
 
@@ -54,7 +54,7 @@ def read_parts(files: list[Path], root: Path) -> list[COCOPart]:
     for file in files:
         content = read_coco(file, problems=ProblemList())  # bad entries are told when the data set is read
         split = split_of(file.stem) or split_of(file.parent.name)
-        parts.append(COCOPart(file, image_folder(file, root, content), split, content))
+        parts.append(COCOPart(file, _images(file, root, content), split, content))
     names = [part.split for part in parts]
     if len(parts) > 1 and (None in names or len(set(names)) < len(names)):
         told = ', '.join(f'{part.file} ({part.split or "of no part"})' for part in parts)
@@ -65,18 +65,15 @@ def read_parts(files: list[Path], root: Path) -> list[COCOPart]:
     return parts
 
 
-def image_folder(file: Path, root: Path, content: dict[str, Any]) -> Path:
-    """The folder that has most of the first images of a file; its own folder if none has any."""
-    names = [PurePosixPath(image['file_name']) for image in content['images'][:20]]
-    stem = file.stem.removeprefix('instances_')
-    likely = [root / 'images' / stem, root / stem, root / 'images', root, file.parent, file.parent.parent / stem]
-    likely += [file.parent.parent / 'images', file.parent / 'images']
-    best = max(likely, key=lambda folder: sum((folder / name).is_file() for name in names))
-    if names and not (best / names[0]).is_file():
+def _images(file: Path, root: Path, content: dict[str, Any]) -> Path:
+    """Where the images are; the data set's root if they are nowhere."""
+    folder = image_folder(file, content, root)
+    if folder is None and content['images']:
+        name = PurePosixPath(content['images'][0]['file_name'])
         for path in walk(root):  # anywhere else
-            if path.name == names[0].name and path.as_posix().endswith(names[0].as_posix()):
-                return path.parents[len(names[0].parts) - 1]
-    return best
+            if path.name == name.name and path.as_posix().endswith(name.as_posix()):
+                return path.parents[len(name.parts) - 1]
+    return root if folder is None else folder
 
 
 def _is_coco(path: Path) -> bool:

@@ -11,7 +11,7 @@ from bana_mm.structures import encode_mask
 from bana_mm.utils.problems import Problems
 from bana_mm.utils.xml_file import read_xml
 
-from .source import Size, Source, SourceImage, SourceObject, box_around, find_images, split_of, walk
+from .source import ImagesByName, Size, Source, SourceImage, SourceObject, box_around, split_of, walk
 
 _WITHOUT_AREA = ('polyline', 'points', 'cuboid', 'skeleton')
 
@@ -72,7 +72,7 @@ class _Images:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self._by_name: dict[str, list[Path]] | None = None
+        self.by_name = ImagesByName(root)
 
     def path(self, name: str, subset: str | None) -> Path:
         folders = [self.root / 'images', self.root]
@@ -81,12 +81,7 @@ class _Images:
         for folder in folders:
             if (folder / name).is_file():
                 return folder / name
-        if self._by_name is None:
-            self._by_name = {}
-            for path in find_images(self.root):
-                self._by_name.setdefault(path.name, []).append(path)
-        found = self._by_name.get(Path(name).name, [])
-        return found[0] if len(found) == 1 else self.root / 'images' / name
+        return self.by_name(Path(name).name) or self.root / 'images' / name
 
 
 def _side(node: ET.Element, key: str) -> int:

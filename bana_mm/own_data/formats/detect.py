@@ -6,11 +6,12 @@ from .coco import find_coco
 from .cvat import find_xml
 from .labelme import read_file
 from .pascal_voc import find_voc
-from .source import walk
+from .source import find_images, walk
 from .yolo import find_settings, label_path
 
 FORMATS = ('voc', 'coco', 'yolo', 'labelme', 'cvat')
 _LOOKED_AT = 50  # JSON files
+_COUNTED = 1000
 
 
 def detect_format(root: Path) -> str:
@@ -28,16 +29,22 @@ def detect_format(root: Path) -> str:
     """
     if not root.exists():
         raise FileNotFoundError(f'{root}: the folder of the data does not exist')
+    if root.is_file() and root.suffix.lower() != '.json':
+        raise ValueError(f"{root}: is a file; name its folder, {root.parent} (only COCO's JSON is named itself)")
     found = [name for name in FORMATS if _LOOKS_LIKE[name](root)]
     if len(found) == 1:
         return found[0]
     if not found:
+        known = "VOC's XML, COCO's JSON, YOLO's text files, LabelMe's JSON or CVAT's annotations.xml"
+        images = sum(1 for _ in zip(find_images(root), range(_COUNTED)))
+        there = f'only images ({images}{" or more" if images == _COUNTED else ""})' if images else 'no images either'
         raise ValueError(
-            f"{root}: holds no annotations that are known: VOC's XML, COCO's JSON, YOLO's text files, LabelMe's JSON "
-            "or CVAT's annotations.xml"
+            f'{root}: holds no annotations that are known ({known}), and {there}; name the folder that holds both '
+            'images and annotations'
         )
     raise ValueError(
-        f'{root}: holds annotations in several formats, {", ".join(found)}; choose one (--format {found[0]})'
+        f'{root}: holds annotations in several formats, {", ".join(found)}; name the folder of one data set, or choose '
+        f'one (--format {found[0]})'
     )
 
 

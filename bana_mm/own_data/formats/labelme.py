@@ -17,7 +17,7 @@ from bana_mm.utils.progress import Progress
 from bana_mm.utils.shortened import shortened
 from bana_mm.utils.text_file import read_text
 
-from .source import Size, Source, SourceImage, SourceObject, box_around, split_of_path, walk
+from .source import ImagesByName, Size, Source, SourceImage, SourceObject, box_around, split_of_path, walk
 
 _WITH_AREA = ('rectangle', 'polygon', 'circle', 'mask')
 
@@ -27,7 +27,8 @@ def read_labelme(root: Path, problems: Problems) -> Source:
 
     Args:
         root (Path): A folder with JSON files, at any depth; ``labels.txt``, if it is there, has the order of the
-            classes, one a line.
+            classes, one a line. An image is where its JSON says, or beside the JSON, or anywhere below the folder if
+            only one has its name.
         problems (Problems): What is told of files that can't be read, and of bad shapes.
 
     Returns:
@@ -39,13 +40,13 @@ def read_labelme(root: Path, problems: Problems) -> Source:
         ValueError: If ``labels.txt`` is no text.
     """
     files = [path for path in walk(root) if path.suffix.lower() == '.json']
-    images = []
+    images, by_name = [], ImagesByName(root)
     with Progress(len(files), title='annotations', unit='files') as progress:
         for file in files:
             with problems.guard('unreadable-annotation', str(file)):
                 content = read_file(file)
                 if content is not None:
-                    images.append(_image(file, content, root, problems))
+                    images.append(_image(file, content, root, by_name, problems))
             progress.update()
     return Source(images, _order(root))
 
@@ -69,10 +70,11 @@ def read_file(path: Path) -> dict[str, Any] | None:
     return content
 
 
-def _image(file: Path, content: dict[str, Any], root: Path, problems: Problems) -> SourceImage:
+def _image(file: Path, content: dict[str, Any], root: Path, by_name: ImagesByName, problems: Problems) -> SourceImage:
     path = file.parent / content['imagePath'].replace('\\', '/')
-    if not path.is_file() and (file.parent / path.name).is_file():
-        path = file.parent / path.name  # annotated in another folder
+    if not path.is_file():  # annotated in another folder, or moved
+        beside = file.parent / path.name
+        path = beside if beside.is_file() else by_name(path.name) or path
     sides = [content.get(f'image{side}') for side in ('Height', 'Width')]
     told = (int(sides[0]), int(sides[1])) if all(map(_is_side, sides)) else None
     read = partial(_objects, file, content['shapes'], problems=problems)

@@ -1,7 +1,8 @@
 """PASCAL VOC's XML: the layout that ``VOCBoxDataset`` reads as it is, and others, which become COCO's JSON."""
 
+import os
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -25,7 +26,8 @@ class VOCLayout:
         suffix (str | None): Of the images; None where they have several.
         ids (list[str]): Images that have an XML, or an XML without an image, sorted.
         masks (str | None): Folder of the masks. Defaults to None, none.
-        without_xml (int): Images that have no XML. Defaults to 0.
+        without_xml (list[str]): Images that have no XML. Defaults to none.
+        with_image (int): How many of the ids have an image. Defaults to 0.
     """
 
     root: Path
@@ -34,7 +36,8 @@ class VOCLayout:
     suffix: str | None
     ids: list[str]
     masks: str | None = None
-    without_xml: int = 0
+    without_xml: list[str] = field(default_factory=list)
+    with_image: int = 0
 
 
 def find_voc(root: Path) -> VOCLayout | None:
@@ -86,12 +89,32 @@ def _has_voc_xml(folder: Path) -> bool:
 
 
 def _layout(root: Path, boxes: str) -> VOCLayout:
+    images = next((name for name in ('JPEGImages', 'images', 'Images', boxes) if (root / name).is_dir()), '')
+    layout = _matched(root, images, boxes)
+    if not layout.with_image and (folders := _folders(root, boxes)) is not None:
+        other = _matched(root, *folders)
+        return other if other.with_image else layout
+    return layout
+
+
+def _folders(root: Path, boxes: str) -> tuple[str, str] | None:
+    """Folders below the root with the images and the XML, whatever they are called, by the names of the files."""
+    files = [path for path in walk(root / boxes) if path.suffix == '.xml']
+    names = {path.stem for path in files}
+    images = [path for path in find_images(root) if path.stem in names]
+    if not files or not images:
+        return None
+    top = [Path(os.path.commonpath([path.parent for path in paths])) for paths in (images, files)]
+    image_folder, box_folder = (path.relative_to(root).as_posix() for path in top)
+    return image_folder.removeprefix('.'), box_folder.removeprefix('.')
+
+
+def _matched(root: Path, images: str, boxes: str) -> VOCLayout:
     ids = [
         path.relative_to(root / boxes).with_suffix('').as_posix()
         for path in walk(root / boxes)
         if path.suffix == '.xml'
     ]
-    images = next((name for name in ('JPEGImages', 'images', 'Images', boxes) if (root / name).is_dir()), '')
     layout = VOCLayout(root, images, boxes, None, ids)
     layout.masks = next((name for name in MASK_FOLDERS if (root / name).is_dir()), None)
     suffixes = Counter()
@@ -102,7 +125,8 @@ def _layout(root: Path, boxes: str) -> VOCLayout:
             suffixes[path.suffix] += 1
             seen.add(img_id)
         else:
-            layout.without_xml += 1
+            layout.without_xml.append(img_id)
+    layout.with_image = len(seen)
     if len(suffixes) == 1 and sum(suffixes.values()) == len(seen):
         (layout.suffix,) = suffixes
     elif not suffixes:

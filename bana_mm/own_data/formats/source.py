@@ -91,6 +91,27 @@ def find_images(folder: Path) -> list[Path]:
     return sorted(path for path in walk(folder) if path.suffix.lower() in IMAGE_SUFFIXES)
 
 
+class ImagesByName:
+    """Finds the image of an annotation that lies somewhere else than the annotation says.
+
+    Args:
+        root (Path): Folder to look in; only once, and not before it is asked for an image.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._found: dict[str, list[Path]] | None = None
+
+    def __call__(self, name: str) -> Path | None:
+        """The only image below the root that has a file name; None if there is none or there are several."""
+        if self._found is None:
+            self._found = {}
+            for path in find_images(self.root):
+                self._found.setdefault(path.name, []).append(path)
+        found = self._found.get(name, [])
+        return found[0] if len(found) == 1 else None
+
+
 def walk(folder: Path) -> Iterator[Path]:
     """All files below a folder but hidden ones, those in hidden folders, and what was written here."""
     for path in sorted(folder.iterdir()):

@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from bana_mm.datasets.metainfo import is_background, object_classes
+from bana_mm.datasets.coco_files import object_names
+from bana_mm.datasets.metainfo import object_classes
 from bana_mm.own_data.formats.coco import COCOPart
 from bana_mm.own_data.label_maps import has_masks, write_label_maps
 from bana_mm.own_data.split import Split, choose_split, with_masks
@@ -17,7 +18,7 @@ def prepare_coco(parts: list[COCOPart], root: Path, out: Path, wishes: Wishes) -
     by_split = {part.split or 'train': part for part in parts}
     train = by_split.get('train') or parts[0]
     used = {one['category_id'] for part in parts for one in part.content['annotations']}
-    names = [one['name'] for one in train.content['categories'] if one['id'] in used or not is_background(one['name'])]
+    names = object_names(train.content, used)
     classes = list(object_classes(wishes.classes or names))
     remarks: list[str] = []
     prepared = Prepared('coco', coco_data(root, classes, remarks), remarks)

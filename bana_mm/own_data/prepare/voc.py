@@ -43,8 +43,17 @@ def prepare_voc(layout: VOCLayout, out: Path, wishes: Wishes) -> Prepared:
     ids = layout.ids
     if 'train' in lists:
         ids = read_ids(lists['train'], lambda name: True, ProblemList())
+    elif not layout.with_image:
+        raise ValueError(
+            f'{root / layout.boxes}: none of its {len(ids)} XML files has an image of its name in {root}; name the '
+            'folder that holds both images and annotations'
+        )
     elif layout.without_xml:
-        remarks.append(f'{layout.without_xml} images have no XML and take no part.')
+        shown, more = layout.without_xml[:3], len(layout.without_xml) - 3
+        remarks.append(
+            f'Images without an XML take no part: {", ".join(shown)}{f" and {more} more" if more > 0 else ""}. One '
+            'without any object is background, and needs an XML that says so.'
+        )
     if 'train' in lists and 'val' in lists:
         split = with_masks(Split(ids, read_ids(lists['val'], lambda name: True, ProblemList())), masked)
     else:
@@ -54,6 +63,12 @@ def prepare_voc(layout: VOCLayout, out: Path, wishes: Wishes) -> Prepared:
             if chosen and (mode not in lists or chosen != ids):
                 lists[mode] = _new_list(folder, mode, chosen)
                 prepared.written.append(lists[mode])
+    unlisted = set(layout.ids) - set(split.train) - set(split.val)
+    if 'train' in lists and layout.with_image and unlisted:
+        remarks.append(
+            f'In no list of {LIST_FOLDER} and without a part in this: {len(unlisted)} images that have an XML. To take '
+            'them, add them to a list; or delete the lists, and start again.'
+        )
     remarks += split.remarks
     if not split.val:
         lists.pop('val', None)
