@@ -23,8 +23,14 @@ from bana_mm.utils.config import read_config
 from bana_mm.utils.resources import find_config
 
 # Files that the reader brings.
-READERS_CONFIGS = {'mask-rcnn_r50_fpn_1x_coco.py'}
-READERS_FILES = {'my_data.py': 'configs/own_data/zoo_voc.py', 'my_sizes.py': 'cpu'}
+READERS_CONFIGS = {'mask-rcnn_r50_fpn_1x_coco.py', 'dl.py'}
+READERS_FILES = {
+    'my_data.py': 'configs/own_data/zoo_voc.py',
+    'my_sizes.py': 'cpu',
+    # what tools/init_data.py writes
+    'configs/own_data/zoo.py': 'configs/own_data/zoo_voc.py',
+    'configs/own_data/zoo_sizes.py': 'cpu',
+}
 # What a config names in part, or for another place in it.
 IN_PART = ('label_recipe', 'instance_recipe', 'pseudo_labels')
 # Programs of others: their command lines are theirs to check.
