@@ -38,6 +38,8 @@ class FiniteLossHook(Hook):
         Raises:
             FloatingPointError: If there are too many.
         """
+        if 'loss' not in outputs:  # several optimisers, each with losses of its own
+            return
         loss = torch.as_tensor(outputs['loss']).detach()
         before = torch.zeros((), dtype=torch.long, device=loss.device) if self._in_a_row is None else self._in_a_row
         self._in_a_row = torch.where(loss.isfinite(), torch.zeros_like(before), before + 1)
