@@ -45,7 +45,11 @@ class FiniteLossHook(Hook):
         self._in_a_row = torch.where(loss.isfinite(), torch.zeros_like(before), before + 1)
         last = runner.iter + 1 == runner.max_iters
         if (last or self.every_n_train_iters(runner, self.interval)) and self._in_a_row >= self.patience:
-            self._end(runner, outputs)
+            terms = [name for name, value in outputs.items() if name != 'loss' and not _is_finite(value)]
+            since = runner.iter + 2 - int(self._in_a_row)
+            of_terms = f' ({", ".join(terms)})' if terms else ''
+            found = f'the loss is NaN or infinite since iteration {since}{of_terms}'
+            raise FloatingPointError(f'{found}: {_advice(runner)}')
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         """Keep weights that are not finite out of checkpoints.
@@ -53,27 +57,25 @@ class FiniteLossHook(Hook):
         Raises:
             FloatingPointError: If there are such weights.
         """
-        if self._in_a_row is None or not self._in_a_row:
-            return
-        if not all(value.isfinite().all() for value in checkpoint['state_dict'].values()):
-            self._end(runner, {})
+        if not all(map(_is_finite, runner.model.parameters())):
+            raise FloatingPointError(
+                f'weights are NaN or infinite after iteration {runner.iter + 1}, and not saved: {_advice(runner)}'
+            )
 
-    def _end(self, runner: Runner, outputs: dict[str, Any]) -> None:
-        names = ', '.join(
-            name
-            for name, value in outputs.items()
-            if name != 'loss' and isinstance(value, Tensor) and not value.isfinite().all()
-        )
-        rates = [rate for values in _lists(runner.optim_wrapper.get_lr()) for rate in values]
-        latest = find_latest_checkpoint(runner.work_dir)
-        raise FloatingPointError(
-            f'the loss is NaN or infinite since iteration {runner.iter + 2 - int(self._in_a_row)}'
-            f'{f" ({names})" if names else ""}: the learning rate, up to {max(rates):g} here, is too high '
-            'for these weights and this batch size. Lower it (--cfg-options optim_wrapper.optimizer.lr=...) or clip '
-            'gradients (optim_wrapper.clip_grad.max_norm=10); if it begins with the first iteration, see whether the '
-            'initial weights were loaded. '
-            + (f'{latest} is from before; --resume goes on from it' if latest else 'No checkpoint was written')
-        )
+
+def _is_finite(value: Any) -> bool:
+    return not isinstance(value, Tensor) or bool(value.isfinite().all())
+
+
+def _advice(runner: Runner) -> str:
+    rates = [rate for values in _lists(runner.optim_wrapper.get_lr()) for rate in values]
+    latest = find_latest_checkpoint(runner.work_dir)
+    return (
+        f'the learning rate, up to {max(rates):g} here, is too high for these weights and this batch size. Lower it '
+        '(--cfg-options optim_wrapper.optimizer.lr=...) or clip gradients (optim_wrapper.clip_grad.max_norm=10); if it '
+        'begins with the first iteration, see whether the initial weights were loaded. '
+        + (f'{latest} is from before; --resume goes on from it' if latest else 'No checkpoint was written')
+    )
 
 
 def _lists(rates: Any) -> list[list[float]]:
