@@ -78,9 +78,7 @@ def test_single_ones_are_passed_over(train, tmp_path):
 
 def test_weights_that_are_no_numbers_are_not_saved(train, tmp_path):
     """The loss of iteration 5 is fine, the weights behind it are not."""
-    with pytest.raises(
-        FloatingPointError, match=r'after iteration 5, and not saved: .*iter_4.pth is from before'
-    ):
+    with pytest.raises(FloatingPointError, match=r'after iteration 5, and not saved: .*iter_4.pth is from before'):
         train(Toy(spoiled=(5,)))
     assert find_latest_checkpoint(str(tmp_path)).endswith('iter_4.pth')
 
