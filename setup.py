@@ -29,7 +29,7 @@ EXTRAS = {
     'crf': ['pydensecrf2>=1.1'],  # pydensecrf itself no longer compiles
     'boxinst': ['scikit-image'],  # mmdet's BoxInst compares colours with it
     'sam': ['transformers>=4.57,<6'],  # label source sam; SAM 3 needs transformers 5, EdgeTAM timm beside it
-    'tests': ['pytest>=8', 'pytest-xdist>=3', 'hypothesis>=6.100', 'transformers>=4.57,<6'],
+    'tests': ['pytest>=8', 'pytest-xdist>=3', 'hypothesis>=6.100', 'tensorboard>=2.14', 'transformers>=4.57,<6'],
 }
 MIM_FILES = ('configs', 'tools', 'model-index.yml')
 

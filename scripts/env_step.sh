@@ -217,7 +217,7 @@ step_crf() {
     || say "pydensecrf2 did not build (see $LOGS/pydensecrf2.log): DenseCRF uses torch, which takes longer on small images"
 }
 
-step_tests() { pip_install -q pytest pytest-xdist hypothesis transformers; }
+step_tests() { pip_install -q pytest pytest-xdist hypothesis tensorboard transformers; }
 step_lint() { pip_install -q ruff mypy; }
 step_docs() { pip_install -q sphinx myst-parser furo sphinx-copybutton sphinxcontrib-mermaid; }
 

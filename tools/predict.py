@@ -119,14 +119,11 @@ def note_instances(instances, min_score: float, size: tuple[int, int], found: di
     """Add the instances of the last image to the JSON; label map, boxes and class indices are for the overlay."""
     import numpy as np
 
-    from bana_mm.structures import encode_mask
+    from bana_mm.structures import encode_mask, paint_instances
 
     kept = instances[instances.scores >= min_score].cpu()
     boxes, indices = kept.bboxes.numpy().reshape(-1, 4), (kept.labels + 1).tolist()
     masks = kept.masks.numpy().astype(bool) if 'masks' in kept else np.zeros((len(boxes), *size), bool)
-    label = np.zeros(size, np.uint8)
-    for k in np.argsort(-masks.sum(axis=(1, 2)), kind='stable'):  # the smallest in front
-        label[masks[k]] = indices[k]
     for (x1, y1, x2, y2), index, mask, score in zip(boxes.tolist(), indices, masks, kept.scores.tolist()):
         found['annotations'].append(
             dict(
@@ -140,7 +137,7 @@ def note_instances(instances, min_score: float, size: tuple[int, int], found: di
                 score=round(score, 4),
             )
         )
-    return label, boxes, indices
+    return paint_instances(masks, indices), boxes, indices
 
 
 def draw(path: Path, image, label, boxes, indices, classes, height: int) -> None:

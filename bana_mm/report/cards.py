@@ -11,11 +11,12 @@ import numpy as np
 from PIL import Image
 
 from bana_mm.labels import LabelItem, read_rgb
-from bana_mm.structures import BoxLayout, read_label_png
+from bana_mm.structures import BoxLayout
 from bana_mm.utils.progress import Progress
 from bana_mm.visualization import panel_cells
 
 from .gather import Findings, Training
+from .instances import predicted_instances
 from .survey import ImageFigures, Survey, boxes_of
 
 QUALITY = 82  # of the JPEGs
@@ -49,10 +50,12 @@ class Models:
     Args:
         classifier (nn.Module | None): For attention and CAM. Defaults to None.
         segmentor (nn.Module | None): For the confidence, and the prediction where none is stored. Defaults to None.
+        detector (TrainedModel | None): Of instances, for the prediction. Defaults to None.
     """
 
     classifier: Any = None
     segmentor: Any = None
+    detector: Any = None
 
 
 def load_models(findings: Findings, main: Training | None, device: str) -> Models:
@@ -66,6 +69,8 @@ def load_models(findings: Findings, main: Training | None, device: str) -> Model
         models.classifier = build_classifier(classifier.cfg, classifier.checkpoint, device)
     if main is not None and main.is_segmentor and main.checkpoint is not None:
         models.segmentor = TrainedModel(main.cfg, str(main.checkpoint), device).model
+    if main is not None and main.is_detector and main.checkpoint is not None:
+        models.detector = TrainedModel(main.cfg, str(main.checkpoint), device)
     return models
 
 
@@ -99,11 +104,10 @@ def _card(
     rgb = read_rgb(image.info['img_path'])
     labels, predictions = {}, {}
     for one in survey.maps:
-        if one.path(image.img_id).is_file():
-            maps = labels if one.kind == 'labels' else predictions
-            maps[one.caption] = read_label_png(one.path(image.img_id), rgb.shape[:2])
-    seg_map = image.info.get('seg_map_path')
-    ground_truth = read_label_png(seg_map, rgb.shape[:2]) if seg_map else None
+        label = one.read(image.info, rgb.shape[:2])
+        if label is not None:
+            (predictions if one.kind == 'prediction' else labels)[one.caption] = label
+    ground_truth = survey.truth(image.info)
     boxes, indices = boxes_of(image.info)
     attention = cam = confidence = None
     if models.classifier is not None:
@@ -118,6 +122,8 @@ def _card(
         prediction, confidence = image_prediction(models.segmentor, np.ascontiguousarray(rgb[..., ::-1]), label)
         if not predictions:
             predictions['prediction'] = prediction
+    if models.detector is not None:
+        predictions['prediction'] = predicted_instances(models.detector, rgb)
     y_crf, y_ret = labels.pop('Y_crf', None), labels.pop('Y_ret', None)
     cells, legend = panel_cells(
         rgb,

@@ -69,6 +69,15 @@ class Training:
         return self.cfg is not None and self.cfg.get('default_scope') == 'mmseg'
 
     @property
+    def is_detector(self) -> bool:
+        """Whether it is a model of mmdet that is trained on masks of instances, or on boxes to find them."""
+        return (
+            self.cfg is not None
+            and self.cfg.get('default_scope') == 'mmdet'
+            and not str(self.cfg.model.get('type')).endswith('Classifier')
+        )
+
+    @property
     def has_noise_aware_loss(self) -> bool:
         """Whether the confidence is part of its loss."""
         return self.cfg is not None and 'NoiseAware' in str(self.cfg.model)

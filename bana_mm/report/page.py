@@ -17,6 +17,7 @@ from bana_mm.version import __version__
 from .cards import Card, Models, load_models, make_cards
 from .charts import line_chart
 from .gather import Findings, Training, find_all
+from .instances import instance_images
 from .settings import settings_of
 from .survey import Survey, build_images, main_labels, map_folders, survey_images
 
@@ -77,9 +78,14 @@ def write_report(
     training = main_training(findings, main)
     survey, cards, legend = None, [], {}
     maps = map_folders(findings, training, predictions or {})
-    found = None if training is None or training.cfg is None else build_images(training.cfg, maps)
+    found = None
+    if training is not None and training.is_detector:
+        found, masks = instance_images(training.cfg)
+        maps += masks
+    if found is None and training is not None and training.cfg is not None:
+        found = build_images(training.cfg, maps)
     if found is not None:
-        survey = survey_images(*found, maps, most)
+        survey = survey_images(found, maps, most)
         models = load_models(findings, training, device) if with_models and images else Models()
         cards, legend = make_cards(survey, models, images, height)
     path = Path(out) if out is not None else findings.root / 'report.html'

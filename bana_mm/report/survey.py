@@ -1,6 +1,6 @@
 """Label maps and predictions of the images of a run: how good they are, image by image and class by class."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from bana_mm.evaluation import ConfusionMatrix
 from bana_mm.evaluation.filling_rates import GROUND_TRUTH, FillingRates
 from bana_mm.labels.data import config_scope
 from bana_mm.structures import IGNORE, read_label_png
+from bana_mm.utils.config import find_pseudo_labels
 from bana_mm.utils.config.datasets import inner_dataset
 from bana_mm.utils.progress import Progress
 
@@ -28,16 +29,48 @@ class MapFolder:
     Args:
         caption (str): What the page calls them.
         folder (Path): Where they are.
-        kind (str): 'labels' or 'prediction'.
+        kind (str): 'labels', 'prediction', or 'region', which is drawn but not compared with masks.
     """
 
     caption: str
     folder: Path
     kind: str
 
-    def path(self, img_id: str) -> Path:
-        """The file of an image, there or not."""
+    def has(self, img_id: str) -> bool:
+        """Whether there is one of this image."""
+        return self._path(img_id).is_file()
+
+    def read(self, info: Mapping[str, Any], size: tuple[int, int] | None = None) -> np.ndarray | None:
+        """The map of an image, (H, W) uint8; None where there is none.
+
+        Raises:
+            ValueError: If it can't be read, or has another size than (H, W); the message names the file.
+        """
+        img_id = image_id(info)
+        return read_label_png(self._path(img_id), size) if self.has(img_id) else None
+
+    def _path(self, img_id: str) -> Path:
         return self.folder / f'{img_id}.png'
+
+
+@dataclass
+class ImageSet:
+    """The images that the page is about.
+
+    Args:
+        dataset (BaseDataset): Items with ``img_path``, and ``instances`` where they have them.
+        split (str): Its name.
+        truth (Callable[[Mapping], np.ndarray | None]): True label map of an item, (H, W) uint8; None without one.
+    """
+
+    dataset: Any
+    split: str
+    truth: Callable[[Mapping[str, Any]], np.ndarray | None]
+
+
+def mask_file(info: Mapping[str, Any]) -> np.ndarray | None:
+    """The mask of an item in a file of its own, where it has one."""
+    return read_label_png(info['seg_map_path']) if info.get('seg_map_path') else None
 
 
 @dataclass
@@ -65,6 +98,7 @@ class Survey:
         total (int): Images of the data set.
         images (list[ImageFigures]): Those that were looked at.
         maps (list[MapFolder]): What was looked at.
+        truth (Callable[[Mapping], np.ndarray | None]): See :class:`ImageSet`. Defaults to :func:`mask_file`.
         confusions (dict[str, ConfusionMatrix]): Against the masks, by caption; empty without masks.
         rates (dict[str, FillingRates]): Of the boxes, by caption, and :data:`GROUND_TRUTH`.
     """
@@ -74,6 +108,7 @@ class Survey:
     total: int
     images: list[ImageFigures]
     maps: list[MapFolder]
+    truth: Callable[[Mapping[str, Any]], np.ndarray | None] = mask_file
     confusions: dict[str, ConfusionMatrix] = field(default_factory=dict)
     rates: dict[str, FillingRates] = field(default_factory=dict)
 
@@ -139,7 +174,7 @@ def main_labels(findings: Findings, main: Training | None) -> Any:
     return findings.labels[0] if findings.labels else None
 
 
-def build_images(cfg: Config, maps: Sequence[MapFolder]) -> tuple[Any, str] | None:
+def build_images(cfg: Config, maps: Sequence[MapFolder]) -> ImageSet | None:
     """The images of a config that the maps are about.
 
     Args:
@@ -147,63 +182,77 @@ def build_images(cfg: Config, maps: Sequence[MapFolder]) -> tuple[Any, str] | No
         maps (Sequence[MapFolder]): Labels and predictions.
 
     Returns:
-        tuple[BaseDataset, str] | None: The first of its test, validation and training sets of which maps are there,
-        else the test set, and its name; None where it has no data set of images with boxes or masks, or its files are
-        not there.
+        ImageSet | None: The first of its test, validation and training sets of which maps are there, else the test set;
+        None where it has no data set of images with boxes or masks, or its files are not there.
     """
+    masks = 'json' in (find_pseudo_labels(cfg) or {})  # that file is the data set's own; labels in folders are not
+    changes = {} if masks else dict(pseudo_labels=None)
     first = None
     for mode in ('test', 'val', 'train'):
-        loader = cfg.get(f'{mode}_dataloader')
-        if not loader:
+        dataset = build_dataset(cfg, mode, **changes)
+        if dataset is None:
             continue
-        config = dict(inner_dataset(loader['dataset']), pipeline=[], test_mode=True)
-        config.pop('pseudo_labels', None)
-        if mode == 'train':
-            config.pop('filter_cfg', None)
-        try:
-            with config_scope(cfg):
-                dataset = DATASETS.build(config)
-            dataset.full_init()
-        except FileNotFoundError as error:
-            print(f'no pictures of the {mode} set: {error}')
-            continue
-        found = dataset, str(Path(config.get('ann_file') or mode).stem)
-        ids = [image_id(dataset.get_data_info(index)) for index in range(len(dataset))]
-        if any(one.path(img_id).is_file() for one in maps for img_id in ids[:50]):
+        found = ImageSet(dataset, str(Path(getattr(dataset, 'ann_file', '') or mode).stem), mask_file)
+        ids = [image_id(dataset.get_data_info(index)) for index in range(min(len(dataset), 50))]
+        if any(one.has(img_id) for one in maps for img_id in ids):
             return found
         first = first or found
     return first
 
 
-def survey_images(dataset: Any, split: str, maps: Sequence[MapFolder], most: int) -> Survey:
+def build_dataset(cfg: Config, mode: str, **changes: Any) -> Any:
+    """A data set of a config without its transforms, all images of it.
+
+    Args:
+        cfg (Config): Config of a training.
+        mode (str): 'train', 'val' or 'test'.
+        changes (Any): Further arguments of the data set in place of those of the config; None takes one away.
+
+    Returns:
+        BaseDataset | None: None where it has none, or its files are not there, which is said.
+    """
+    loader = cfg.get(f'{mode}_dataloader')
+    if not loader:
+        return None
+    config = dict(inner_dataset(loader['dataset']), pipeline=[], test_mode=True, **changes)
+    if mode == 'train':
+        config['filter_cfg'] = None
+    try:
+        with config_scope(cfg):
+            dataset = DATASETS.build({key: value for key, value in config.items() if value is not None})
+        dataset.full_init()
+    except FileNotFoundError as error:
+        print(f'no pictures of the {mode} set: {error}')
+        return None
+    return dataset
+
+
+def survey_images(images: ImageSet, maps: Sequence[MapFolder], most: int) -> Survey:
     """Compare maps with masks, and measure how far they fill the boxes.
 
     Args:
-        dataset (BaseDataset): Items with ``img_path``, and ``instances`` and ``seg_map_path`` where they have them.
-        split (str): Its name.
+        images (ImageSet): The images.
         maps (Sequence[MapFolder]): What to look at; a map that is missing for an image counts there as not given.
         most (int): At most this many images, evenly from the data set.
 
     Raises:
         ValueError: If a map or mask can't be read or is of another size than its image; the message names it.
     """
+    dataset, compared = images.dataset, [one for one in maps if one.kind != 'region']
     classes = tuple(without_background(dataset.metainfo.get('classes') or ()))
     positions = np.unique(np.linspace(0, len(dataset) - 1, min(most, len(dataset))).round().astype(int)).tolist()
-    survey = Survey(classes, split, len(dataset), [], list(maps))
-    confusions = {one.caption: ConfusionMatrix(len(classes)) for one in maps}
+    survey = Survey(classes, images.split, len(dataset), [], list(maps), images.truth)
+    confusions = {one.caption: ConfusionMatrix(len(classes)) for one in compared}
     rates = {name: FillingRates() for name in (GROUND_TRUTH, *confusions)}
     with Progress(len(positions), title='report') as progress:
         for position in positions:
             info = dataset.get_data_info(position)
             image = ImageFigures(info, image_id(info))
             survey.images.append(image)
-            ground_truth = read_label_png(info['seg_map_path']) if info.get('seg_map_path') else None
-            found = {one.caption: one.path(image.img_id) for one in maps}
-            labels = {
-                caption: read_label_png(path, None if ground_truth is None else ground_truth.shape)
-                for caption, path in found.items()
-                if path.is_file()
-            }
+            ground_truth = images.truth(info)
+            size = None if ground_truth is None else ground_truth.shape
+            read = {one.caption: one.read(info, size) for one in compared}
+            labels = {caption: label for caption, label in read.items() if label is not None}
             boxes, indices = boxes_of(info)
             valid = None
             if ground_truth is not None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from .activation_recipe import ActivationRecipe
 from .box_layout import BoxLayout
-from .instance_mask import InstanceMask, cut_masks, paint_masks, smallest_in_front
+from .instance_mask import InstanceMask, cut_masks, paint_instances, paint_masks, smallest_in_front
 from .label_map import IGNORE, agree, check_classes, reliable_region, vote
 from .label_png import read_label_png, write_label_png
 from .label_recipe import InstanceRecipe, LabelRecipe
@@ -33,6 +33,7 @@ __all__ = [
     'cut_masks',
     'decode_mask',
     'encode_mask',
+    'paint_instances',
     'paint_masks',
     'read_label_png',
     'reliable_region',

@@ -60,6 +60,22 @@ def paint_masks(layout: BoxLayout, masks: Sequence[np.ndarray]) -> np.ndarray:
     return label_map
 
 
+def paint_instances(masks: np.ndarray, classes: Sequence[int]) -> np.ndarray:
+    """The label map of masks of whole images, which need no box: the smallest mask in front, of two alike the later.
+
+    Args:
+        masks (np.ndarray): (K, H, W) bool.
+        classes (Sequence[int]): K class indices in 1..L.
+
+    Returns:
+        np.ndarray: (H, W) uint8, 0 outside the objects.
+    """
+    label_map = np.zeros(masks.shape[1:], dtype=np.uint8)
+    for k in np.argsort(-masks.sum(axis=(1, 2)), kind='stable').tolist():
+        label_map[masks[k]] = classes[k]
+    return label_map
+
+
 def cut_masks(layout: BoxLayout, label_map: np.ndarray) -> list[InstanceMask]:
     """The object of each box in a label map (ours).
 

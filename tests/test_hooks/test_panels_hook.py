@@ -1,5 +1,6 @@
 """Panels in the middle of a training, with mmengine's runner on a few tiny images."""
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ from mmengine.config import Config
 from mmengine.registry import HOOKS, VISBACKENDS
 from mmengine.runner import Runner
 from mmengine.visualization.vis_backend import BaseVisBackend
+from PIL import Image
 
 from bana_mm.datasets.synthetic import make_tiny_voc
 from bana_mm.structures import LabelStore, read_label_png
@@ -50,11 +52,11 @@ def train(root, tmp_path, monkeypatch):
     monkeypatch.setenv('VOC_ROOT', str(root))
     monkeypatch.setenv('LABEL_DIR', str(root / 'labels'))
 
-    def call(name, model, hook=None, crop=(41, 41)):
+    def call(name, model, hook=None, crop=(41, 41), backend='RememberingBackend'):
         cfg = Config.fromfile(CONFIGS / f'{name}.py')
         cfg.merge_from_dict(
             {
-                'experiment_name': f'{name}-{hook}',
+                'experiment_name': f'{name}-{hook}-{backend}',
                 'work_dir': str(tmp_path / 'work'),
                 'train_cfg.max_iters': 4,
                 'param_scheduler.0.end': 4,
@@ -72,8 +74,8 @@ def train(root, tmp_path, monkeypatch):
         cfg.train_cfg.pop('val_interval')
         cfg.visualizer = dict(
             type='Visualizer',
-            name=f'{name}-{hook}',
-            vis_backends=[dict(type='RememberingBackend', save_dir=str(tmp_path))],
+            name=f'{name}-{hook}-{backend}',
+            vis_backends=[dict(type=backend, save_dir=str(tmp_path))],
         )
         cfg.custom_hooks = [*cfg.custom_hooks, *([dict(type='bana_mm.PanelsHook', **hook)] if hook else [])]
         monkeypatch.setattr(RememberingBackend, 'pictures', [])
@@ -110,6 +112,22 @@ def test_classifier(train):
     _, pictures = train('bap_vgg16_voc', CLASSIFIER, dict(images=2, interval=100, height=60))
     assert [step for _, step, _ in pictures] == [4, 4] and len({name for name, _, _ in pictures}) == 2
     assert all(picture.ndim == 3 and picture.std() > 10 for _, _, picture in pictures)
+
+
+def test_tensorboard(train, tmp_path):
+    """Its own reader finds the pictures in its files, pixel by pixel those that other backends are given."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    hook = dict(images=1, interval=100, height=60)
+    _, pictures = train('bap_vgg16_voc', CLASSIFIER, hook)
+    runner, _ = train('bap_vgg16_voc', CLASSIFIER, hook, backend='TensorboardVisBackend')
+    runner.visualizer.close()
+    events = EventAccumulator(str(tmp_path), size_guidance=dict(images=0)).Reload()
+    ((name, step, picture),) = pictures
+    assert events.Tags()['images'] == [name]
+    (event,) = events.Images(name)
+    drawn = np.asarray(Image.open(io.BytesIO(event.encoded_image_string)).convert('RGB'))
+    assert event.step == step and np.array_equal(drawn, picture)
 
 
 def test_wrong_settings(train):

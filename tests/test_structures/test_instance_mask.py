@@ -1,7 +1,14 @@
 import numpy as np
 import pytest
 
-from bana_mm.structures import BoxLayout, InstanceMask, cut_masks, paint_masks, smallest_in_front
+from bana_mm.structures import (
+    BoxLayout,
+    InstanceMask,
+    cut_masks,
+    paint_instances,
+    paint_masks,
+    smallest_in_front,
+)
 
 
 def layout_of(size, *boxes):
@@ -121,3 +128,11 @@ class TestFront:
 
     def test_no_boxes(self):
         assert smallest_in_front(layout_of((2, 3)), []) == []
+
+
+def test_whole_masks_the_smallest_in_front():
+    masks = np.zeros((3, 2, 4), bool)
+    masks[0, 0, 1], masks[1], masks[2, 0, 1:3] = True, True, True
+    assert paint_instances(masks, [4, 5, 6]).tolist() == [[5, 4, 6, 5], [5, 5, 5, 5]]
+    assert paint_instances(masks[:2, :, :2][[1, 1]], [4, 5]).tolist() == [[5, 5], [5, 5]]  # of two alike the later
+    assert paint_instances(masks[:0], []).tolist() == [[0] * 4] * 2

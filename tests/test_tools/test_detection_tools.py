@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import re
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,11 @@ def test_train_and_test(run, tiny_detector, monkeypatch):
         int(predictions[0]['pred_instances']['labels'][0]) + 1, 1, dict(first, counts=first['counts'].decode()),
     )  # fmt: skip
     assert sorted(path.name for path in Path('found').glob('*.png')) == [f'{n}_overlay.png' for n in range(3)]
+
+    run('analysis/report', 'work', '--device', 'cpu')
+    text = Path('work/report.html').read_text()
+    shown = set(re.findall('alt="(.*?) of ', text))
+    assert shown == {'image', 'boxes', 'masks', 'reliable region', 'prediction'} and text.count('<article') == 3
 
     with pytest.raises(ValueError, match='iter_2.pth: checkpoint of another model than tiny.py: it lacks backbone'):
         run('test', 'tiny.py', checkpoint, '--cfg-options', 'model.backbone.depth=34')
