@@ -23,8 +23,10 @@ model = dict(
     test_cfg=dict(mode='whole'))
 test_dataloader = dict(dataset=dict(
     type='BaseSegDataset', metainfo=dict(classes=('background', 'cat', 'dog')),
-    pipeline=dict(load=dict(type='LoadImageFromFile'), resize=dict(type='Resize', scale=(48, 48), keep_ratio=True),
-                  labels=dict(type='LoadAnnotations'), pack=dict(type='PackSegInputs'))))
+    # in the order of their names, as mmengine writes configs
+    pipeline=dict(labels=dict(type='LoadAnnotations'), load=dict(type='LoadImageFromFile'),
+                  order=('load', 'resize', 'labels', 'pack'), pack=dict(type='PackSegInputs'),
+                  resize=dict(type='Resize', scale=(48, 48), keep_ratio=True))))
 train_dataloader = test_dataloader
 """
 IMAGE = np.random.default_rng(0).integers(0, 256, (30, 40, 3), np.uint8)
