@@ -4,6 +4,7 @@ import os
 import random
 import socket
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 os.environ.setdefault('MPLBACKEND', 'Agg')
 
@@ -13,6 +14,9 @@ import torch  # noqa: E402
 from mmengine.registry import DefaultScope  # noqa: E402
 
 torch.set_num_threads(min(2, torch.get_num_threads()))
+# How long a data loader that is collected as part of a cycle, as mmengine's are, waits in vain for its processes before
+# it ends them. It waits five seconds.
+torch.utils.data._utils.MP_STATUS_CHECK_INTERVAL = 0.2
 
 
 @pytest.fixture(autouse=True)
@@ -34,6 +38,12 @@ def fresh_scope() -> Iterator[None]:
 def configs_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
     """Writes configs without making them pretty: yapf takes ten of the thirteen seconds of a tiny training."""
     monkeypatch.setattr('mmengine.config.config.FormatCode', lambda text, **_: (text, False))
+
+
+@pytest.fixture(autouse=True)
+def epochs_follow_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trainings counted in iterations go on at once where their data begins anew: mmengine waits two seconds there."""
+    monkeypatch.setattr('mmengine.runner.loops.time', SimpleNamespace(sleep=lambda seconds: None))
 
 
 @pytest.fixture(autouse=True)
