@@ -11,6 +11,8 @@ from .atomic import whole_file
 # What the networks of a label source hold, and what their configs say of them. Records had no such fields once, and one
 # without them says nothing of that.
 NETWORKS_FIELD, MODEL_FIELD = 'networks', 'model'
+# How many masks of the file of the boxes are among the labels. Records had it once only where there were any.
+MASKS_FIELD = 'masks_used'
 # Parts of a model's config that trained weights have no more to do with.
 _OF_TRAINING = ('init_cfg', 'pretrained', 'train_cfg', 'label_recipe', 'instance_recipe')
 
@@ -131,7 +133,8 @@ def check_record(
     """Make sure that results which are there were made as this run would make them.
 
     A record that was stored without :data:`NETWORKS_FIELD`, without one of the networks, or without
-    :data:`MODEL_FIELD`, also of a network, is not compared in it, so that what was begun then goes on.
+    :data:`MODEL_FIELD`, also of a network, is not compared in it, so that what was begun then goes on. One without
+    :data:`MASKS_FIELD` says that no mask was used.
 
     Args:
         where (str | Path): File or folder, for the message.
@@ -144,6 +147,8 @@ def check_record(
         ValueError: If a field differs; the message names the first, and both values.
     """
     content = as_stored(content)
+    if MASKS_FIELD in content:
+        stored = {MASKS_FIELD: 0, **stored}
     if NETWORKS_FIELD not in stored:
         content.pop(NETWORKS_FIELD, None)
     networks = content.get(NETWORKS_FIELD, {})

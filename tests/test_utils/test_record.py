@@ -58,3 +58,11 @@ def test_differences():
     old, new = dict(a=1, b=dict(c=2, d=3), e=dict(f=4)), dict(a=1, b=dict(c=5, d=3), e=None, g=6)
     assert list(differences(old, new)) == [('b.c', 2, 5), ('e', dict(f=4), None), ('g', 'nothing', 6)]
     assert list(differences(old, old)) == []
+
+
+def test_a_record_from_before_masks_were_counted_has_none():
+    check_record('labels', dict(ids=1), dict(ids=1, masks_used=0))
+    check_record('labels', dict(ids=1, masks_used=3), dict(ids=1, masks_used=3))
+    for old in (dict(ids=1), dict(ids=1, masks_used=0)):
+        with pytest.raises(ValueError, match='masks_used = 0, this run has 3'):
+            check_record('labels', old, dict(ids=1, masks_used=3))

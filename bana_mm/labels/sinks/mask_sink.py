@@ -9,7 +9,7 @@ from typing import Any
 
 from bana_mm.structures import encode_mask
 from bana_mm.utils.atomic import whole_file
-from bana_mm.utils.record import as_stored, check_record, file_digest
+from bana_mm.utils.record import MASKS_FIELD, as_stored, check_record, file_digest
 
 from ..item import LabelItem, LabelItems
 from ..sources.base import Masks
@@ -30,7 +30,7 @@ class MaskSink(LabelSink):
             it holds is kept; of a data set in another format such a file is made first, see :func:`coco_boxes`.
         keep_masks (bool): Whether annotations of the COCO file that have a true mask keep it, reliable everywhere, see
             :func:`find_true_masks`; only the others are labelled then, and the record says as ``masks_used`` how many
-            were kept, if any. Defaults to False: no mask is used.
+            were kept. Defaults to False: no mask is used.
 
     Raises:
         ValueError: If ``out`` is the file of the boxes, or masks are to be kept of what is no COCO file.
@@ -57,9 +57,9 @@ class MaskSink(LabelSink):
     def describe(self) -> dict[str, Any]:
         if self.ann_file is not None:
             boxes = dict(name=Path(self.ann_file).name, sha256=file_digest(self.ann_file))
-            # Without the field no mask was used, as in files of earlier versions.
-            return dict(boxes=boxes, **(dict(masks_used=len(self._kept)) if self._kept else {}))
-        return dict(boxes=dict(images=len(self.items), annotations=len(self._boxes['annotations'])))
+        else:
+            boxes = dict(images=len(self.items), annotations=len(self._boxes['annotations']))
+        return {'boxes': boxes, MASKS_FIELD: len(self._kept)}
 
     def is_done(self, record: Mapping[str, Any]) -> bool:
         if not self.out.exists():

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from bana_mm.structures import LabelStore
+from bana_mm.utils.record import MASKS_FIELD
 
 from .base import LabelSink, Write
 
@@ -26,6 +27,9 @@ class StoreSink(LabelSink):
     @property
     def where(self) -> str:
         return str(self.store.root)
+
+    def describe(self) -> dict[str, Any]:
+        return {MASKS_FIELD: 0}  # label maps are made from boxes; true masks join them in training, see mask_split
 
     def begin(self, record: Mapping[str, Any], overwrite: bool = False) -> None:
         self.store.begin(record, overwrite)

@@ -100,7 +100,8 @@ def test_records(ann_file, references):
     classes = ['ring', 'triangle', 'square']
     assert all(record['classes'] == classes for record in records.values())
     assert all(record['boxes']['name'] == ann_file.name for record in records.values())
-    assert set(records['classifier']) == {'config', 'checkpoint', 'recipe', 'classes', 'model', 'unseen', 'boxes'}
+    fields = {'config', 'checkpoint', 'recipe', 'classes', 'model', 'unseen', 'boxes', 'masks_used'}
+    assert set(records['classifier']) == fields and all(record['masks_used'] == 0 for record in records.values())
     assert records['classifier']['unseen'] == ['square'] and records['classifier']['recipe']['side'] == 32
     assert records['classifier']['checkpoint']['name'] == 'bap.pth'
     assert records['grabcut']['source'] == dict(type='grabcut', iterations=1, min_pixels=16, seed=0)
@@ -405,7 +406,7 @@ def test_true_masks_are_kept_where_there_are_some(coco, partly, tmp_path):
     assert pseudo_run.images == 6 and given['annotations'][0]['image_id'] not in unmasked
     assert mixed['pseudo_masks']['masks_used'] == len(whole) + 2
     assert {**mixed['pseudo_masks'], 'masks_used': 0} == {**pseudo['pseudo_masks'], 'masks_used': 0}
-    assert 'masks_used' not in pseudo['pseudo_masks']
+    assert pseudo['pseudo_masks']['masks_used'] == 0
     for before, one, made in zip(given['annotations'], mixed['annotations'], pseudo['annotations'], strict=True):
         if one['id'] not in kept:
             assert one == made
@@ -422,7 +423,7 @@ def test_kept_masks_are_part_of_how_a_file_was_made(coco, partly, tmp_path):
     path, _, _, rest = partly
     box, images, out = build_label_source('box'), coco / 'train2017', tmp_path / 'masks.json'
     make_partly(box, path, out, images, False)
-    with pytest.raises(ValueError, match=r"masks\.json: its masks were made with masks_used = 'nothing', this run has"):
+    with pytest.raises(ValueError, match=r'masks\.json: its masks were made with masks_used = 0, this run has'):
         make_partly(box, path, out, images, True)
     with pytest.raises(ValueError, match=r'masks\.json: its masks are pseudo masks, which can not be kept'):
         make_partly(box, out, tmp_path / 'other.json', images, True)
@@ -444,7 +445,7 @@ def test_no_mask_is_needed_and_none_is_used(source, coco, ann_file, references, 
     for keep_masks in (False, True):
         out = tmp_path / f'{keep_masks}.json'
         _, found = make_partly(source, tmp_path / 'bare.json', out, coco / 'train2017', keep_masks)
-        assert found['annotations'] == expected['annotations'] and 'masks_used' not in found['pseudo_masks']
+        assert found['annotations'] == expected['annotations'] and found['pseudo_masks']['masks_used'] == 0
 
 
 def test_masks_are_kept_of_coco_files_only(tmp_path):
