@@ -35,6 +35,20 @@ def test_links_resolve(path):
             assert anchor in anchors(file), f'{target}: no heading of that name'
 
 
+NAMED = re.compile(r'\b(?:bana_mm|benchmarks|configs|docker|docs|scripts|tests|tools)/[\w./-]+\.(?:py|md|sh|yml|ipynb)\b')
+# Files that the tools write in the example of a zoo, and parts of names that stand for others.
+EXAMPLES = ('configs/own_data/zoo.py', 'configs/own_data/zoo_sizes.py', 'configs/own_data/zoo.md')
+STANDING_IN = ('NAME.py', '/X.py')
+
+
+def test_files_that_are_named_exist():
+    """In documents, and in docstrings and comments of the code and of configs."""
+    texts = [*DOCUMENTS, *(p for folder in ('bana_mm', 'configs', 'tools') for p in (REPO / folder).rglob('*.py'))]
+    named = {(p.relative_to(REPO).as_posix(), name) for p in texts for name in NAMED.findall(p.read_text())}
+    gone = {(p, name) for p, name in named if not (REPO / name).exists() and name not in EXAMPLES}
+    assert len(named) > 300 and [one for one in sorted(gone) if not one[1].endswith(STANDING_IN)] == []
+
+
 def test_every_page_is_in_the_contents():
     index = (REPO / 'docs/index.md').read_text()
     listed = re.findall(r'^[\w/*]+$', index, re.MULTILINE)

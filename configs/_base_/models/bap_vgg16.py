@@ -20,6 +20,6 @@ model = dict(
         min_background=0.125,
     ),
     # Stage 2 (paper Sec. 3.2): 'bana_mm' is ours, 'paper' the published recipe. Single fields of it may be set beside
-    # the name; bana_mm/labels/recipe.py lists them.
+    # the name; bana_mm/structures/label_recipe.py lists them.
     label_recipe=dict(recipe='bana_mm'),
 )
