@@ -152,6 +152,7 @@ def soak_training(root: Path, iterations: int, every: int = 50) -> Watch:
 
     from bana_mm.structures import LabelStore, read_label_png
     from bana_mm.utils.cli import keep_whole_checkpoints
+    from bana_mm.utils.config import set_num_classes
     from bana_mm.utils.resources import find_config
 
     data, store = make_data(root), LabelStore(root / 'labels')
@@ -164,6 +165,7 @@ def soak_training(root: Path, iterations: int, every: int = 50) -> Watch:
     (root / 'segmentation.py').write_text(_filled(SEGMENTATION, values))
     cfg = Config.fromfile(root / 'segmentation.py')
     cfg.work_dir = str(root / 'work')
+    set_num_classes(cfg)
     keep_whole_checkpoints(cfg)
     watch = Watch('training', 'iterations')
 

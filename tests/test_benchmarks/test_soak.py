@@ -36,6 +36,11 @@ def test_many_labels_leave_nothing_behind(tmp_path, name):
     assert result['slope'] < 4 * 2**20
 
 
+def test_a_short_training(tmp_path):
+    watch = soak.soak_training(tmp_path, 4, every=2)
+    assert watch.counts == [2, 4] and watch.result()['end']['processes'] == 0
+
+
 @pytest.mark.long
 def test_a_training_leaves_nothing_behind(tmp_path):
     result = soak.soak_training(tmp_path, 500).result()

@@ -77,7 +77,7 @@ def check_num_classes(model: nn.Module, classes: Sequence[str], what: str) -> No
         counts = isinstance(number, int) and number > 0 and not name.endswith('rpn_head')
         if counts and classes and number != len(classes):
             raise ValueError(
-                f'model.{name} has num_classes={number}, but the {what} has {len(classes)} classes '
+                f'{f"model.{name}" if name else "model"} has num_classes={number}, but the {what} has {len(classes)} classes '
                 f"({', '.join(classes)}): set num_classes, or the data set's metainfo"
             )
 
