@@ -35,7 +35,9 @@ def test_links_resolve(path):
             assert anchor in anchors(file), f'{target}: no heading of that name'
 
 
-NAMED = re.compile(r'\b(?:bana_mm|benchmarks|configs|docker|docs|scripts|tests|tools)/[\w./-]+\.(?:py|md|sh|yml|ipynb)\b')
+NAMED = re.compile(
+    r'\b(?:bana_mm|benchmarks|configs|docker|docs|scripts|tests|tools)/[\w./-]+\.(?:py|md|sh|yml|ipynb)\b'
+)
 # Files that the tools write in the example of a zoo, and parts of names that stand for others.
 EXAMPLES = ('configs/own_data/zoo.py', 'configs/own_data/zoo_sizes.py', 'configs/own_data/zoo.md')
 STANDING_IN = ('NAME.py', '/X.py')
