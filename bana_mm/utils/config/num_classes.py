@@ -76,9 +76,8 @@ def check_num_classes(model: nn.Module, classes: Sequence[str], what: str) -> No
         number = getattr(module, 'num_classes', None)
         counts = isinstance(number, int) and number > 0 and not name.endswith('rpn_head')
         if counts and classes and number != len(classes):
-            where = f'model.{name}' if name else 'model'
             raise ValueError(
-                f'{where} has num_classes={number}, but the {what} has {len(classes)} classes '
+                f'model{name and "." + name} has num_classes={number}, but the {what} has {len(classes)} classes '
                 f"({', '.join(classes)}): set num_classes, or the data set's metainfo"
             )
 
