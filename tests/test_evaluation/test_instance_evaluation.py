@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 from pycocotools import mask as mask_api
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
 
 from bana_mm.evaluation.instance_evaluation import evaluate_instances, instance_table, rank
 from bana_mm.evaluation.instance_masks import (
@@ -142,6 +144,48 @@ def test_classes_and_images_are_told_apart(write):
     figures = compare(write, true, labels, images=(1, 2))
     # Class 3: all found. Class 8: the first in order is right, recall 1/2.
     assert figures['AP'] == pytest.approx((100 + 100 * 51 / 101) / 2, abs=1e-3) and figures['mIoU'] == 75
+
+
+def test_average_precision_is_that_of_one_run_over_all_classes(write):
+    """Random rectangles of three classes in four images, one class without labels and some crowds."""
+    chance = np.random.default_rng(3)
+    true, labels = [], []
+    for number in range(1, 61):
+        x, y, w, h = chance.integers((0, 0, 4, 4), (90, 90, 110, 110)).tolist()
+        one = entry(
+            number,
+            (x, y, x + w, y + h),
+            int(chance.integers(1, 5)),
+            int(chance.choice([3, 8, 9])),
+            iscrowd=int(number % 15 == 0),
+        )
+        true.append(one)
+        shift = int(chance.integers(0, 5))
+        if one['category_id'] != 9:
+            labels.append(dict(one, segmentation=rectangle(x + shift, y, x + w, y + h), score=float(chance.random())))
+    images = dict(images=(1, 2, 3, 4), categories=(3, 8, 9))
+    figures = compare(write, true, labels, by='score', **images)
+
+    api = COCO(
+        write('areas.json', [dict(one, area=float(mask_api.area(one['segmentation']))) for one in true], **images)
+    )
+    results = [
+        dict(
+            image_id=one['image_id'],
+            category_id=one['category_id'],
+            segmentation=one['segmentation'],
+            score=one['score'],
+        )
+        for one in labels
+        if not one['iscrowd']
+    ]
+    whole = COCOeval(api, api.loadRes(results), 'segm')
+    whole.evaluate()
+    whole.accumulate()
+    whole.summarize()
+    names = ('AP', 'AP50', 'AP75', 'AP_S', 'AP_M', 'AP_L')
+    assert [figures[name] for name in names] == pytest.approx([100 * value for value in whole.stats[:6]], abs=1e-3)
+    assert 0 < figures['AP'] < figures['AP50'] < 67  # of the third class nothing is found
 
 
 def test_two_hundred_objects_in_an_image(write):
