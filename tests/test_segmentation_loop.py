@@ -4,12 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
 
 from bana_mm.datasets.synthetic import make_tiny_voc
 from bana_mm.structures import LabelStore, read_label_png
+from bana_mm.utils.safe_loading import read_checkpoint
 
 CONFIG = Path(__file__).parents[1] / 'configs' / 'bana' / 'deeplabv1_vgg16_voc.py'
 
@@ -77,7 +77,7 @@ def test_train_resume_and_test(config, tmp_path):
     losses = losses_of(runner)
     assert all(len(values) == 4 and np.isfinite(values).all() and (values > 0).all() for values in losses.values())
     assert {'val/mIoU', 'val/aAcc'} <= set(runner.message_hub.log_scalars)
-    whole = torch.load(tmp_path / 'work' / 'iter_4.pth', weights_only=True)
+    whole = read_checkpoint(tmp_path / 'work' / 'iter_4.pth')
 
     config.update(
         experiment_name='resumed',
@@ -88,7 +88,7 @@ def test_train_resume_and_test(config, tmp_path):
     resumed = Runner.from_cfg(config)
     resumed.train()
     assert resumed.iter == 4 and not (tmp_path / 'resumed' / 'iter_2.pth').exists()
-    again = torch.load(tmp_path / 'resumed' / 'iter_4.pth', weights_only=True)
+    again = read_checkpoint(tmp_path / 'resumed' / 'iter_4.pth')
     assert again['state_dict'].keys() == whole['state_dict'].keys()
     assert again['optimizer']['param_groups'][0]['lr'] == whole['optimizer']['param_groups'][0]['lr']
 

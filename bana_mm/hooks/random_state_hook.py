@@ -47,7 +47,7 @@ class RandomStateHook(Hook):
             self._loaded = None
         elif self._loaded is not None and hasattr(loop, 'dataloader_iterator'):
             state, self._loaded = self._loaded, None
-            loop.dataloader_iterator = _restoring(loop.dataloader_iterator, runner.iter, state)
+            loop.dataloader_iterator = _Restoring(loop.dataloader_iterator, runner.iter, state)
 
     def before_train_epoch(self, runner: Runner) -> None:
         """Set the state, in a training counted in epochs."""
@@ -91,9 +91,25 @@ def set_random_state(state: dict[str, Any]) -> None:
         torch.cuda.set_rng_state(state['cuda'].cpu())
 
 
-def _restoring(batches: Iterator[Any], skipped: int, state: dict[str, Any]) -> Iterator[Any]:
-    for _ in range(skipped):
-        yield next(batches)
-    set_random_state(state)
-    while True:
-        yield next(batches)
+class _Restoring:
+    """Batches, and before the first that is not skipped the state of the generators."""
+
+    def __init__(self, batches: Iterator[Any], skipped: int, state: dict[str, Any]) -> None:
+        self._batches, self._skipped = batches, skipped
+        self._state: dict[str, Any] | None = state
+
+    def __iter__(self) -> Iterator[Any]:
+        return self
+
+    def __next__(self) -> Any:
+        if self._skipped > 0:
+            self._skipped -= 1
+        elif self._state is not None:
+            set_random_state(self._state)
+            self._state = None
+        return next(self._batches)
+
+    def skip_iter(self, number: int) -> None:
+        """As mmengine's fork skips batches, where it can without loading them."""
+        self._batches.skip_iter(number)  # type: ignore[attr-defined]
+        self._skipped -= number

@@ -7,6 +7,7 @@ from inspect import signature
 from pathlib import Path
 from typing import Any
 
+import torch
 from mmengine.config import Config
 
 from bana_mm import __version__
@@ -117,6 +118,7 @@ def _seed(cfg: Mapping[str, Any]) -> str:
 
 def _versions() -> str:
     versions = {'bana_mm': __version__, 'Python': platform.python_version(), **installed_versions()}
+    versions['torch'] = torch.__version__  # with its build, which the metadata may leave out
     return 'versions: ' + ', '.join(f'{name} {version}' for name, version in versions.items())
 
 

@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader
 from bana_mm.hooks import RandomStateHook, WholeCheckpointHook
 from bana_mm.hooks.checkpoint_hook import WholeFileBackend
 from bana_mm.hooks.random_state_hook import random_state, set_random_state
+from bana_mm.utils.safe_loading import read_checkpoint
 
 
 class Toy(BaseModel):
@@ -82,7 +83,7 @@ def test_what_is_there_stays_until_the_next_is_whole(train, tmp_path, monkeypatc
     work = tmp_path / 'work'
     assert [path.name for path in work.glob('*.pth')] == ['iter_2.pth']
     assert find_latest_checkpoint(str(work)) == str(work / 'iter_2.pth')
-    assert torch.load(work / 'iter_2.pth', weights_only=True)['meta']['iter'] == 2
+    assert read_checkpoint(work / 'iter_2.pth')['meta']['iter'] == 2
     assert not list(work.glob('.*.part'))
     (work / '.iter_3.pth.1.part').touch()  # as after a kill that nothing can catch
     assert train(name='again') == ['iter_4.pth']

@@ -25,6 +25,7 @@ from bana_mm.datasets.synthetic_coco import make_tiny_coco
 from bana_mm.pipeline import step
 from bana_mm.search import crf_search, recipe_search
 from bana_mm.structures import read_label_png
+from bana_mm.utils.safe_loading import read_checkpoint
 
 pytestmark = pytest.mark.skipif(sys.platform != 'linux', reason='forks processes that have threads')
 MAPS = ('Y_crf', 'Y_ret')
@@ -365,13 +366,11 @@ def test_pipeline_with_rounds(forked_steps, tmp_path, monkeypatch):
         return run
 
     run = Run(tmp_path, begin, look=labels_and_figures)
-    weights = {
-        path.relative_to(tmp_path / 'whole'): torch.load(path, weights_only=True) for path in finals(tmp_path / 'whole')
-    }
+    weights = {path.relative_to(tmp_path / 'whole'): read_checkpoint(path) for path in finals(tmp_path / 'whole')}
     assert len(weights) == 3
     for number, _ in enumerate(run.killed_and_again(20)):
         for path, whole in weights.items():
-            found = torch.load(tmp_path / f'killed{number}' / path, weights_only=True)
+            found = read_checkpoint(tmp_path / f'killed{number}' / path)
             for name, value in whole['state_dict'].items():
                 torch.testing.assert_close(found['state_dict'][name], value, rtol=0, atol=1e-6)
 

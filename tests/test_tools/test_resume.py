@@ -8,6 +8,7 @@ import torch
 
 from bana_mm.datasets.synthetic import make_tiny_voc
 from bana_mm.structures import LabelStore, read_label_png
+from bana_mm.utils.safe_loading import read_checkpoint
 
 REPO = Path(__file__).parents[2]
 COMMON = """
@@ -87,8 +88,8 @@ def test_resumed_weights_are_those_of_an_uninterrupted_run(run, workplace, monke
     assert [path.name for path in Path('parts').glob('*.pth')] == ['iter_3.pth']
     monkeypatch.delenv('STOP_AT')
     run('train', 'tiny.py', '--work-dir', 'parts', '--resume')
-    whole, parts = (torch.load(f'{name}/iter_5.pth', weights_only=True) for name in ('whole', 'parts'))
-    before = torch.load('whole/iter_5.pth', weights_only=True)['state_dict']
+    whole, parts = (read_checkpoint(f'{name}/iter_5.pth') for name in ('whole', 'parts'))
+    before = read_checkpoint('whole/iter_5.pth')['state_dict']
     assert whole['meta']['iter'] == parts['meta']['iter'] == 5 and before
     for name, value in whole['state_dict'].items():
         torch.testing.assert_close(parts['state_dict'][name], value, rtol=0, atol=1e-6)
@@ -106,4 +107,4 @@ def test_a_checkpoint_that_is_cut_off(run, workplace, monkeypatch):
         run('train', 'tiny.py', '--work-dir', 'work', '--resume', '--cfg-options', 'train_cfg.max_iters=3')
     again = ('--resume', 'work/iter_1.pth', '--cfg-options', 'train_cfg.max_iters=3')
     run('train', 'tiny.py', '--work-dir', 'work', *again)
-    assert torch.load('work/iter_3.pth', weights_only=True)['meta']['iter'] == 3
+    assert read_checkpoint('work/iter_3.pth')['meta']['iter'] == 3

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from bana_mm.datasets.synthetic import make_tiny_voc
+from bana_mm.utils.safe_loading import read_checkpoint
 
 REPO = Path(__file__).parents[2]
 CONFIG = f"""
@@ -127,5 +128,5 @@ def test_two_processes_on_the_cpu(tmp_path):
     assert done.returncode == 0, done.stderr[-8000:]
     losses = [entry['loss_cls'] for entry in scalars('work_dirs/tiny') if 'loss_cls' in entry]
     assert len(losses) == 4  # logged by one of them
-    state = torch.load('work_dirs/tiny/iter_4.pth', weights_only=True)['state_dict']
+    state = read_checkpoint('work_dirs/tiny/iter_4.pth')['state_dict']
     assert 'backbone.fc6.weight' in state  # without the wrapper's prefix
