@@ -110,6 +110,6 @@ class _Restoring:
         return next(self._batches)
 
     def skip_iter(self, number: int) -> None:
-        """As mmengine's fork skips batches, where it can without loading them."""
-        self._batches.skip_iter(number)  # type: ignore[attr-defined]
-        self._skipped -= number
+        """For mmengine's fork, which can skip batches without loading them; then workers would draw other numbers."""
+        for _ in range(number):
+            next(self)

@@ -1,8 +1,8 @@
 """What a run says before it starts."""
 
-from importlib.metadata import version
 from pathlib import Path
 
+import mmengine
 import pytest
 import torch
 
@@ -21,7 +21,7 @@ def test_a_row_of_the_paper():
     title, seed, versions, further = header('bana/deeplabv1_vgg16_voc')
     assert title.startswith('deeplabv1_vgg16_voc: Table 3, L_wce (NAL): 62.4 mIoU on VOC val')
     assert seed.startswith('seed: 13 ')
-    assert f'torch {torch.__version__}' in versions and f'mmengine {version("mmengine")}' in versions
+    assert f'torch {torch.__version__}' in versions and f'mmengine {mmengine.__version__}' in versions
     assert any(
         line.startswith('aims at: Table 3') and line.endswith('single scale 62.4, ms+flip+CRF 68.1 (published)')
         for line in further
