@@ -107,7 +107,7 @@ def _card(
         label = one.read(image.info, rgb.shape[:2])
         if label is not None:
             (predictions if one.kind == 'prediction' else labels)[one.caption] = label
-    ground_truth = survey.truth(image.info)
+    ground_truth = survey.truth(image.info, rgb.shape[:2])
     boxes, indices = boxes_of(image.info)
     attention = cam = confidence = None
     if models.classifier is not None:

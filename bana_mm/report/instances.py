@@ -1,7 +1,7 @@
 """Pictures of a training on masks of instances: the pseudo masks, their reliable region, true masks, predictions."""
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from bana_mm.structures import IGNORE, decode_mask, paint_instances
 from bana_mm.structures.run_length import mask_of
 from bana_mm.utils.config import find_pseudo_labels
 
-from .survey import ImageSet, MapFolder, build_dataset
+from .survey import ImageSet, MapFolder, Truth, build_dataset
 
 MIN_SCORE = 0.3  # of predicted instances that are drawn
 
@@ -70,11 +70,15 @@ def instance_images(cfg: Config) -> tuple[ImageSet | None, list[MapFolder]]:
         return None, []
     boxes = (find_pseudo_labels(cfg) or {}).get('boxes')
     file = Path(dataset.ann_file)
-    images = ImageSet(dataset, file.stem, _truth(boxes, dataset) if boxes else lambda info: None)
+    images = ImageSet(dataset, file.stem, _truth(boxes, dataset) if boxes else _no_truth)
     return images, [MaskMaps('masks', file, 'labels'), MaskMaps('reliable region', file, 'region')]
 
 
-def _truth(boxes: str, dataset: Any) -> Callable[[Mapping[str, Any]], np.ndarray | None]:
+def _no_truth(info: Mapping[str, Any], size: tuple[int, int] | None = None) -> None:
+    """Where there are no true masks."""
+
+
+def _truth(boxes: str, dataset: Any) -> Truth:
     """True label maps by the item of an image; without true masks there are none."""
     by_image: dict[int, list[tuple[int, Any]]] = defaultdict(list)
     try:
@@ -84,8 +88,8 @@ def _truth(boxes: str, dataset: Any) -> Callable[[Mapping[str, Any]], np.ndarray
                 by_image[annotation['image_id']].append((index + 1, annotation['segmentation']))
     except (FileNotFoundError, ValueError) as error:
         print(f'no true masks: {error}')
-        return lambda info: None
-    return lambda info: painted(by_image[info['coco_id']], (info['height'], info['width']))
+        return _no_truth
+    return lambda info, size=None: painted(by_image[info['coco_id']], (info['height'], info['width']))
 
 
 def predicted_instances(model: TrainedModel, rgb: np.ndarray) -> np.ndarray:

@@ -21,6 +21,8 @@ from bana_mm.utils.progress import Progress
 
 from .gather import Findings, Training
 
+Truth = Callable[..., np.ndarray | None]
+
 
 @dataclass
 class MapFolder:
@@ -60,17 +62,21 @@ class ImageSet:
     Args:
         dataset (BaseDataset): Items with ``img_path``, and ``instances`` where they have them.
         split (str): Its name.
-        truth (Callable[[Mapping], np.ndarray | None]): True label map of an item, (H, W) uint8; None without one.
+        truth (Callable): True label map of an item, (H, W) uint8, whose size may be asked for; None without one.
     """
 
     dataset: Any
     split: str
-    truth: Callable[[Mapping[str, Any]], np.ndarray | None]
+    truth: Truth
 
 
-def mask_file(info: Mapping[str, Any]) -> np.ndarray | None:
-    """The mask of an item in a file of its own, where it has one."""
-    return read_label_png(info['seg_map_path']) if info.get('seg_map_path') else None
+def mask_file(info: Mapping[str, Any], size: tuple[int, int] | None = None) -> np.ndarray | None:
+    """The mask of an item in a file of its own, where it has one.
+
+    Raises:
+        ValueError: If it can't be read, or has another size than (H, W); the message names the file.
+    """
+    return read_label_png(info['seg_map_path'], size) if info.get('seg_map_path') else None
 
 
 @dataclass
@@ -98,7 +104,7 @@ class Survey:
         total (int): Images of the data set.
         images (list[ImageFigures]): Those that were looked at.
         maps (list[MapFolder]): What was looked at.
-        truth (Callable[[Mapping], np.ndarray | None]): See :class:`ImageSet`. Defaults to :func:`mask_file`.
+        truth (Callable): See :class:`ImageSet`. Defaults to :func:`mask_file`.
         confusions (dict[str, ConfusionMatrix]): Against the masks, by caption; empty without masks.
         rates (dict[str, FillingRates]): Of the boxes, by caption, and :data:`GROUND_TRUTH`.
     """
@@ -108,7 +114,7 @@ class Survey:
     total: int
     images: list[ImageFigures]
     maps: list[MapFolder]
-    truth: Callable[[Mapping[str, Any]], np.ndarray | None] = mask_file
+    truth: Truth = mask_file
     confusions: dict[str, ConfusionMatrix] = field(default_factory=dict)
     rates: dict[str, FillingRates] = field(default_factory=dict)
 
