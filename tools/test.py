@@ -267,7 +267,7 @@ def main() -> None:
     if args.server_archive and is_main_process():
         pack_for_server(runner, args)
     say_done(f'tested {args.checkpoint}{told(scores)}', args.server_archive or args.out or cfg.work_dir)
-    leave_together()
+    leave_together(runner)
 
 
 def told(scores: Mapping[str, Any] | None) -> str:

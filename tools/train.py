@@ -78,7 +78,7 @@ def main() -> None:
             'docs/weights.md'
         ) from error
     say_done(f'trained {run_name(cfg)}', cfg.work_dir, next_step(cfg, args))
-    leave_together()
+    leave_together(runner)
 
 
 def next_step(cfg: Config, args: argparse.Namespace) -> str | None:

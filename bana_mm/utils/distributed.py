@@ -3,6 +3,7 @@
 They talk through gloo, on GPUs too: what they exchange are counts and short lists.
 """
 
+import gc
 import os
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
@@ -76,10 +77,18 @@ def launched(launcher: str = 'none') -> Iterator[None]:
         torch.distributed.destroy_process_group()
 
 
-def leave_together() -> None:
-    """At the end of a run wait for the other processes of the launcher: gloo aborts those that are left behind."""
+def leave_together(runner: Any = None) -> None:
+    """At the end of a run wait for the other processes of the launcher: gloo aborts those that are left behind.
+
+    Args:
+        runner (Runner | None): Loses its model, whose wrapper holds the group: its threads are to end here, not with
+            the interpreter, which was once seen to end in SIGABRT. Defaults to None.
+    """
     if torch.distributed.is_initialized():
         torch.distributed.barrier()
+        if runner is not None:
+            runner.model = None
+            gc.collect()  # the wrapper refers to itself
         torch.distributed.destroy_process_group()
 
 

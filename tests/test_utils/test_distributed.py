@@ -1,12 +1,22 @@
 import multiprocessing
 import socket
 import subprocess
+import weakref
+from types import SimpleNamespace
 
 import pytest
 import torch.distributed
 from mmengine.dist import get_rank
 
-from bana_mm.utils.distributed import first_rank_stream, launched, on_all_ranks, on_first_rank, share, start_gloo
+from bana_mm.utils.distributed import (
+    first_rank_stream,
+    launched,
+    leave_together,
+    on_all_ranks,
+    on_first_rank,
+    share,
+    start_gloo,
+)
 
 
 def fail_on(rank):
@@ -89,3 +99,14 @@ def test_bad_launchers(monkeypatch):
     monkeypatch.delenv('OMPI_COMM_WORLD_RANK', raising=False)
     with pytest.raises(RuntimeError, match='--launcher mpi: .* OMPI_COMM_WORLD_RANK is not set; .* with mpirun'):
         start_gloo('mpi')
+
+
+def test_the_group_ends_with_the_run(tmp_path):
+    """Nothing holds it any more: the model's wrapper is gone."""
+    torch.distributed.init_process_group('gloo', f'file://{tmp_path}/store', rank=0, world_size=1)
+    runner = SimpleNamespace(model=torch.nn.parallel.DistributedDataParallel(torch.nn.Linear(2, 1)))
+    runner.model(torch.ones(1, 2)).sum().backward()
+    wrapper = weakref.ref(runner.model)
+    leave_together(runner)
+    assert wrapper() is None and not torch.distributed.is_initialized()
+    leave_together(runner)  # a single process has nobody to wait for
