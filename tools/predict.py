@@ -117,13 +117,11 @@ def find_images(named: list[str]) -> list[tuple[Path, Path | None]]:
 
 def note_instances(instances, min_score: float, size: tuple[int, int], found: dict):
     """Add the instances of the last image to the JSON; label map, boxes and class indices are for the overlay."""
-    import numpy as np
-
+    from bana_mm.labels.trained_model import sure_instances
     from bana_mm.structures import encode_mask, paint_instances
 
-    kept = instances[instances.scores >= min_score].cpu()
+    kept, masks = sure_instances(instances, min_score, size)
     boxes, indices = kept.bboxes.numpy().reshape(-1, 4), (kept.labels + 1).tolist()
-    masks = kept.masks.numpy().astype(bool) if 'masks' in kept else np.zeros((len(boxes), *size), bool)
     for (x1, y1, x2, y2), index, mask, score in zip(boxes.tolist(), indices, masks, kept.scores.tolist()):
         found['annotations'].append(
             dict(

@@ -79,6 +79,22 @@ class TrainedModel:
         return sample
 
 
+def sure_instances(found: Any, min_score: float, size: tuple[int, int]) -> tuple[Any, np.ndarray]:
+    """The instances of a prediction that have at least a score.
+
+    Args:
+        found (InstanceData): ``pred_instances`` of :meth:`TrainedModel.predict`.
+        min_score (float): Those below are left out.
+        size (tuple[int, int]): Height and width of the image in pixels.
+
+    Returns:
+        tuple[InstanceData, np.ndarray]: They, on the CPU, and their masks, (K, H, W) bool; empty ones of a model that
+        finds boxes alone.
+    """
+    kept = found[found.scores >= min_score].cpu()
+    return kept, kept.masks.numpy().astype(bool) if 'masks' in kept else np.zeros((len(kept.labels), *size), bool)
+
+
 def test_pipeline(cfg: Config) -> Mapping[str, Any] | Sequence[Any]:
     """Steps of a config's test, also where its data has nothing to test on.
 

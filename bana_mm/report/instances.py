@@ -10,7 +10,7 @@ import numpy as np
 from mmengine.config import Config
 
 from bana_mm.evaluation.instance_masks import read_true_masks
-from bana_mm.labels.trained_model import TrainedModel
+from bana_mm.labels.trained_model import TrainedModel, sure_instances
 from bana_mm.structures import IGNORE, decode_mask, paint_instances
 from bana_mm.structures.run_length import mask_of
 from bana_mm.utils.config import find_pseudo_labels
@@ -99,7 +99,5 @@ def predicted_instances(model: TrainedModel, rgb: np.ndarray) -> np.ndarray:
         model (TrainedModel): The model.
         rgb (np.ndarray): (H, W, 3) uint8.
     """
-    found = model.predict(rgb).pred_instances
-    found = found[found.scores >= MIN_SCORE].cpu()
-    masks = found.masks.numpy().astype(bool) if 'masks' in found else np.zeros((0, *rgb.shape[:2]), bool)
+    found, masks = sure_instances(model.predict(rgb).pred_instances, MIN_SCORE, rgb.shape[:2])
     return paint_instances(masks, (found.labels + 1).tolist())
