@@ -23,9 +23,8 @@ from bana_mm.utils.resources import tool_line
 
 
 def parse_args() -> argparse.Namespace:
-    from mmengine.config import DictAction
-
     from bana_mm.utils.cli import add_config_arguments, add_launcher_arguments
+    from bana_mm.utils.options import OptionsAction
     from bana_mm.utils.run_options import add_run_options
 
     parser = tool_parser(
@@ -59,7 +58,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--same-as',
         nargs='+',
-        action=DictAction,
+        action=OptionsAction,
         metavar='CLASS=OTHER',
         help="which of the classifier's classes stands for one of --coco with another name, such as "
         'truck=car; None for none. Names that VOC and COCO spell differently are known',
@@ -74,7 +73,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--source-options',
         nargs='+',
-        action=DictAction,
+        action=OptionsAction,
         default={},
         metavar='KEY=VALUE',
         help='parameters of a single --source, such as iterations=3; with a CHECKPOINT changes of the '

@@ -17,9 +17,8 @@ Box = tuple[float, float, float, float, str | int]
 
 
 def parse_args() -> argparse.Namespace:
-    from mmengine.config import DictAction
-
     from bana_mm.utils.command_line import tool_parser
+    from bana_mm.utils.options import OptionsAction
     from bana_mm.utils.run_options import add_run_options
 
     parser = tool_parser(
@@ -48,7 +47,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--source-options',
         nargs='+',
-        action=DictAction,
+        action=OptionsAction,
         default={},
         metavar='KEY=VALUE',
         help='parameters of a single --source, such as iterations=3',

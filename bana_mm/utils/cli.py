@@ -4,12 +4,13 @@ import argparse
 import os
 
 import torch
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 from .config import read_config
 from .distributed import start_gloo
+from .options import OptionsAction
 
 
 def add_config_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,8 +19,9 @@ def add_config_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
-        help='override settings of the config: key=value, nested keys with dots, lists as key="[a,b]" (no white space)',
+        action=OptionsAction,
+        help='override settings of the config: key=value, nested keys with dots, lists as key="[a,b]" (no white '
+        """space), dictionaries with text in quotes, as key="[dict(type='A')]\"""",
     )
 
 

@@ -17,9 +17,8 @@ from bana_mm.utils.interrupt import BEGINS_ANEW, interruptible
 
 
 def parse_args() -> argparse.Namespace:
-    from mmengine.config import DictAction
-
     from bana_mm.utils.cli import add_config_arguments
+    from bana_mm.utils.options import OptionsAction
     from bana_mm.utils.run_options import add_run_options
 
     parser = tool_parser(
@@ -42,7 +41,7 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('--split', default='val', help='list of images, ImageSets/Segmentation/SPLIT.txt')
     parser.add_argument('--images', type=int, help='take that many, evenly spread over the data set (default: all)')
-    parser.add_argument('--rule', nargs='+', action=DictAction, default={}, metavar='KEY=VALUE', help='of the rule')
+    parser.add_argument('--rule', nargs='+', action=OptionsAction, default={}, metavar='KEY=VALUE', help='of the rule')
     add_config_arguments(parser)
     parser.add_argument('--fit', action='store_true', help='also fit the rule to these masks, and print its fields')
     parser.add_argument('--json', type=Path, metavar='FILE', help='write figures and every mask there')

@@ -9,8 +9,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 
+from bana_mm.utils.options import OptionsAction
 from bana_mm.utils.resources import find_config
 
 from .datasets import find_pseudo_labels, place_of_pseudo_labels
@@ -85,7 +86,7 @@ def parse_options(options: Sequence[str]) -> dict[str, Any]:
         options (Sequence[str]): ``KEY=VALUE`` each; what is neither a number nor a list is text.
     """
     parser = argparse.ArgumentParser()
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction)
+    parser.add_argument('--cfg-options', nargs='+', action=OptionsAction)
     return parser.parse_args(['--cfg-options', *options]).cfg_options if options else {}
 
 
