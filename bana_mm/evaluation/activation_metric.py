@@ -9,11 +9,11 @@ from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 
 from bana_mm.registry import METRICS
+from bana_mm.utils.pixel_data import label_map_of
 from bana_mm.utils.table import format_table
 
 from .confusion import ConfusionMatrix
 from .contours import ContourCounts
-from .pseudo_label_metric import label_map_of
 
 
 @METRICS.register_module()

@@ -13,6 +13,7 @@ from bana_mm.labels.item import read_rgb
 from bana_mm.labels.unaries import label_task
 from bana_mm.registry import METRICS
 from bana_mm.structures import BoxLayout
+from bana_mm.utils.pixel_data import label_map_of
 from bana_mm.utils.table import format_table
 
 from .confusion import NOTHING_COMPARED, ConfusionMatrix
@@ -98,12 +99,6 @@ class PseudoLabelMetric(BaseMetric):
 def _array(values: Any) -> np.ndarray:
     values = getattr(values, 'tensor', values)  # of mmdet's boxes
     return values.cpu().numpy() if isinstance(values, Tensor) else np.asarray(values)
-
-
-def label_map_of(pixel_data: dict[str, Any]) -> np.ndarray:
-    """The map (H, W) of a PixelData: mmdet calls it ``sem_seg``, mmseg ``data``."""
-    label = _array(pixel_data['sem_seg'] if 'sem_seg' in pixel_data else pixel_data['data'])
-    return label.reshape(label.shape[-2:])
 
 
 def _make_label(sample: dict[str, Any]) -> np.ndarray:

@@ -14,6 +14,7 @@ from bana_mm.datasets.metainfo import without_background
 from bana_mm.functional import pixel_boxes
 from bana_mm.registry import HOOKS
 from bana_mm.structures.collapse import CollapseCounts, CollapseRule, fills, whole_regions
+from bana_mm.utils.pixel_data import label_map_of
 
 LABEL_ADVICE = dict(
     whole='they tell no more than the boxes. Make the labels of this class with another source, or merge two',
@@ -76,7 +77,7 @@ class CollapseHook(Hook):
         for sample in data_batch['data_samples']:
             if 'gt_sem_seg' in sample:
                 background = _background(runner.train_dataloader, sample)
-                self._count_map(self._labels, _plane(sample.gt_sem_seg), background)
+                self._count_map(self._labels, label_map_of(sample.gt_sem_seg), background)
             elif 'gt_instances' in sample and 'masks' in sample.gt_instances:
                 instances = sample.gt_instances
                 masks = instances.masks.to_ndarray()
@@ -95,8 +96,8 @@ class CollapseHook(Hook):
         for sample in outputs or ():
             if 'pred_sem_seg' in sample:
                 background = _background(runner.val_dataloader, sample)
-                ground_truth = _plane(sample.gt_sem_seg) if 'gt_sem_seg' in sample else None
-                self._count_map(self._predictions, _plane(sample.pred_sem_seg), background, ground_truth)
+                ground_truth = label_map_of(sample.gt_sem_seg) if 'gt_sem_seg' in sample else None
+                self._count_map(self._predictions, label_map_of(sample.pred_sem_seg), background, ground_truth)
             elif 'pred_instances' in sample and 'masks' in sample.pred_instances:
                 sure = sample.pred_instances[sample.pred_instances.scores >= self.score_thr]
                 masks = np.asarray(torch.as_tensor(sure.masks).cpu())
@@ -147,8 +148,3 @@ def _background(dataloader: DataLoader, sample: Any) -> int:
     """1 where label maps hold a background 0, else 0: the value of the first object class."""
     # mmseg's data sets name the background among their classes if there is one; those with boxes never do.
     return int('gt_instances' in sample or 'background' in (dataloader.dataset.metainfo.get('classes') or ()))
-
-
-def _plane(data: Any) -> np.ndarray:
-    """(1, H, W) pixel data as (H, W) uint8."""
-    return np.asarray(data.data.cpu())[0].astype(np.uint8)

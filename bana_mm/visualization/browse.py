@@ -19,6 +19,7 @@ from bana_mm.labels.data import config_scope
 from bana_mm.structures import IGNORE, paint_masks
 from bana_mm.structures.box_layout import BoxLayout
 from bana_mm.utils.config.datasets import inner_dataset
+from bana_mm.utils.pixel_data import label_map_of
 
 from .panels import panel_cells, panel_row
 
@@ -120,7 +121,7 @@ def _cells(
         layout = BoxLayout.from_boxes(rgb.shape[:2], boxes, indices, _ignored(sample))
     maps: dict[str, np.ndarray] = {}
     if 'gt_sem_seg' in sample:
-        maps['label'] = sample.gt_sem_seg.data[0].numpy().astype(np.uint8)
+        maps['label'] = label_map_of(sample.gt_sem_seg).astype(np.uint8)
         if 'gt_reliable_map' in sample:
             reliable = sample.gt_reliable_map.data[0].numpy()
             maps['reliable'] = np.where(reliable, maps['label'], IGNORE).astype(np.uint8)
