@@ -9,10 +9,11 @@ from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 
 from bana_mm.registry import METRICS
+from bana_mm.structures import IGNORE
 from bana_mm.utils.pixel_data import label_map_of
 from bana_mm.utils.table import format_table
 
-from .confusion import ConfusionMatrix
+from .confusion import ConfusionMatrix, check_pair
 from .contours import ContourCounts
 
 
@@ -68,22 +69,15 @@ class ActivationMapMetric(BaseMetric):
 
     def _count(self, sample: dict) -> dict[str, np.ndarray]:
         ground_truth, num_classes = label_map_of(sample['gt_sem_seg']), len(self._classes)
-        maps = sample['pred_activations']['data'].cpu()
+        maps = sample['pred_activations']['data'].float().cpu()
         classes = np.concatenate([[0], sample['activation_classes'].cpu().numpy()]).astype(np.uint8)
-
-        def label(level: float) -> np.ndarray:
-            scores = torch.cat([maps.new_full((1, *maps.shape[1:]), level), maps])
-            return classes[scores.argmax(dim=0).numpy()]
-
-        counts = []
-        for level in self.levels:
-            confusion = ConfusionMatrix(num_classes)
-            confusion.update(ground_truth, label(level), sample.get('img_path'))
-            counts.append(confusion.counts)
-        result = dict(counts=np.stack(counts))
+        scores, best = torch.cat([maps.new_full((1, *maps.shape[1:]), -1.0), maps]).max(dim=0)
+        best, scores = classes[best.numpy()], scores.numpy()
+        check_pair(ground_truth, best, num_classes, sample.get('img_path'))
+        result = dict(counts=count_levels(ground_truth, best, scores, self.levels, num_classes))
         if self.contours is not None:
             one = ContourCounts(num_classes, self.contours)
-            one.update(ground_truth, label(self.contour_level))
+            one.update(ground_truth, np.where(scores > np.float32(self.contour_level), best, 0))
             result.update(contours=one.counts)
         return result
 
@@ -121,6 +115,33 @@ class ActivationMapMetric(BaseMetric):
     @property
     def _classes(self) -> Sequence[str]:
         return self.dataset_meta['classes']
+
+
+def count_levels(
+    ground_truth: np.ndarray, best: np.ndarray, scores: np.ndarray, levels: Sequence[float], num_classes: int
+) -> np.ndarray:
+    """What :class:`ConfusionMatrix` counts of an image at many scores of the background, with one pass over its pixels.
+
+    Args:
+        ground_truth (np.ndarray): (H, W) int, 0..L and 255.
+        best (np.ndarray): The class with the highest score, (H, W) int, 0..L.
+        scores (np.ndarray): That score, (H, W) float32.
+        levels (Sequence[float]): K scores of the background, in any order; a class must exceed them.
+        num_classes (int): Number L of object classes.
+
+    Returns:
+        np.ndarray: (K, L + 1, L + 2) int64, see ``ConfusionMatrix.counts``.
+    """
+    ascending = np.argsort(levels, kind='stable')
+    exceeded = np.searchsorted(np.asarray(levels, np.float32)[ascending], scores, side='left')  # how many levels
+    valid, classes = ground_truth != IGNORE, num_classes + 1
+    cells = (exceeded[valid] * classes + ground_truth[valid]) * classes + best[valid]
+    counts = np.bincount(cells, minlength=(len(levels) + 1) * classes**2).reshape(-1, classes, classes)
+    shown = counts[::-1].cumsum(0)[::-1][1:]  # pixels that exceed a level exceed those below it
+    result = np.zeros((len(levels), classes, classes + 1), np.int64)
+    result[ascending, :, :-1] = shown
+    result[:, :, 0] += counts.sum(axis=(0, 2)) - result.sum(axis=2)  # all others are background
+    return result
 
 
 def average_precision(scores: np.ndarray, present: np.ndarray) -> np.ndarray:

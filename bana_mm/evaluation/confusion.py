@@ -49,11 +49,7 @@ class ConfusionMatrix:
         Raises:
             ValueError: If the shapes differ or a class is out of range.
         """
-        where = '' if image is None else f'{image}: '
-        if ground_truth.shape != prediction.shape:
-            raise ValueError(f'{where}ground truth has shape {ground_truth.shape}, prediction {prediction.shape}')
-        for name, label in (('ground truth', ground_truth), ('prediction', prediction)):
-            check_classes(label, self.num_classes, f'{where}{name}')
+        check_pair(ground_truth, prediction, self.num_classes, image)
         columns = self.num_classes + 2
         rows, predicted = ground_truth.ravel(), prediction.ravel()
         for start in range(0, rows.size, BLOCK):
@@ -108,3 +104,22 @@ class ConfusionMatrix:
         """Share of the pixels with a ground truth whose prediction is 255, in [0, 1]; NaN without such pixels."""
         total = self.counts.sum()
         return float(self.counts[:, -1].sum() / total) if total else float('nan')
+
+
+def check_pair(ground_truth: np.ndarray, prediction: np.ndarray, num_classes: int, image: str | None = None) -> None:
+    """Refuse label maps of different sizes, or with a class out of range.
+
+    Args:
+        ground_truth (np.ndarray): (H, W) uint8.
+        prediction (np.ndarray): (H, W) uint8.
+        num_classes (int): Number L of object classes; maps hold 0..L and 255.
+        image (str | None): What messages call the image. Defaults to None, not at all.
+
+    Raises:
+        ValueError: If the shapes differ or a class is out of range.
+    """
+    where = '' if image is None else f'{image}: '
+    if ground_truth.shape != prediction.shape:
+        raise ValueError(f'{where}ground truth has shape {ground_truth.shape}, prediction {prediction.shape}')
+    for name, label in (('ground truth', ground_truth), ('prediction', prediction)):
+        check_classes(label, num_classes, f'{where}{name}')

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from bana_mm.evaluation.activation_metric import average_precision
+from bana_mm.evaluation.activation_metric import average_precision, count_levels
+from bana_mm.evaluation.confusion import ConfusionMatrix
 from bana_mm.registry import METRICS
 
 
@@ -53,6 +54,25 @@ def test_levels():
     assert scores['cam_mIoU_best'] == pytest.approx(best) and scores['best_level'] == 0.14
     assert scores['image_mAP'] == 100
     assert set(evaluate(SAMPLES)) == {'image_mAP', 'cam_mIoU'}
+
+
+@pytest.mark.parametrize('levels', [(0.5,), (0.75, 0.0, 0.5, 0.25, 0.5)])  # in no order, and some score is one of them
+def test_all_levels_at_once_against_one_after_the_other(levels):
+    rng = np.random.default_rng(0)
+    ground_truth = rng.choice([0, 1, 2, 3, 255], (30, 40)).astype(np.uint8)
+    best = rng.integers(0, 4, (30, 40)).astype(np.uint8)
+    scores = (rng.integers(0, 9, (30, 40)) / 8).astype(np.float32)
+    counts = count_levels(ground_truth, best, scores, levels, 3)
+    for level, found in zip(levels, counts):
+        expected = ConfusionMatrix(3)
+        expected.update(ground_truth, np.where(scores > level, best, 0).astype(np.uint8))
+        assert np.array_equal(found, expected.counts)
+
+
+def test_errors_name_the_image():
+    wrong = make_sample([0.9, 0.1, 0.1], [1, 0, 0], [[4, 0]], [[0.9, 0.2]]) | dict(img_path='a.jpg')
+    with pytest.raises(ValueError, match='a.jpg: ground truth: label map holds class 4'):
+        evaluate([wrong])
 
 
 def test_contours():
