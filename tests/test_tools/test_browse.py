@@ -20,6 +20,7 @@ def config(work, monkeypatch):
         cfg.merge_from_dict(
             {
                 'train_dataloader.dataset.metainfo': dict(classes=('ring', 'triangle')),
+                'test_dataloader.dataset.metainfo': dict(classes=('ring', 'triangle')),
                 'train_dataloader.dataset.pipeline.resize.scale': (64, 64),
                 'train_dataloader.dataset.pipeline.crop.crop_size': (48, 48),
             }
@@ -56,3 +57,11 @@ def test_tool_on_a_classifier(config, run, tmp_path, monkeypatch, capsys):
     assert len(files) == 2 and np.asarray(Image.open(files[0])).ndim == 3
     with pytest.raises(SystemExit, match='browse: .*the number of images and of times must be at least 1'):
         run('analysis/browse', 'bap_tiny.py', '--times', 0)
+
+
+def test_data_of_a_test_with_masks(config):
+    """Those of a classifier are mmdet's, those of a segmentation model mmseg's, and both hold the mask."""
+    _, shown = next(browse(config('bap_vgg16_voc.py'), mode='test', images=1, times=1, height=96))
+    _, alone = next(browse(config('bap_vgg16_voc.py'), source='box', mode='test', images=1, times=1, height=96))
+    assert shown.shape[1] < alone.shape[1]  # with the labels of a source there are two cells more
+    assert next(browse(config('deeplabv1_vgg16_voc.py'), mode='test', images=1, times=1, height=96))
