@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from bana_mm.labels import LabelItem, LabelSource, ObjectSource
-from bana_mm.labels.sources.base import Answer, Kind, LabelMaps, Masks, Task, complete, prepare, with_unknown
+from bana_mm.labels.sources.answer import Answer, Kind, LabelMaps, Masks, Task, with_unknown
+from bana_mm.labels.sources.asking import complete, prepare
 from bana_mm.labels.sources.composite import CompositeSource, together
 from bana_mm.structures import paint_masks
 

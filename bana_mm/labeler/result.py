@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from bana_mm.labels import LabelItem
-from bana_mm.labels.sources.base import LabelMaps, Masks
+from bana_mm.labels.sources.answer import LabelMaps, Masks
 from bana_mm.structures import IGNORE, reliable_region, write_label_png
 from bana_mm.utils.atomic import whole_file
 from bana_mm.visualization import draw_boxes, label_overlay, panel_row

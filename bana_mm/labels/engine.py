@@ -20,7 +20,7 @@ from .generator import LabelGenerator
 from .image_generator import ImageLabelGenerator
 from .instance_generator import InstanceLabelGenerator
 from .item import LabelItem
-from .sources.base import Task
+from .sources.answer import Task
 
 Generator = LabelGenerator | InstanceLabelGenerator | ImageLabelGenerator
 

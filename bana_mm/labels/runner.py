@@ -18,7 +18,9 @@ from bana_mm.utils.worker_pool import Done, Failed, WorkerPool
 from .item import LabelItem, LabelItems
 from .report import LabelRun, share_progress
 from .sinks.base import LabelSink
-from .sources.base import LabelSource, Task, complete, first_masks, prepare
+from .sources.answer import Task, first_masks
+from .sources.asking import complete, prepare
+from .sources.base import LabelSource
 
 
 def make_labels(

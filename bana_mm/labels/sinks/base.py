@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 from ..item import LabelItem
-from ..sources.base import Answer, Kind
+from ..sources.answer import Answer, Kind
 
 # Takes the position of an image in the data set, the image and its labels.
 Write = Callable[[int, LabelItem, Answer], None]

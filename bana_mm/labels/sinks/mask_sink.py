@@ -12,7 +12,7 @@ from bana_mm.utils.atomic import whole_file
 from bana_mm.utils.record import MASKS_FIELD, as_stored, check_record, file_digest
 
 from ..item import LabelItem, LabelItems
-from ..sources.base import Masks
+from ..sources.answer import Masks
 from .base import LabelSink, Write
 from .boxes_json import coco_boxes
 from .mask_json import find_true_masks, read_record, write_pseudo_masks

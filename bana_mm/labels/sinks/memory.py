@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from ..sources.base import Answer, Kind
+from ..sources.answer import Answer, Kind
 from .base import LabelSink, Write
 
 

@@ -1,6 +1,7 @@
 """Where labels come from: one interface for boxes alone, a network, and files made elsewhere."""
 
-from .base import LabelSource, MapSource, ObjectSource, answers, label_map, reliable_label
+from .asking import answers, label_map, reliable_label
+from .base import LabelSource
 from .box import BoxSource
 from .box_crf import BoxCRFSource
 from .build import SourceConfig, build_label_source
@@ -20,6 +21,7 @@ from .merged import MergedSource, VoteSource
 from .sam import SamSource
 from .trained import DetectorSource, SegmentorSource
 from .trusted import FallbackSource, TrustedSource
+from .without_network import MapSource, ObjectSource
 
 __all__ = [
     'BanaCRFCamSource',

@@ -4,34 +4,21 @@ A source answers for an image either with label maps or with one mask a box, whi
 where its answer goes; and what takes the answer never knows who gave it.
 """
 
-from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any
 
 import numpy as np
 
-from bana_mm.structures import IGNORE, InstanceMask, agree, cut_masks, paint_masks, reliable_region
 from bana_mm.utils.record import NETWORKS_FIELD
-from bana_mm.utils.stopwatch import measured
 
-from ..enlarged import enlarged_maps, enlarged_masks
 from ..item import LabelItem
+from .answer import Answer, Kind, LabelMaps, Masks, Task
+from .asking import label_map
 
 # Images with more pixels are worked on as a smaller copy, unless a source is told otherwise.
 WORKING_PIXELS = 1_000_000
-Kind = Literal['maps', 'masks']
-LabelMaps = dict[str, np.ndarray]  # (H, W) uint8 by name: 0 background, 1..L classes, 255 ignored
-Masks = list[InstanceMask]  # one a box, in the order of the layout
-Answer = LabelMaps | Masks
-
-
-class Task(Protocol):
-    """What may run in any process: small and picklable."""
-
-    def run(self) -> Any:
-        """Do it."""
 
 
 class LabelSource:
@@ -43,8 +30,8 @@ class LabelSource:
             result = task.run()  # in any process; nothing where task is None
             answer = source.finish(item, kind, context, result)  # here
 
-    Whoever asks a source does so through :func:`prepare`, :func:`finish` and :func:`answers`, which show it a smaller
-    copy of a large image in place of the image, see :attr:`working_pixels`.
+    Whoever asks a source does so through :mod:`bana_mm.labels.sources.asking`, which shows it a smaller copy of a large
+    image in place of the image, see :attr:`working_pixels`.
 
     A source without a network has nothing to prepare and leaves all to the task; it holds its parameters as public
     attributes and nothing else, so that it is quick to send to a worker process.
@@ -57,6 +44,7 @@ class LabelSource:
         score_is_iou (bool): Whether the score of a mask predicts its IoU with the true one.
         takes_copies (bool): Whether it can work on a smaller copy of an image.
         in_boxes (bool): Whether its label maps have a class only inside the boxes of that class.
+        paints_masks (bool): Whether its label maps are its masks, painted.
     """
 
     name: str
@@ -66,6 +54,7 @@ class LabelSource:
     score_is_iou: bool = False
     takes_copies: bool = True
     in_boxes: bool = True
+    paints_masks: bool = False
     _working_pixels: int | None = WORKING_PIXELS
 
     @property
@@ -234,129 +223,6 @@ class LabelSource:
         return label_map(self, LabelItem.from_array(image, boxes, classes, img_id, ignored))
 
 
-class ObjectSource(LabelSource, ABC):
-    """Looks for the object in one box after the other; its label map has the smallest box in front."""
-
-    @abstractmethod
-    def object_mask(self, item: LabelItem, k: int) -> InstanceMask:
-        """The object in a box.
-
-        Args:
-            item (LabelItem): The image.
-            k (int): Number of the box in its layout.
-
-        Returns:
-            InstanceMask: On the pixels of the box.
-        """
-
-    def masks(self, item: LabelItem) -> Masks:
-        return [self.object_mask(item, k) for k in range(len(item.layout.boxes))]
-
-    def label_maps(self, item: LabelItem) -> LabelMaps:
-        return {self.name: paint_masks(item.layout, [one.mask for one in self.masks(item)])}
-
-
-class MapSource(LabelSource):
-    """Knows label maps; its masks are cut out of the first one, unreliable where the maps disagree or are ignored."""
-
-    def masks(self, item: LabelItem) -> Masks:
-        return masks_of_maps(item, self.label_maps(item))
-
-
-def answers(source: LabelSource, items: Sequence[LabelItem], kind: Kind) -> list[Answer]:
-    """What a source answers for some images, all of it in this process.
-
-    Args:
-        source (LabelSource): The source.
-        items (Sequence[LabelItem]): Images.
-        kind (str): 'maps' or 'masks'.
-
-    Returns:
-        list[dict[str, np.ndarray] | list[InstanceMask]]: One an image, see :meth:`LabelSource.finish`.
-    """
-    prepared = prepare(source, items, kind)
-    return [
-        complete(source, item, kind, context, None if task is None else task.run())
-        for item, (task, context) in zip(items, prepared)
-    ]
-
-
-def prepare(source: LabelSource, items: Sequence[LabelItem], kind: Kind) -> list[tuple[Task | None, Any]]:
-    """:meth:`LabelSource.prepare`, which sees smaller copies of large images."""
-    copies = [item.at_working_size(source.working_pixels) for item in items]
-    if source.has_network:
-        return [
-            (task, context if copy is item else _OfCopy(copy.without_pixels(), context))
-            for item, copy, (task, context) in zip(items, copies, source.prepare(copies, kind))
-        ]
-    return [
-        source.prepare([item], kind)[0] if copy is item else (_CopyTask(source, item, kind), _DONE)
-        for item, copy in zip(items, copies)
-    ]
-
-
-def finish(source: LabelSource, item: LabelItem, kind: Kind, context: Any, result: Any) -> Answer:
-    """:meth:`LabelSource.finish`; the labels of a smaller copy are enlarged. ``context`` is that of :func:`prepare`."""
-    if context is _DONE:
-        return result
-    if not isinstance(context, _OfCopy):
-        return source.finish(item, kind, context, result)
-    answer = source.finish(context.copy, kind, context.context, result)
-    with measured('enlarging'):
-        return _enlarged(source, item, item.at_working_size(source.working_pixels), answer)
-
-
-def complete(source: LabelSource, item: LabelItem, kind: Kind, context: Any, result: Any) -> Answer:
-    """The last step: :func:`finish`, and 255 in pixels of which only ignored boxes tell."""
-    answer = finish(source, item, kind, context, result)
-    return with_unknown(item, answer) if isinstance(answer, dict) else answer
-
-
-def with_unknown(item: LabelItem, maps: LabelMaps) -> LabelMaps:
-    """Label maps with 255 in pixels of which only ignored boxes tell."""
-    if not len(item.layout.ignored):
-        return maps
-    unknown = item.layout.unknown().numpy()
-    return {name: np.where(unknown, IGNORE, one).astype(np.uint8) for name, one in maps.items()}
-
-
-def label_map(source: LabelSource, item: LabelItem) -> np.ndarray:
-    """The label map of an image: what all maps of a source agree on, 255 elsewhere. (H, W) uint8."""
-    (maps,) = answers(source, [item], 'maps')
-    return agree(*maps.values())[0]
-
-
-def reliable_label(source: LabelSource, item: LabelItem) -> tuple[np.ndarray, np.ndarray]:
-    """The label map of an image, and where it is reliable.
-
-    Args:
-        source (LabelSource): The source. Of several maps the first is the label; all must agree where it is reliable.
-        item (LabelItem): The image.
-
-    Returns:
-        tuple[np.ndarray, np.ndarray]: The label map (H, W) uint8, and the reliable region (H, W) bool, nowhere 255.
-    """
-    (maps,) = answers(source, [item], 'maps')
-    first = next(iter(maps.values()))
-    return first, reliable_region(*maps.values())
-
-
-def masks_of_maps(item: LabelItem, maps: Mapping[str, np.ndarray]) -> Masks:
-    """Masks cut out of the first of several label maps, unreliable where the maps disagree or are ignored (ours)."""
-    first = next(iter(maps.values()))
-    masks = cut_masks(item.layout, first)
-    unreliable = ~reliable_region(*maps.values())
-    for one, (x1, y1, x2, y2) in zip(masks, item.layout.boxes.tolist()):
-        one.unreliable = one.unreliable | unreliable[y1:y2, x1:x2]
-        one.score *= float(1 - one.unreliable[one.mask].mean())
-    return masks
-
-
-def first_masks(item: LabelItem, answer: Answer) -> Masks:
-    """The masks of an answer; of label maps those cut out of the first one."""
-    return cut_masks(item.layout, next(iter(answer.values()))) if isinstance(answer, dict) else answer
-
-
 @dataclass
 class _SourceTask:
     """All the work of a source without a network."""
@@ -368,42 +234,6 @@ class _SourceTask:
     def run(self) -> Answer:
         _ = self.item.image  # refused for every source alike where it is not of the size that its boxes are for
         return self.source.answer(self.item, self.kind)
-
-
-@dataclass
-class _CopyTask:
-    """All the work of sources without a network on a smaller copy of an image, and the enlarging."""
-
-    source: LabelSource
-    item: LabelItem
-    kind: Kind
-
-    def run(self) -> Answer:
-        painted = self.kind == 'maps' and isinstance(self.source, ObjectSource)  # at the image's own size
-        kind: Kind = 'masks' if painted else self.kind
-        copy = self.item.at_working_size(self.source.working_pixels)
-        task, context = self.source.prepare([copy], kind)[0]
-        answer = self.source.finish(copy, kind, context, None if task is None else task.run())
-        answer = _enlarged(self.source, self.item, copy, answer)
-        return {self.source.name: paint_masks(self.item.layout, [one.mask for one in answer])} if painted else answer
-
-
-@dataclass
-class _OfCopy:
-    """What a source prepared of a smaller copy of an image, whose pixels need not be in memory any more."""
-
-    copy: LabelItem
-    context: Any
-
-
-_DONE = object()  # a context: the task has done all
-
-
-def _enlarged(source: LabelSource, item: LabelItem, copy: LabelItem, answer: Answer) -> Answer:
-    _ = item.image, copy.image  # in this order the file is read once
-    if isinstance(answer, dict):
-        return enlarged_maps(item, copy, answer, source.in_boxes)
-    return enlarged_masks(item, copy, answer)
 
 
 def _plain(value: Any) -> Any:

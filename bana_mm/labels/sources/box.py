@@ -6,7 +6,7 @@ from bana_mm.registry import LABEL_SOURCES
 from bana_mm.structures import InstanceMask
 
 from ..item import LabelItem
-from .base import ObjectSource
+from .without_network import ObjectSource
 
 
 @LABEL_SOURCES.register_module(name=['box', 'BoxSource'])

@@ -15,7 +15,8 @@ from bana_mm.utils.stopwatch import measured
 
 from ..class_weights import weight_of_classes
 from ..item import LabelItem
-from .base import Answer, Kind, LabelSource, Task
+from .answer import Answer, Kind, Task
+from .base import LabelSource
 
 if TYPE_CHECKING:  # worker processes have no network, and do without what it imports
     from ..engine import ClassifierEngine, Generator

@@ -4,7 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
-from .base import Kind, LabelSource, Task
+from .answer import Kind, Task
+from .base import LabelSource
 
 
 class CompositeSource(LabelSource):

@@ -16,7 +16,8 @@ from bana_mm.utils.record import file_digest, file_stamp, read_json
 from bana_mm.utils.shortened import is_finite, shortened
 
 from ..item import LabelItem
-from .base import Kind, LabelMaps, LabelSource, Masks, masks_of_maps
+from .answer import Kind, LabelMaps, Masks, masks_of_maps
+from .base import LabelSource
 
 # Boxes that went through another tool's rounding or 1-based coordinates still count as the same.
 MAX_BOX_SHIFT = 1

@@ -10,7 +10,7 @@ from bana_mm.utils.stopwatch import measured
 
 from ..class_weights import weight_of_classes
 from ..item import LabelItem
-from .base import Answer, Kind, masks_of_maps
+from .answer import Answer, Kind, masks_of_maps
 from .classifier import ClassifierSource
 
 if TYPE_CHECKING:

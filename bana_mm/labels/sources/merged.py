@@ -11,7 +11,8 @@ from bana_mm.structures import IGNORE, InstanceMask, agree, vote
 from bana_mm.structures.label_map import UNDECIDED
 
 from ..item import LabelItem
-from .base import Answer, Kind, LabelMaps, Task, finish, prepare
+from .answer import Answer, Kind, LabelMaps, Task
+from .asking import finish, prepare
 from .build import build_label_source
 from .composite import CompositeSource, together
 

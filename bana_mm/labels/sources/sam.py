@@ -13,7 +13,8 @@ from bana_mm.structures import InstanceMask, paint_masks
 from bana_mm.utils.stopwatch import measured
 
 from ..item import LabelItem
-from .base import Answer, Kind, LabelSource, Masks, Task
+from .answer import Answer, Kind, Masks, Task
+from .base import LabelSource
 
 if TYPE_CHECKING:  # worker processes have no network, and do without what it imports
     from ..sam import BoxPrompter, EncodedImage, PromptedMask

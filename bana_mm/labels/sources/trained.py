@@ -16,7 +16,8 @@ from bana_mm.utils.stopwatch import measured
 
 from ..crf import LabelTask
 from ..item import LabelItem
-from .base import Answer, Kind, LabelSource, Task, masks_of_maps
+from .answer import Answer, Kind, Task, masks_of_maps
+from .base import LabelSource
 
 if TYPE_CHECKING:  # worker processes have no network, and do without what it imports
     from ..trained_model import TrainedModel

@@ -14,7 +14,9 @@ from bana_mm.structures import IGNORE, paint_masks
 
 from ..item import LabelItem
 from ..trust import TrustedMask, TrustRule, first_that_passes
-from .base import Answer, Kind, LabelMaps, LabelSource, Task, answers, finish, prepare
+from .answer import Answer, Kind, LabelMaps, Task
+from .asking import answers, finish, prepare
+from .base import LabelSource
 from .build import SourceConfig, build_label_source
 from .composite import CompositeSource, together
 
