@@ -8,18 +8,9 @@ from typing import Any
 from .confusion import ConfusionMatrix
 from .contours import ContourCounts
 from .filling_rates import FillingRates
-from .label_evaluation import (
-    AgreedMaps,
-    LabelCounts,
-    SourceLabels,
-    StoredMap,
-    check_files,
-    class_indices,
-    evaluate_labels,
-    label_table,
-    splits_table,
-    summarise,
-)
+from .label_evaluation import LabelCounts, check_files, evaluate_labels
+from .label_readers import AgreedMaps, SourceLabels, StoredMap
+from .label_tables import class_indices, label_table, splits_table, summarise
 from .precision_recall import PrecisionRecall
 from .table_rows import store_rows, table_1_rows
 

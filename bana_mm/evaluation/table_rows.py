@@ -8,7 +8,7 @@ from typing import Any
 from bana_mm.labels import build_label_source
 from bana_mm.structures import LabelStore
 
-from .label_evaluation import AgreedMaps, LabelReader, SourceLabels, StoredMap
+from .label_readers import AgreedMaps, LabelReader, SourceLabels, StoredMap
 
 # Rows of the paper's Table 1 from top to bottom: title; whose labels, as the user names them; which source makes them.
 TABLE_1 = (

@@ -9,7 +9,7 @@ import argparse
 from pathlib import Path
 
 from bana_mm.evaluation.cam_precision import SCORES, measure_cams
-from bana_mm.evaluation.label_evaluation import class_indices
+from bana_mm.evaluation.label_tables import class_indices
 from bana_mm.labels.classifier import build_classifier
 from bana_mm.labels.data import build_label_dataset
 from bana_mm.utils.atomic import whole_file

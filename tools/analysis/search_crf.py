@@ -90,7 +90,7 @@ def main() -> None:
     from mmengine.registry import MODELS, init_default_scope
 
     from bana_mm.datasets.metainfo import without_background
-    from bana_mm.evaluation.label_evaluation import class_indices
+    from bana_mm.evaluation.label_tables import class_indices
     from bana_mm.labels.classifier import build_classifier, describe_run, load_strictly
     from bana_mm.labels.data import build_label_dataset
     from bana_mm.search.crf_search import SearchTable, grid, search_crf

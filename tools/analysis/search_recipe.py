@@ -17,7 +17,7 @@ from mmengine.dataset import BaseDataset
 from mmengine.model import BaseModel
 
 from bana_mm.evaluation.contours import add_contours_option
-from bana_mm.evaluation.label_evaluation import class_indices
+from bana_mm.evaluation.label_tables import class_indices
 from bana_mm.labels import LabelItems
 from bana_mm.labels.classifier import build_classifier, extract_features
 from bana_mm.labels.data import build_label_dataset
